@@ -1,0 +1,20 @@
+//! The name of one decision.
+
+use std::fmt;
+
+/// 64 random bits, written as 16 hexadecimal digits. It names a decision; it proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DecisionId(u64);
+
+impl DecisionId {
+    /// A fresh one.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}

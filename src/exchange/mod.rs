@@ -1,0 +1,120 @@
+//! One message's trip, from first byte to last: what was learnt, step by step.
+//!
+//! Steps write facts here; telemetry reads them. Nothing decides by what stands here.
+
+mod id;
+mod refusal;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::clock;
+use crate::identity::Principal;
+use crate::mcp::{Call, ServerName};
+use crate::policy::RuleId;
+
+pub use id::DecisionId;
+pub use refusal::{HttpRefusal, Refusal};
+
+/// One message's trip.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Names this decision in logs, spans and error answers.
+    pub id: DecisionId,
+    /// When the first byte was read.
+    pub started: Instant,
+    /// The same, on the calendar.
+    pub started_at: SystemTime,
+    /// Who is at the other end of the connection.
+    pub peer: SocketAddr,
+    /// The server that the message is for.
+    pub server: ServerName,
+    /// Which policy decides: the digest of its files.
+    pub policy: Arc<str>,
+    /// Who asks; once identified.
+    pub principal: Option<Arc<Principal>>,
+    /// What is asked; once read.
+    pub call: Option<Arc<Call>>,
+    /// The rule that decided, or the limit that had no room; once decided.
+    pub rule: Option<RuleId>,
+    /// The attempt at the upstream; once it was asked.
+    pub attempt: Option<Attempt>,
+    /// Why the gate said no, in a word (`step.reason`), if it did.
+    pub refused: Option<&'static str>,
+}
+
+/// One attempt at an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// When it was begun.
+    pub started_at: SystemTime,
+    /// The HTTP status it answered with, if it did.
+    pub status: Option<u16>,
+}
+
+/// How a message ended. The label `outcome` of metrics and log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Answered.
+    Ok,
+    /// The tool ran and says that it failed (`isError`).
+    ToolError,
+    /// The server answered with a JSON-RPC error of this code.
+    ServerError(i64),
+    /// The policy refused it.
+    Denied,
+    /// A limit had no room.
+    Limited,
+    /// The server was silent for too long.
+    Timeout,
+    /// The server could not be reached, broke off or gave no proper answer.
+    UpstreamError,
+    /// Not one unambiguous message.
+    Invalid,
+    /// No or a bad credential.
+    Unauthenticated,
+    /// The client went away.
+    Cancelled,
+}
+
+impl Outcome {
+    /// The label: one of a closed set.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool_error",
+            Self::Denied => "denied",
+            Self::Limited => "limited",
+            Self::Timeout => "timeout",
+            Self::ServerError(_) | Self::UpstreamError => "upstream_error",
+            Self::Invalid => "invalid",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Exchange {
+    /// Begins a trip.
+    pub fn begin(peer: SocketAddr, server: ServerName, policy: Arc<str>) -> Self {
+        Self {
+            id: DecisionId::random(),
+            started: clock::monotonic(),
+            started_at: clock::wall(),
+            peer,
+            server,
+            policy,
+            principal: None,
+            call: None,
+            rule: None,
+            attempt: None,
+            refused: None,
+        }
+    }
+
+    /// How long it has taken so far.
+    pub fn elapsed(&self) -> Duration {
+        clock::monotonic().saturating_duration_since(self.started)
+    }
+}

@@ -1,0 +1,54 @@
+//! Who asks, and how that was proved.
+
+use std::sync::Arc;
+
+/// A caller whose identity was proved, or who was let in as nobody by an operator who spelt that out.
+///
+/// There is no `Default` and no public constructor: only an authenticator makes one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Principal {
+    id: Arc<str>,
+    roles: Box<[Arc<str>]>,
+    proof: Proof,
+}
+
+/// How the caller's identity was proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// An API key.
+    ApiKey,
+    /// Not at all: `anonymous: true` is set.
+    Anonymous,
+}
+
+/// The role that callers without a credential hold, where the policy lets them in.
+pub const ANONYMOUS: &str = "anonymous";
+
+impl Principal {
+    pub(super) fn new(id: Arc<str>, roles: impl IntoIterator<Item = Arc<str>>, proof: Proof) -> Self {
+        Self { id, roles: roles.into_iter().collect(), proof }
+    }
+
+    /// Who it is: the key's id, or `anonymous`.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The roles it holds, before inheritance.
+    pub fn roles(&self) -> &[Arc<str>] {
+        &self.roles
+    }
+
+    /// How that was proved.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+}
+
+#[cfg(any(test, feature = "bench"))]
+impl Principal {
+    /// A principal out of thin air, for tests and benches of the floors above.
+    pub fn for_test(id: &str, roles: &[&str]) -> Self {
+        Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey)
+    }
+}

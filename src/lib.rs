@@ -1,0 +1,32 @@
+//! Tollgate: a gate in front of MCP servers.
+//!
+//! The modules stand in the order of the request, from the ground up: **a module uses only modules listed before it.**
+//! `tests/architecture.rs` checks that. Start reading at [`proxy`], `Gateway::carry`.
+
+// Words: no IO.
+pub mod diagnostic; // a problem in a file: where it is, what is wrong, how to put it right
+pub mod clock; // the one source of "now"
+pub mod json; // strict JSON, read in one pass without building anything
+pub mod jsonrpc; // JSON-RPC 2.0 and nothing of MCP
+pub mod sse; // event-stream framing
+pub mod mcp; // what MCP adds to JSON-RPC
+
+// Judgement: may they, and how much.
+pub mod identity; // who is asking
+pub mod policy; // what is allowed
+pub mod limits; // how much
+
+// Hands: ask, and look at what comes back.
+pub mod upstream; // where it goes
+pub mod inspect; // what comes back
+
+// Memory: what happened.
+pub mod exchange; // one message's trip, from first byte to last
+pub mod telemetry; // traces, metrics and decision lines
+
+// House: put together and run.
+pub mod config; // the files, as written
+pub mod proxy; // the request's way
+pub mod admin; // health and metrics, on their own port
+pub mod app; // the running process
+pub mod cli; // the commands

@@ -1,0 +1,88 @@
+//! Call: what one message asks for.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{Method, ProtocolVersion, Target};
+use crate::jsonrpc::RequestId;
+
+/// One message of a client, read once. The bytes that were checked are the bytes that are carried.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) body: Bytes,
+    pub(super) method: Method,
+    pub(super) id: Option<RequestId>,
+    pub(super) target: Subject,
+    pub(super) arguments: Option<Range<usize>>,
+    pub(super) version: Option<ProtocolVersion>,
+    pub(super) traceparent: Option<Box<str>>,
+    pub(super) era: Era,
+}
+
+/// What the message names, owned. [`Target`] is its borrowed form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    None,
+    Tool(Box<str>),
+    Prompt(Box<str>),
+    Resource(Box<str>),
+    Task(Box<str>),
+}
+
+/// Which of the two ways of speaking MCP a message uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Era {
+    /// `initialize`, sessions, streams by GET: up to 2025-11-25.
+    Legacy,
+    /// Everything in each request: 2026-07-28 and later.
+    Modern,
+}
+
+impl Call {
+    /// The method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The request's id; notifications, answers and streams have none.
+    pub fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// What it is about.
+    pub fn target(&self) -> Target<'_> {
+        match &self.target {
+            Subject::None => Target::None,
+            Subject::Tool(name) => Target::Tool(name),
+            Subject::Prompt(name) => Target::Prompt(name),
+            Subject::Resource(uri) => Target::Resource(uri),
+            Subject::Task(id) => Target::Task(id),
+        }
+    }
+
+    /// The body, as it came.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// `params.arguments`, as it came.
+    pub fn arguments(&self) -> Option<Bytes> {
+        self.arguments.clone().map(|span| self.body.slice(span))
+    }
+
+    /// The protocol revision that the message says it speaks.
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.version
+    }
+
+    /// `params._meta.traceparent`: the caller's span (SEP-414). Not checked; whoever parses it does.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    /// Which era it belongs to; the body decides.
+    pub fn era(&self) -> Era {
+        self.era
+    }
+}

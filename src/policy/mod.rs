@@ -1,0 +1,133 @@
+//! What is allowed. Pure and total: no IO, no clock, no await. Read [`PolicySet::decide`] first.
+
+mod compile;
+mod decision;
+mod permit;
+mod query;
+mod rules;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::identity::Proof;
+use crate::mcp::{self, ServerName, Subject, Target};
+
+pub use compile::compile;
+pub use decision::{Decision, Effect, Reason, RuleId};
+pub use permit::{Denial, Permit};
+pub use query::Query;
+pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
+pub use source::PolicyFile;
+
+use rules::{Found, Grants, Names, Rules};
+
+/// All rules in force, compiled once. Every command and the proxy ask this one type.
+#[derive(Debug)]
+pub struct PolicySet {
+    servers: HashMap<ServerName, Rules>,
+    digest: Arc<str>,
+    protocol: RuleId,
+    default: RuleId,
+}
+
+impl PolicySet {
+    /// May they? What no rule grants is refused, and the answer always says which rule decided.
+    ///
+    /// Listing asks this too, once per listed thing, so that what is listed can be called and nothing else can.
+    pub fn decide(&self, query: &Query<'_>) -> Decision {
+        let Some(rules) = self.servers.get(query.server) else {
+            return self.denied(Reason::NotGranted);
+        };
+        match query.method.subject() {
+            Subject::Protocol => allowed(&self.protocol),
+            Subject::Unknown => self.denied(Reason::UnknownMethod),
+            Subject::Method => self.named(rules, query, |grants| &grants.methods, query.method.name()),
+            Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),
+            Subject::ResourceList => self.listed(rules, query, |grants| &grants.resources),
+            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query.target {
+                Target::Tool(name) => self.tool(rules, query, name),
+                Target::Prompt(name) => self.named(rules, query, |grants| &grants.prompts, name),
+                Target::Resource(uri) => self.named(rules, query, |grants| &grants.resources, uri),
+                Target::None | Target::Task(_) => self.denied(Reason::NotGranted),
+            },
+        }
+    }
+
+    /// How this tool may be used, by whoever may use it.
+    pub fn tool_rules(&self, server: &ServerName, tool: &str) -> Arc<ToolRules> {
+        self.servers
+            .get(server)
+            .map(|rules| Arc::clone(rules.tools.get(tool).unwrap_or(&rules.other_tools)))
+            .unwrap_or_default()
+    }
+
+    /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.
+    pub fn digest(&self) -> &Arc<str> {
+        &self.digest
+    }
+
+    /// Whether a tool is named by some rule, so that it may stand in a metric's label.
+    pub fn names_tool(&self, server: &ServerName, tool: &str) -> bool {
+        self.servers.get(server).is_some_and(|rules| {
+            rules.tools.contains_key(tool)
+                || rules
+                    .roles
+                    .values()
+                    .chain([&rules.authenticated])
+                    .any(|grants| matches!(grants.tools.find(tool), Some(Found::Exact(_))))
+        })
+    }
+}
+
+/// The steps of `decide`, each total.
+impl PolicySet {
+    /// A tool may have an unusual name only where a rule spells that name: no pattern is read as meaning it.
+    fn tool_found<'a>(rules: &'a Rules, query: &Query<'a>, name: &str) -> Option<Found<'a>> {
+        grants(rules, query).find_map(|grants| match grants.tools.find(name) {
+            Some(Found::Glob(_)) if !mcp::is_well_formed(name) => None,
+            found => found,
+        })
+    }
+
+    fn tool(&self, rules: &Rules, query: &Query<'_>, name: &str) -> Decision {
+        match Self::tool_found(rules, query, name) {
+            Some(found) => allowed(found.rule()),
+            None if mcp::is_well_formed(name) => self.denied(Reason::NotGranted),
+            None => self.denied(Reason::IllFormedName),
+        }
+    }
+
+    fn named(&self, rules: &Rules, query: &Query<'_>, kind: fn(&Grants) -> &Names, name: &str) -> Decision {
+        match grants(rules, query).find_map(|grants| kind(grants).find(name)) {
+            Some(found) => allowed(found.rule()),
+            None => self.denied(Reason::NotGranted),
+        }
+    }
+
+    fn listed(&self, rules: &Rules, query: &Query<'_>, kind: fn(&Grants) -> &Names) -> Decision {
+        match grants(rules, query).find_map(|grants| kind(grants).any()) {
+            Some(rule) => allowed(rule),
+            None => self.denied(Reason::NotGranted),
+        }
+    }
+
+    fn denied(&self, reason: Reason) -> Decision {
+        Decision { effect: Effect::Deny(reason), rule: self.default.clone() }
+    }
+}
+
+fn allowed(rule: &RuleId) -> Decision {
+    Decision { effect: Effect::Allow, rule: rule.clone() }
+}
+
+/// What the principal's roles open, one after the other.
+fn grants<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a Grants> {
+    let authenticated = match query.principal.proof() {
+        Proof::ApiKey => Some(&rules.authenticated),
+        Proof::Anonymous => None,
+    };
+    query.principal.roles().iter().filter_map(|role| rules.roles.get(role)).chain(authenticated)
+}

@@ -1,0 +1,17 @@
+//! The question that the policy answers.
+
+use crate::identity::Principal;
+use crate::mcp::{Method, ServerName, Target};
+
+/// May this principal ask this of that server?
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The server asked.
+    pub server: &'a ServerName,
+    /// What is asked.
+    pub method: Method,
+    /// About what.
+    pub target: Target<'a>,
+}
