@@ -113,6 +113,13 @@ impl Exchange {
         }
     }
 
+    /// The server answered the attempt with this HTTP status.
+    pub fn answered(&mut self, status: u16) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.status = Some(status);
+        }
+    }
+
     /// How long it has taken so far.
     pub fn elapsed(&self) -> Duration {
         clock::monotonic().saturating_duration_since(self.started)

@@ -89,7 +89,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self { limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
+        Self {
+            limits: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+        }
     }
 }
 
@@ -98,10 +101,15 @@ impl Names {
     pub(super) fn add(&mut self, pattern: &str, rule: &RuleId) {
         match pattern.split_once('*') {
             None => {
-                self.exact.entry(pattern.into()).or_insert_with(|| rule.clone());
+                self.exact
+                    .entry(pattern.into())
+                    .or_insert_with(|| rule.clone());
             }
             Some((head, tail)) => {
-                let glob = Glob { head: head.into(), tail: tail.into() };
+                let glob = Glob {
+                    head: head.into(),
+                    tail: tail.into(),
+                };
                 if !self.globs.iter().any(|(known, _)| *known == glob) {
                     self.globs.push((glob, rule.clone()));
                 }
@@ -112,7 +120,9 @@ impl Names {
     /// Adds all that another set has.
     pub(super) fn extend(&mut self, other: &Self) {
         for (name, rule) in &other.exact {
-            self.exact.entry(name.clone()).or_insert_with(|| rule.clone());
+            self.exact
+                .entry(name.clone())
+                .or_insert_with(|| rule.clone());
         }
         for (glob, rule) in &other.globs {
             if !self.globs.iter().any(|(known, _)| known == glob) {
@@ -126,12 +136,18 @@ impl Names {
         if let Some(rule) = self.exact.get(name) {
             return Some(Found::Exact(rule));
         }
-        self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
+        self.globs
+            .iter()
+            .find(|(glob, _)| glob.matches(name))
+            .map(|(_, rule)| Found::Glob(rule))
     }
 
     /// Any rule at all: who may use something of a kind may ask for the list of it.
     pub(super) fn any(&self) -> Option<&RuleId> {
-        self.exact.values().next().or_else(|| self.globs.first().map(|(_, rule)| rule))
+        self.exact
+            .values()
+            .next()
+            .or_else(|| self.globs.first().map(|(_, rule)| rule))
     }
 }
 
