@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::decode;
+use super::names::Names;
 
 /// How much of everything a text may have. Checked while reading, so that no input costs more than its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -466,51 +467,4 @@ fn plain_run(bytes: &[u8]) -> usize {
         .iter()
         .take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))
         .count()
-}
-
-/// The names of the members of all open objects, innermost last.
-#[derive(Default)]
-struct Names<'a> {
-    names: Vec<std::borrow::Cow<'a, str>>,
-}
-
-/// Up to so many names each new one is compared with the others at once; objects with more are sorted when they close.
-const FEW: usize = 16;
-
-impl<'a> Names<'a> {
-    fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    fn add(
-        &mut self,
-        name: std::borrow::Cow<'a, str>,
-        first: usize,
-        most: usize,
-    ) -> Result<(), Flaw> {
-        let siblings = self.names.get(first..).unwrap_or_default();
-        if siblings.len() == most {
-            return Err(Flaw::TooManyMembers);
-        }
-        if siblings.len() < FEW && siblings.contains(&name) {
-            return Err(Flaw::DuplicateMember);
-        }
-        self.names.push(name);
-        Ok(())
-    }
-
-    fn close(&mut self, first: usize) -> Result<(), Flaw> {
-        let siblings = self.names.get_mut(first..).unwrap_or_default();
-        if siblings.len() > FEW {
-            siblings.sort_unstable();
-            if siblings
-                .windows(2)
-                .any(|pair| matches!(pair, [a, b] if a == b))
-            {
-                return Err(Flaw::DuplicateMember);
-            }
-        }
-        self.names.truncate(first);
-        Ok(())
-    }
 }

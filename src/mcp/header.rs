@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 use super::{Call, Era, Method, ProtocolVersion, Subject};
 
 /// `MCP-Protocol-Version`.
-pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// `Mcp-Method`.
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 /// `Mcp-Name`.
