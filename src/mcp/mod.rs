@@ -7,6 +7,8 @@ mod method;
 mod read;
 mod server;
 mod target;
+#[cfg(test)]
+mod tests;
 mod version;
 
 pub use call::{Call, Era};

@@ -25,7 +25,7 @@ use crate::upstream::{Carried, Reply, ReplyBody, Upstream, UpstreamError};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
-pub use receive::{Decompression, Door};
+pub use receive::Door;
 pub use snapshot::Snapshot;
 pub use stack::service;
 

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
+use crate::config::RequestDecompression;
 use crate::exchange::{HttpRefusal, Refusal};
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method};
@@ -27,16 +28,7 @@ pub struct Door {
     /// The longest body, in bytes.
     pub max_body_bytes: usize,
     /// Whether gzip bodies are unpacked, checked and carried unpacked.
-    pub decompression: Decompression,
-}
-
-/// Whether gzip bodies are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decompression {
-    /// They are refused.
-    Off,
-    /// They are unpacked within the bounds of any other body.
-    Gzip,
+    pub request_decompression: RequestDecompression,
 }
 
 /// Where MCP is.
@@ -240,10 +232,10 @@ fn packed(headers: &HeaderMap, door: &Door) -> Result<bool, HttpRefusal> {
         headers
             .get(header::CONTENT_ENCODING)
             .map(HeaderValue::as_bytes),
-        door.decompression,
+        door.request_decompression,
     ) {
         (None, _) | (Some(b"identity"), _) => Ok(false),
-        (Some(b"gzip"), Decompression::Gzip) => Ok(true),
+        (Some(b"gzip"), RequestDecompression::Gzip) => Ok(true),
         (Some(_), _) => Err(HttpRefusal::ContentCoding),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Authority, Scheme, Uri};
+use http::uri::{Scheme, Uri};
 use http::{Method as HttpMethod, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
@@ -24,15 +24,11 @@ use crate::mcp::{Era, Method};
 /// An MCP server behind the gate.
 #[derive(Debug)]
 pub struct Upstream {
-    url: UpstreamUrl,
+    url: Uri,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     sessions: Sessions,
     tasks: TaskTracker,
 }
-
-/// Where the server listens: an http or https URL without credentials, query or fragment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamUrl(Uri);
 
 /// What travels with a call beside its body.
 #[derive(Debug)]
@@ -80,46 +76,17 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-impl UpstreamUrl {
-    /// Reads a URL.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let uri: Uri = text
-            .parse()
-            .map_err(|error| format!("not a URL: {error}"))?;
-        match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS => {}
-            _ => return Err("the URL must begin with http:// or https://".to_owned()),
-        }
-        let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
-        if authority.contains('@') {
-            return Err("credentials do not belong in a URL".to_owned());
-        }
-        if uri.query().is_some() || text.contains('#') {
-            return Err("the URL must have no query and no fragment".to_owned());
-        }
-        Ok(Self(uri))
-    }
-
-    /// The URL.
-    pub fn uri(&self) -> &Uri {
-        &self.0
-    }
-}
-
 impl Upstream {
     /// A server at this URL. Nothing is connected yet. What nobody awaits runs on `tasks`.
     ///
     /// # Errors
     /// The machine's certificates cannot be read.
-    pub fn new(url: UpstreamUrl, tasks: TaskTracker) -> std::io::Result<Self> {
+    pub fn new(url: Uri, tasks: TaskTracker) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
         connector.enforce_http(false);
-        let connector = if *url.0.scheme().unwrap_or(&Scheme::HTTP) == Scheme::HTTPS {
+        let connector = if *url.scheme().unwrap_or(&Scheme::HTTP) == Scheme::HTTPS {
             HttpsConnectorBuilder::new()
                 .with_native_roots()?
                 .https_only()
@@ -155,8 +122,17 @@ impl Upstream {
     }
 
     /// Where it is.
-    pub fn url(&self) -> &UpstreamUrl {
+    pub fn url(&self) -> &Uri {
         &self.url
+    }
+
+    /// Asks the server for anything at all, and waits a moment for any answer: then it is there.
+    pub async fn answers(&self) -> bool {
+        // OPTIONS begins no session and runs nothing, whatever the server makes of it.
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = HttpMethod::OPTIONS;
+        *request.uri_mut() = self.url.clone();
+        matches!(timeout_at(Instant::now() + CONNECT, self.client.request(request)).await, Ok(Ok(_)))
     }
 
     /// Carries an admitted call. Never twice: what was sent once may have run.
@@ -215,7 +191,7 @@ impl Upstream {
         );
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url.0.clone();
+        *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers::to_server(headers);
         if let Ok(Some((_, theirs))) = self.session(admission, headers) {
             request.headers_mut().insert(SESSION_ID, theirs);
@@ -285,7 +261,7 @@ impl Upstream {
             Method::EndSession => HttpMethod::DELETE,
             _ => HttpMethod::POST,
         };
-        *request.uri_mut() = self.url.0.clone();
+        *request.uri_mut() = self.url.clone();
         let mut headers = headers::to_server(carried.headers);
         let own = [
             (SESSION_ID, session),

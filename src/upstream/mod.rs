@@ -6,5 +6,5 @@ mod http;
 mod session;
 
 pub use error::UpstreamError;
-pub use http::{Carried, MediaType, Reply, ReplyBody, Upstream, UpstreamUrl, media_type};
+pub use http::{Carried, MediaType, Reply, ReplyBody, Upstream, media_type};
 pub use session::{SESSION_ID, Sessions};
