@@ -2,10 +2,14 @@
 
 mod compile;
 mod decision;
+mod duration;
+mod inheritance;
+mod names;
 mod permit;
 mod query;
 mod rules;
 mod source;
+mod tool_rules;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +19,13 @@ use std::sync::Arc;
 use crate::identity::Proof;
 use crate::mcp::{self, ServerName, Subject, Target};
 
-pub use compile::compile;
+pub use compile::{Compiled, RolesElsewhere, compile};
 pub use decision::{Decision, Effect, Reason, RuleId};
+pub use duration::parse_duration;
 pub use permit::{Denial, Permit};
 pub use query::Query;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
-pub use source::PolicyFile;
+pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
 
 use rules::{Found, Grants, Names, Rules};
 

@@ -142,6 +142,16 @@ impl Names {
             .map(|(_, rule)| Found::Glob(rule))
     }
 
+    /// The names that are spelt out.
+    pub(super) fn spelt_out(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(|name| &**name)
+    }
+
+    /// How many names and patterns there are.
+    pub(super) fn len(&self) -> usize {
+        self.exact.len() + self.globs.len()
+    }
+
     /// Any rule at all: who may use something of a kind may ask for the list of it.
     pub(super) fn any(&self) -> Option<&RuleId> {
         self.exact
@@ -158,6 +168,13 @@ impl Grants {
         self.prompts.extend(&other.prompts);
         self.resources.extend(&other.resources);
         self.methods.extend(&other.methods);
+    }
+}
+
+impl Grants {
+    /// How many names and patterns there are of all kinds.
+    pub(super) fn len(&self) -> usize {
+        self.tools.len() + self.prompts.len() + self.resources.len() + self.methods.len()
     }
 }
 
