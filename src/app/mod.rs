@@ -49,11 +49,9 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let address = listener.local_addr()?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
 
-    let readiness = Arc::new(Readiness::new([Latch::Policies, Latch::Upstream]));
     let limits = Limits::of(&policies.policy, None);
-    telemetry.policy_loaded(policies.policy.digest());
+    telemetry.policy(Arc::clone(policies.policy.digest()));
     let snapshot = Snapshot { authenticators: policies.authenticators, policy: Arc::new(policies.policy), limits };
-    readiness.release(Latch::Policies);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot),
         door: door(&config, address),
@@ -63,21 +61,22 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
         draining: stop.clone(),
     });
-    let state = AdminState::new(Arc::clone(&readiness), Arc::clone(&telemetry));
+    let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry });
+    state.readiness.release(Latch::Policies);
     tracing::info!("listening on http://{address}/mcp");
     tracing::info!("admin on http://{}", admin.local_addr()?);
 
     let config = Arc::new(config);
     let ended = CancellationToken::new();
-    tasks.spawn(admin::serve(admin, Arc::new(state), ended.clone()));
-    tasks.spawn(probe(Arc::clone(&gateway.upstream), Arc::clone(&readiness), stop.clone()));
+    tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
+    tasks.spawn(probe(Arc::clone(&gateway.upstream), Arc::clone(&state), stop.clone()));
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     let connections = TaskTracker::new();
     let serving = tasks.spawn(listener::serve(listener, gateway, stop.clone(), connections.clone()));
 
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
-    readiness.drain();
+    state.readiness.hold(Latch::Draining);
     stop.cancel();
     let open = serving.await.map_err(io::Error::other)?;
     connections.close();
@@ -119,10 +118,15 @@ impl Signals {
 }
 
 /// Keeps the upstream latch in step with whether the server answers.
-async fn probe(upstream: Arc<Upstream>, readiness: Arc<Readiness>, stop: CancellationToken) {
+async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, stop: CancellationToken) {
+    let readiness = &state.readiness;
     loop {
         let answers = upstream.answers().await;
-        if answers { readiness.release(Latch::Upstream) } else { readiness.hold(Latch::Upstream) }
+        if answers {
+            readiness.release(Latch::Upstream);
+        } else {
+            readiness.hold(Latch::Upstream);
+        }
         tokio::select! {
             () = sleep(if answers { PROBE } else { SEEK }) => {}
             () = stop.cancelled() => return,

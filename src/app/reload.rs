@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::proxy::{Gateway, Snapshot};
+use crate::telemetry::Reload;
 
 /// Editors and volume mounts change several files at once; look when they are done.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -62,14 +63,15 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<String>) -> Option<St
             let policy = Arc::new(read.policy);
             let digest = Arc::clone(policy.digest());
             gateway.snapshot.store(Arc::new(Snapshot { authenticators: read.authenticators, policy, limits }));
-            gateway.telemetry.policy_loaded(&digest);
+            gateway.telemetry.policy(Arc::clone(&digest));
+            gateway.telemetry.reloaded(Reload::Ok);
             tracing::info!(policy = %digest, "policies reloaded");
             None
         }
         Err(problems) => {
             let said = problems.to_string();
             if told.as_ref() != Some(&said) {
-                gateway.telemetry.reload_refused();
+                gateway.telemetry.reloaded(Reload::Refused);
                 tracing::error!(policy = %now.policy.digest(), "changed policies refused, the old ones stay in force:\n{said}");
             }
             Some(said)

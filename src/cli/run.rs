@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::output;
 use crate::app::{self, End};
 use crate::config::{self, Overrides};
-use crate::telemetry::{Telemetry, TelemetrySettings, log};
+use crate::telemetry::{Telemetry, TelemetrySettings, start_log};
 
 /// Flags beat TOLLGATE_* variables, which beat the file.
 #[derive(Debug, clap::Args)]
@@ -19,26 +19,36 @@ pub(super) struct Args {
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    log::start();
+    let settings = match TelemetrySettings::from_env() {
+        Ok(settings) => settings,
+        Err(problem) => return output::failed(&problem),
+    };
+    if let Err(problem) = start_log(&settings) {
+        return output::failed(&problem);
+    }
     let loaded = match config::load(&args.overrides) {
         Ok(loaded) => loaded,
         Err(problems) => return output::refused(&problems),
     };
     output::warnings(&loaded.warnings);
-    let started = TelemetrySettings::from_env().and_then(|settings| Telemetry::start(&settings));
-    let (telemetry, guard) = match started {
-        Ok(started) => started,
-        Err(problem) => return output::failed(&problem),
-    };
     // One provider for everything that speaks TLS. It fails only where there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return output::failed(&problem),
     };
+    // Exporters that speak gRPC are bound to the runtime they are made in.
+    let (telemetry, guard) = {
+        let _within = runtime.enter();
+        match Telemetry::start(&settings) {
+            Ok(started) => started,
+            Err(problem) => return output::failed(&problem),
+        }
+    };
     let ended = runtime.block_on(app::run(loaded, telemetry));
-    runtime.shutdown_timeout(LAST_WORDS);
+    // The last spans leave through the runtime, from this thread.
     guard.shutdown();
+    runtime.shutdown_timeout(LAST_WORDS);
     match ended {
         Ok(End::Drained) => ExitCode::SUCCESS,
         Ok(End::CutShort) => {

@@ -57,6 +57,21 @@ pub enum AuthError {
     LooksLikeJwt,
 }
 
+impl AuthError {
+    /// A word for logs and labels.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "no_credential",
+            Self::Several => "several_credentials",
+            Self::Malformed => "malformed_credential",
+            Self::UnsupportedScheme => "unsupported_scheme",
+            Self::Unknown => "unknown_key",
+            Self::Expired { .. } => "expired_key",
+            Self::LooksLikeJwt => "jwt_without_issuer",
+        }
+    }
+}
+
 impl Authenticators {
     /// Who sent these headers.
     ///

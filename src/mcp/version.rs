@@ -34,6 +34,11 @@ impl ProtocolVersion {
             .map(|(_, version)| *version)
     }
 
+    /// All of them, the oldest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(_, version)| *version)
+    }
+
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         NAMES

@@ -15,8 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
-use crate::exchange::{Attempt, Exchange, HttpRefusal, Refusal};
+use crate::exchange::{Exchange, HttpRefusal, Refusal};
 use crate::inspect::{self, Watch};
 use crate::limits::Admission;
 use crate::mcp::{Method, ServerName};
@@ -63,7 +62,7 @@ impl Gateway {
     ) -> Result<Carriage, Refusal> {
         let now = self.snapshot.load_full(); // one message, one judgement
         seen.policy = Arc::clone(now.policy.digest());
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
         receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
@@ -73,16 +72,17 @@ impl Gateway {
         let principal = now.authenticators.identify(&head.headers)?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let call = receive::call(&head, body, &self.door).await?; // what do they ask for?
-        seen.call = Some(Arc::clone(&call));
+        seen.asks(&call, &now.policy);
         let permit = now.policy.permit(&principal, &call, &self.server)?; // may they?
         seen.rule = Some(permit.rule().clone());
         let admission = now.limits.admit(permit)?; // is there room for it?
-        let carried = self.carried(&head, peer, seen);
+        seen.begin_attempt().apply(&mut head.headers);
+        let carried = Carried { headers: &head.headers, peer: peer.address().ip(), request_id: seen.id.header() };
         let reply = match self.upstream.send(&admission, carried).await {
             Ok(reply) => reply, // ask the server
             Err(error) => return Err(self.given_up(error, &admission, &head)),
         };
-        seen.answered(reply.head.status.as_u16());
+        seen.answered(reply.head.status);
         let (watch, reply) = inspect::watch(reply, admission.permit(), &now.policy)?; // and watch what comes back
         Ok(Carriage {
             reply,
@@ -101,7 +101,7 @@ impl Gateway {
     ) -> Response<GateBody> {
         let policy = Arc::clone(self.snapshot.load().policy.digest());
         let exchange = Exchange::begin(peer.address(), self.server.clone(), policy);
-        let mut seen = Telemetry::open(&self.telemetry, exchange, request.headers());
+        let mut seen = self.telemetry.open(exchange, request.headers());
         match self.carry(request, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
             Err(refusal) => {
@@ -112,25 +112,6 @@ impl Gateway {
                 seen.close(refusal.outcome());
                 response
             }
-        }
-    }
-
-    fn carried<'a>(
-        &self,
-        head: &'a request::Parts,
-        peer: &Peer,
-        seen: &mut Recorder,
-    ) -> Carried<'a> {
-        let traceparent = seen.begin_attempt();
-        seen.attempt = Some(Attempt {
-            started_at: clock::wall(),
-            status: None,
-        });
-        Carried {
-            headers: &head.headers,
-            peer: peer.address().ip(),
-            request_id: seen.id.header(),
-            traceparent,
         }
     }
 

@@ -39,8 +39,6 @@ pub struct Carried<'a> {
     pub peer: IpAddr,
     /// The decision's id.
     pub request_id: HeaderValue,
-    /// The span that the server's spans belong to, if the gate traces.
-    pub traceparent: Option<HeaderValue>,
 }
 
 /// What the server said.
@@ -74,7 +72,6 @@ const SHORT: u64 = 64 * 1024;
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-gateway-principal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl Upstream {
     /// A server at this URL. Nothing is connected yet. What nobody awaits runs on `tasks`.
@@ -274,7 +271,6 @@ impl Upstream {
                 HeaderValue::from_str(&carried.peer.to_string()).ok(),
             ),
             (REQUEST_ID, Some(carried.request_id)),
-            (TRACEPARENT, carried.traceparent),
         ];
         for (name, value) in own {
             if let Some(value) = value {
