@@ -28,7 +28,8 @@ async fn every_call_in_flight_is_answered_before_the_gate_ends() {
         "all are on their way"
     );
     let admin = gate.admin;
-    assert_eq!(raw::get(admin, "/readyz").await.status, 200);
+    let ready = async || raw::get(admin, "/readyz").await.status == 200;
+    assert!(until(DEADLINE, ready).await);
 
     gate.signal_end();
     let signalled = Instant::now();
