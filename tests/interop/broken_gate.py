@@ -16,7 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 FAULT = os.environ.get("FAULT", "")
 CONNECTION = {"connection", "transfer-encoding", "content-length", "keep-alive", "host", "date", "server"}
 # The header that each of these faults loses on the way to the server.
-LOST = {"session": "mcp-session-id", "version": "mcp-protocol-version", "resume": "last-event-id"}
+LOST = {
+    "session": "mcp-session-id",
+    "version": "mcp-protocol-version",
+    "resume": "last-event-id",
+    "argument": "mcp-param-board",
+}
 EDITS = {
     "rename-tool": (b'"echo"', b'"ECHO"'),
     "rename-record": (b"search_records", b"search_record5"),

@@ -19,6 +19,7 @@ while read -r fault check; do
 done <<'FAULTS'
 session records . typescript v1
 version records . typescript v2-auto
+argument bulletin . typescript
 rename-tool everything . typescript v1
 rename-record records . python auto
 type records . python legacy

@@ -8,8 +8,8 @@ import argparse
 import difflib
 import json
 import os
-import queue
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +46,9 @@ def masked(transcript):
 
 
 def compare(direct, gated):
-    """Fails with a unified diff where the two transcripts differ."""
+    """Fails with a unified diff where the two transcripts differ, or if there was nothing to compare with."""
+    if broken := direct.get("broken"):
+        raise Failure("without the gate: " + "; ".join(broken))
     differences = difflib.unified_diff(masked(direct), masked(gated), "direct", "through the gate", lineterm="")
     if shown := [line if len(line) <= 300 else line[:300] + " …" for line in differences]:
         raise Failure("\n".join(shown[:200]))
@@ -77,9 +79,7 @@ def battery(services, server, client, address):
     steps = HERE / f"batteries/{server}.json"
     if program == "python":
         return output([services.python, HERE / "clients/python.py", address, steps, mode])
-    return output(
-        ["node", HERE / "clients/typescript.mjs", address, steps, mode], NODE_MODULES=str(services.modules)
-    )
+    return output(["node", HERE / "clients/typescript.mjs", address, steps, mode], NODE_MODULES=str(services.modules))
 
 
 def inspector(services, address, *arguments):
@@ -155,17 +155,21 @@ def check_inspector(services, report):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--gate", default="target/debug/tollgate", help="the command that is the gate")
+    gate = HERE.parents[1] / "target/debug/tollgate"
+    arguments.add_argument("--gate", default=str(gate), help="the command that is the gate")
     arguments.add_argument("--cache", type=Path, required=True, help="where setup.sh installed the others")
     arguments.add_argument("--only", default="", metavar="REGEX", help="run the checks whose names match")
     chosen = arguments.parse_args()
     report = Report(chosen.only)
-    with tempfile.TemporaryDirectory() as scratch:
-        with Services(chosen.cache.resolve(), chosen.gate.split(), Path(scratch)) as services:
-            check_batteries(services, report)
-            check_inspector(services, report)
-            for protocol in ("grpc", "http/protobuf"):
-                report.check(f"records · telemetry over {protocol}", telemetry.check, services, protocol)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit passes through every `finally`
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Services(chosen.cache.resolve(), chosen.gate.split(), Path(scratch)) as services,
+    ):
+        check_batteries(services, report)
+        check_inspector(services, report)
+        for protocol in ("grpc", "http/protobuf"):
+            report.check(f"scripted · telemetry over {protocol}", telemetry.check, services, protocol)
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed or not report.passed else 0
 

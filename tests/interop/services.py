@@ -37,21 +37,20 @@ class Failure(Exception):
 class Process:
     """A program in a process group of its own, with its output kept line by line."""
 
-    def __init__(self, command, output=subprocess.PIPE, **environment):
+    def __init__(self, command, **environment):
         self.command = [str(part) for part in command]
         self.popen = subprocess.Popen(
             self.command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         self.stdout, self.stderr = queue.Queue(), queue.Queue()
         for pipe, lines in ((self.popen.stdout, self.stdout), (self.popen.stderr, self.stderr)):
-            if pipe:
-                threading.Thread(target=self._read, args=(pipe, lines), daemon=True).start()
+            threading.Thread(target=self._read, args=(pipe, lines), daemon=True).start()
 
     @staticmethod
     def _read(pipe, lines):
@@ -117,19 +116,17 @@ class Services:
     def __exit__(self, *error):
         self.stack.close()
 
-    def start(self, command, **options):
-        process = Process(command, **options)
+    def start(self, command, **environment):
+        process = Process(command, **environment)
         self.stack.callback(process.end)
         return process
 
     def server(self, name):
         """Starts one of the MCP servers and returns its address."""
         port = free_port()
-        if name == "everything":
-            script = self.modules / "@modelcontextprotocol/server-everything/dist/index.js"
-            process = self.start(["node", script, "streamableHttp"], PORT=str(port))
-        else:
-            process = self.start([self.python, HERE / f"servers/{name}.py", port])
+        [script] = (HERE / "servers").glob(f"{name}.*")
+        program = self.python if script.suffix == ".py" else "node"
+        process = self.start([program, script, port], NODE_MODULES=str(self.modules))
         wait_for_port(process, port)
         return f"http://127.0.0.1:{port}/mcp"
 

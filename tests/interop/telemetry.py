@@ -29,7 +29,8 @@ class Session:
 
     def post(self, **message):
         body = json.dumps({"jsonrpc": "2.0", **message}).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.address, body, self.headers), timeout=DEADLINE) as reply:
+        request = urllib.request.Request(self.address, body, self.headers)
+        with urllib.request.urlopen(request, timeout=DEADLINE) as reply:
             return reply, reply.read().decode()
 
     def traced_call(self, trace, parent):

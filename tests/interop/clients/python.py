@@ -16,6 +16,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
+ARRIVAL_TIMEOUT = 15
 REFERENCES = {"ref/prompt": types.PromptReference, "ref/resource": types.ResourceTemplateReference}
 
 CALLS = {
@@ -49,6 +50,7 @@ class Run:
         self.events = []
         self.background = defaultdict(asyncio.Queue)
         self.wire = set()
+        self.broken = []
 
     def saw(self, method, params):
         if method in self.battery["background"]:
@@ -80,7 +82,7 @@ class Run:
 
     async def take(self, client, method, params):
         if method == "await":
-            return await asyncio.wait_for(self.background[params].get(), 15)
+            return await self.arrival(params)
         if method == "tools/call":
             call = client.call_tool(params["name"], params.get("arguments"), progress_callback=self.progressed)
         elif method == "listen":
@@ -88,6 +90,12 @@ class Run:
         else:
             call = CALLS[method](client, params)
         return plain(await call)
+
+    async def arrival(self, method):
+        try:
+            return await asyncio.wait_for(self.background[method].get(), ARRIVAL_TIMEOUT)
+        except TimeoutError:
+            self.broken.append(f"{method} did not come")
 
     async def listen(self, client, params):
         """Subscribe, have the server change something, and wait until the change is told."""
@@ -129,7 +137,7 @@ async def main(url, battery, mode):
                 "instructions": client.instructions,
             }
             steps = [await run.step(client, *step) for step in battery["steps"]]
-    return {"server": server, "steps": steps, "wire": sorted(run.wire)}
+    return {"server": server, "steps": steps, "wire": sorted(run.wire), "broken": run.broken}
 
 
 if __name__ == "__main__":

@@ -128,13 +128,13 @@ def hanging_up(raw):
 
 
 def main():
-    raw = Raw()
+    raw, broken = Raw(), []
     for chapter in (handshake, streamed_reply, whole_replies, listening, goodbye, hanging_up):
         try:
             chapter(raw)
         except (OSError, EOFError, http.client.HTTPException) as error:
-            raw.record(chapter.__name__, f"{type(error).__name__}: {error}")
-    print(json.dumps({"steps": raw.steps}))
+            broken.append(f"{chapter.__name__}: {type(error).__name__}: {error}")
+    print(json.dumps({"steps": raw.steps, "broken": broken}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""A server on the official Python SDK that tells its listeners what changed, which FastMCP does not yet offer.
+"""A server on the official Python SDK, for what FastMCP does not offer: listening and mirrored arguments.
 
-Speaks `subscriptions/listen` (2026-07-28) only. Usage: bulletin.py PORT
+Both are of 2026-07-28. Usage: bulletin.py PORT
 """
 
 import sys
+from typing import Annotated
 
 from mcp.server.mcpserver import Context, MCPServer
+from pydantic import Field
 
 server = MCPServer("bulletin", version="1.0.0")
 
@@ -14,6 +16,12 @@ server = MCPServer("bulletin", version="1.0.0")
 def today() -> str:
     """What is on the board."""
     return "Nothing new."
+
+
+@server.tool()
+def look_at(board: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Board"})]) -> str:
+    """Refused by the server unless the `Mcp-Param-Board` header says the same as the argument."""
+    return f"{board} is empty"
 
 
 @server.tool()

@@ -15,11 +15,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PATIENCE = 10  # seconds until a wait is given up; nothing here waits for time to pass
 NUMBERS = b'{"exact":12345678901234567890123, "spelt":1.0E+2,\n "escaped":"\\u00e9\\/", "b":1, "a":2}'
+WELCOME = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": "scripted", "version": "1"},
+}
 TOOLS = ("drip", "acknowledge", "numbers", "large", "say", "hush", "hold", "held", "reflect")
 
 
 def event(number, message, ending=b"\n"):
-    return ending.join([b": part %d" % number, b"event: message", b"id: part-%d" % number, b"data: " + message, b"", b""])
+    lines = [b": part %d" % number, b"event: message", b"id: part-%d" % number, b"data: " + message]
+    return ending.join([*lines, b"", b""])
 
 
 class State:
@@ -106,8 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         if method == "initialize":
             session = str(uuid.uuid4())
             STATE.begin(session)
-            info = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "scripted", "version": "1"}}
-            self.result(request, json.dumps(info).encode(), Mcp_Session_Id=session)
+            self.result(request, json.dumps(WELCOME).encode(), Mcp_Session_Id=session)
         elif not modern and not self.in_session():
             self.whole(404)
         elif "id" not in request:
