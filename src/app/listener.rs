@@ -30,7 +30,11 @@ const NO_ROOM: Duration = Duration::from_millis(100);
 /// # Errors
 /// The system's.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -46,8 +50,14 @@ pub(super) async fn serve(
 ) -> GracefulShutdown {
     let open = GracefulShutdown::new();
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -61,7 +71,9 @@ pub(super) async fn serve(
                 let peer = Arc::new(Peer::new(address));
                 let service = proxy::service(Arc::clone(&gateway), Arc::clone(&peer));
                 let io = TokioIo::new(Guard::new(stream, peer));
-                let connection = server.serve_connection(io, TowerToHyperService::new(service)).into_owned();
+                let connection = server
+                    .serve_connection(io, TowerToHyperService::new(service))
+                    .into_owned();
                 let connection = open.watch(connection);
                 connections.spawn(async move {
                     if let Err(error) = connection.await {

@@ -28,7 +28,8 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll.tick().await;
-    let mut told = None;
+    // What changed between the first reading and the watch would otherwise be seen late.
+    let mut told = reload(&config, &gateway, None);
     loop {
         tokio::select! {
             Some(()) = changed.recv() => sleep(SETTLE).await,
@@ -48,8 +49,14 @@ fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedW
             let _ = tell.try_send(());
         }
     });
-    let watched = watcher.and_then(|mut watcher| watcher.watch(folder, RecursiveMode::Recursive).map(|()| watcher));
-    watched.inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s")).ok()
+    let watched = watcher.and_then(|mut watcher| {
+        watcher
+            .watch(folder, RecursiveMode::Recursive)
+            .map(|()| watcher)
+    });
+    watched
+        .inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s"))
+        .ok()
 }
 
 /// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it
@@ -62,7 +69,11 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<String>) -> Option<St
             let limits = Limits::of(&read.policy, Some(&now.limits));
             let policy = Arc::new(read.policy);
             let digest = Arc::clone(policy.digest());
-            gateway.snapshot.store(Arc::new(Snapshot { authenticators: read.authenticators, policy, limits }));
+            gateway.snapshot.store(Arc::new(Snapshot {
+                authenticators: read.authenticators,
+                policy,
+                limits,
+            }));
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
             tracing::info!(policy = %digest, "policies reloaded");

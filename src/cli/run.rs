@@ -32,8 +32,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     output::warnings(&loaded.warnings);
     // One provider for everything that speaks TLS. It fails only where there is one already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(problem) => return output::failed(&problem),
     };

@@ -41,6 +41,8 @@ pub enum HttpRefusal {
     ForeignOrigin,
     /// Nothing is there.
     NoSuchPath,
+    /// The target has a query; credentials and parameters do not belong there.
+    Query,
     /// Only POST, and for legacy sessions GET and DELETE.
     MethodNotAllowed,
     /// Not `application/json`.
@@ -57,15 +59,13 @@ pub enum HttpRefusal {
     Incomplete,
     /// Too many messages are under way.
     Overloaded,
-    /// The gate is going away.
-    Draining,
 }
 
 impl Refusal {
     /// How such a message ended.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Http(HttpRefusal::Overloaded | HttpRefusal::Draining) => Outcome::Limited,
+            Self::Http(HttpRefusal::Overloaded) => Outcome::Limited,
             Self::Http(_) | Self::Message(_) | Self::Header(_) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
             Self::Policy(_) => Outcome::Denied,
@@ -116,6 +116,7 @@ impl HttpRefusal {
             Self::ForeignHost => "host",
             Self::ForeignOrigin => "origin",
             Self::NoSuchPath => "path",
+            Self::Query => "query",
             Self::MethodNotAllowed => "http_method",
             Self::ContentType => "content_type",
             Self::ContentCoding => "content_coding",
@@ -124,7 +125,6 @@ impl HttpRefusal {
             Self::TooSlow => "too_slow",
             Self::Incomplete => "incomplete",
             Self::Overloaded => "overloaded",
-            Self::Draining => "draining",
         }
     }
 }
@@ -152,8 +152,9 @@ impl fmt::Display for HttpRefusal {
                 f.write_str("Host is not one that this gateway answers to (listen.hosts)")
             }
             Self::ForeignOrigin => f.write_str("Origin is not allowed (listen.origins)"),
-            Self::NoSuchPath => {
-                f.write_str("nothing is here; the MCP endpoint is /mcp, without a query")
+            Self::NoSuchPath => f.write_str("nothing is here; the MCP endpoint is /mcp"),
+            Self::Query => {
+                f.write_str("the target must have no query; credentials go into headers")
             }
             Self::MethodNotAllowed => f.write_str("use POST; GET and DELETE only within a session"),
             Self::ContentType => f.write_str("Content-Type must be application/json, in UTF-8"),
@@ -165,7 +166,6 @@ impl fmt::Display for HttpRefusal {
             Self::TooSlow => f.write_str("the body did not arrive in time"),
             Self::Incomplete => f.write_str("the body broke off"),
             Self::Overloaded => f.write_str("too many messages are under way"),
-            Self::Draining => f.write_str("the gateway is shutting down"),
         }
     }
 }

@@ -77,7 +77,11 @@ impl Gateway {
         seen.rule = Some(permit.rule().clone());
         let admission = now.limits.admit(permit)?; // is there room for it?
         seen.begin_attempt().apply(&mut head.headers);
-        let carried = Carried { headers: &head.headers, peer: peer.address().ip(), request_id: seen.id.header() };
+        let carried = Carried {
+            headers: &head.headers,
+            peer: peer.address().ip(),
+            request_id: seen.id.header(),
+        };
         let reply = match self.upstream.send(&admission, carried).await {
             Ok(reply) => reply, // ask the server
             Err(error) => return Err(self.given_up(error, &admission, &head)),

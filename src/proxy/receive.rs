@@ -67,8 +67,11 @@ pub(super) fn head(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal
     unambiguous(&head.headers)?;
     host(head, door)?;
     origin(&head.headers, door)?;
-    if head.uri.path() != PATH || head.uri.query().is_some() {
+    if head.uri.path() != PATH {
         return Err(HttpRefusal::NoSuchPath);
+    }
+    if head.uri.query().is_some() {
+        return Err(HttpRefusal::Query);
     }
     let in_session = head.headers.contains_key(&SESSION_ID);
     match head.method {

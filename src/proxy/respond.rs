@@ -104,7 +104,7 @@ fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
 
 fn http(refusal: HttpRefusal) -> Saying {
     let (status, code) = match refusal {
-        HttpRefusal::Malformed(_) | HttpRefusal::Incomplete => {
+        HttpRefusal::Malformed(_) | HttpRefusal::Query | HttpRefusal::Incomplete => {
             (StatusCode::BAD_REQUEST, code::INVALID_REQUEST)
         }
         HttpRefusal::ForeignHost | HttpRefusal::ForeignOrigin => {
@@ -118,9 +118,7 @@ fn http(refusal: HttpRefusal) -> Saying {
         HttpRefusal::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, code::INVALID_REQUEST),
         HttpRefusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST),
         HttpRefusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST),
-        HttpRefusal::Overloaded | HttpRefusal::Draining => {
-            (StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED)
-        }
+        HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED),
     };
     let mut saying = Saying::new(
         Status::Http(status),
@@ -128,7 +126,7 @@ fn http(refusal: HttpRefusal) -> Saying {
     );
     match refusal {
         HttpRefusal::MethodNotAllowed => saying.header(header::ALLOW, "POST, GET, DELETE"),
-        HttpRefusal::Overloaded | HttpRefusal::Draining => saying.header(header::RETRY_AFTER, "1"),
+        HttpRefusal::Overloaded => saying.header(header::RETRY_AFTER, "1"),
         HttpRefusal::TooLarge(most) => {
             saying.error = saying
                 .error
