@@ -19,6 +19,7 @@ use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::mcp::ServerName;
 
+pub use address::endpoint as parse_endpoint;
 pub use policies::{Folder, Policies};
 
 use build::Draft;

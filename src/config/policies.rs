@@ -57,7 +57,7 @@ impl Folder {
     }
 
     /// A folder of these files, in this order.
-    pub(super) fn of(name: String, files: Vec<(String, Vec<u8>)>) -> Self {
+    pub fn of(name: String, files: Vec<(String, Vec<u8>)>) -> Self {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut hash = Sha256::new();
         for (file, bytes) in files {
