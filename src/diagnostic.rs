@@ -138,6 +138,15 @@ impl Diagnostics {
         }
     }
 
+    /// The same, but no line is shown: some may hold a secret.
+    #[must_use]
+    pub fn without_source_lines(mut self) -> Self {
+        for problem in &mut self.0 {
+            problem.source_line = None;
+        }
+        self
+    }
+
     /// Whether nothing at all was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

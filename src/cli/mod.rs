@@ -1,5 +1,6 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
+mod ask;
 mod check;
 mod init;
 mod keys;

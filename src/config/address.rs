@@ -13,7 +13,10 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 /// The URL of an MCP endpoint.
-pub(super) fn endpoint(text: &str) -> Result<Uri, &'static str> {
+///
+/// # Errors
+/// What was expected.
+pub fn endpoint(text: &str) -> Result<Uri, &'static str> {
     let url: Uri = text.parse().map_err(|_not_told| "write a URL such as `http://127.0.0.1:8000/mcp`")?;
     if !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err("the URL must begin with `http://` or `https://`");

@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use http::Uri;
 
+use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::mcp::ServerName;
 
+pub use address::endpoint as parse_endpoint;
 pub use policies::{Folder, Policies};
 
 use build::Draft;
@@ -123,7 +125,7 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
     let mut draft = Draft::read(overrides, &mut found);
     let folder = Folder::read(&draft.policies);
     let servers = draft.name_server(&folder, &mut found);
-    let policies = found.take(folder.compile(&servers, draft.reach()));
+    let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {
             found.extend(std::mem::take(&mut policies.warnings));
@@ -142,7 +144,8 @@ impl Config {
     /// # Errors
     /// Every problem of every policy file. What is in force stays in force then.
     pub fn read_policies(&self) -> Result<Policies, Diagnostics> {
-        Folder::read(&self.policies).compile(std::slice::from_ref(&self.server.name), self.listen.reach())
+        let servers = std::slice::from_ref(&self.server.name);
+        Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall())
     }
 }
 

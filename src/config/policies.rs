@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
 use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
-use crate::clock;
-use crate::diagnostic::{Diagnostic, Diagnostics, quoted};
+use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, quoted};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
 use crate::mcp::ServerName;
 use crate::policy::{self, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere};
@@ -57,7 +57,7 @@ impl Folder {
     }
 
     /// A folder of these files, in this order.
-    pub(super) fn of(name: String, files: Vec<(String, Vec<u8>)>) -> Self {
+    pub fn of(name: String, files: Vec<(String, Vec<u8>)>) -> Self {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut hash = Sha256::new();
         for (file, bytes) in files {
@@ -88,7 +88,7 @@ impl Folder {
     ///
     /// # Errors
     /// Every problem of every file.
-    pub fn compile(mut self, servers: &[ServerName], reach: Reach) -> Result<Policies, Diagnostics> {
+    pub fn compile(mut self, servers: &[ServerName], reach: Reach, now: SystemTime) -> Result<Policies, Diagnostics> {
         let mut found = std::mem::take(&mut self.found);
         let whole = !found.has_errors();
         if whole && self.policies.is_empty() && self.principals.is_empty() {
@@ -102,7 +102,7 @@ impl Folder {
                     .help("write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one"),
             );
         }
-        let known = self.known(elsewhere);
+        let known = self.known(elsewhere, now);
         let identity = match (whole, &known) {
             (false, _) if self.principals.is_empty() => None,
             (_, known) => found.take(identity::compile(&self.name, &self.principals, known)),
@@ -123,13 +123,13 @@ impl Folder {
         }
     }
 
-    fn known(&self, elsewhere: RolesElsewhere) -> Known<'_> {
+    fn known(&self, elsewhere: RolesElsewhere, now: SystemTime) -> Known<'_> {
         let roles = self.policies.iter().flat_map(PolicyFile::roles).map(|role| role.value.as_str()).collect();
         let open = self.policies.iter().any(PolicyFile::opens_to_all) || elsewhere == RolesElsewhere::InBrokenFiles;
         Known {
             roles: (elsewhere == RolesElsewhere::None).then_some(roles),
             without_role: if open { WithoutRole::Something } else { WithoutRole::Nothing },
-            now: clock::wall(),
+            now,
         }
     }
 
@@ -170,27 +170,39 @@ impl Folder {
 
 /// What a file is, by the keys at its top.
 fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
-    let document = Document::new(name, bytes)?;
+    // A principals file that is wrong may hold a key in any place: its lines are not shown.
+    let may_hold_keys = bytes.windows(4).any(|word| word == b"keys");
+    let document = Document::new(name, bytes)
+        .map_err(|found| if may_hold_keys { found.without_source_lines() } else { found })?;
     let file = document.file();
     let of = |kind: &[&str]| document.keys().iter().find(|(key, _)| kind.contains(&key.as_str()));
     match (of(POLICY_KEYS), of(PRINCIPALS_KEYS)) {
         (Some(_), None) => Ok(Kind::Policy(PolicyFile::new(file.clone(), document.read()?))),
-        (None, Some(_)) => Ok(Kind::Principals(PrincipalsFile::new(file.clone(), document.read()?))),
+        (None, Some(_)) => {
+            let written = document.read().map_err(Diagnostic::without_source_line)?;
+            Ok(Kind::Principals(PrincipalsFile::new(file.clone(), written)))
+        }
         (Some((key, _)), Some((other, at))) => Err(file
             .error(*at, format!("{} and {} stand in the same file", quoted(key), quoted(other)))
+            .without_source_line()
             .help("put `keys` and `anonymous` into a file of their own, such as principals.yaml")
             .into()),
-        (None, None) => {
-            let at = document.keys().first().map(|(_, at)| *at);
-            let problem = "this is neither a policy file nor a principals file";
-            Err(at
-                .map_or_else(|| Diagnostic::error(name, problem), |at| file.error(at, problem))
-                .help(
-                    "a policy file has `roles`, `tools` or `allowed_tools`; a principals file has `keys` or `anonymous`",
-                )
-                .into())
-        }
+        (None, None) => Err(neither(&document).into()),
     }
+}
+
+fn neither(document: &Document) -> Diagnostic {
+    let message = "this is neither a policy file nor a principals file";
+    let known = || POLICY_KEYS.iter().chain(PRINCIPALS_KEYS).copied();
+    let Some((_, at)) = document.keys().first() else {
+        return Diagnostic::error(document.file().name(), message);
+    };
+    document
+        .file()
+        .error(*at, message)
+        .without_source_line()
+        .help("a policy file has `roles`, `tools` or `allowed_tools`; a principals file has `keys` or `anonymous`")
+        .maybe_help(document.keys().iter().find_map(|(key, _)| did_you_mean(key, known())))
 }
 
 /// The policy files of a folder by name, in order.

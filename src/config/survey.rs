@@ -20,6 +20,7 @@ const MAX_PROBLEMS: usize = 20;
 pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics> {
     let mut options = Options::default();
     options.disallow_directives = true;
+    options.emit_unresolved_aliases = true;
     options.flow_nesting_limit = MAX_DEPTH;
     options.block_nesting_limit = MAX_DEPTH;
     let mut survey = Survey { file, open: Vec::new(), top: Vec::new(), nodes: 0, documents: 0, found: Diagnostics::new() };

@@ -92,14 +92,12 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
             .error(at, format!("{} is none of {}", quoted(variant), listed(expected)))
             .maybe_help(did_you_mean(variant, expected.iter().copied())),
         Error::Unexpected { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
-        Error::SerdeInvalidType { unexpected, expected, .. } => {
-            file.error(at, format!("expected {}, found {unexpected}", plain_words(expected)))
-        }
+        Error::SerdeInvalidType { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
         Error::InvalidScalar { ty, .. } => file.error(at, format!("expected {}", plain_words(ty))),
         Error::InvalidBooleanStrict { .. } => file.error(at, "expected `true` or `false`"),
-        Error::QuotingRequired { value, .. } => file
-            .error(at, format!("{} could be read as a number or a truth value", quoted(value)))
-            .help(format!("if it is meant as text, put it in quotes: \"{value}\"")),
+        Error::QuotingRequired { .. } => {
+            file.error(at, "this could be read as a number or a truth value").help("put text in quotes; give a span of time a unit, such as `5s`")
+        }
         Error::Message { msg, .. } => file.error(at, msg),
         Error::Budget { .. } => file.error(at, "the file is too large or too deeply nested"),
         other => file.error(at, other.render_with_formatter(&serde_yaml::UserMessageFormatter)),

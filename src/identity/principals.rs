@@ -105,7 +105,12 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
     let mut reader = Reader { known, found: Diagnostics::new(), keys: ApiKeys::default(), seen: Seen::default() };
     let mut anonymous = None;
     for file in files {
+        let before = std::mem::take(&mut reader.found);
         reader.file(file);
+        let found = std::mem::replace(&mut reader.found, before);
+        // What stands where a hash should be may be the key itself.
+        let shown = file.keys().all(|key| hash_of(&key.value).is_some());
+        reader.found.extend(if shown { found } else { found.without_source_lines() });
         if let Some((file, at)) = file.lets_in_anyone() {
             reader.anonymous(file, at);
             anonymous = Some(Arc::new(Principal::new(Arc::from(ANONYMOUS), [Arc::from(ANONYMOUS)], Proof::Anonymous)));
@@ -189,14 +194,9 @@ impl Reader<'_> {
 
     fn hash(&mut self, file: &SourceFile, key: &KeySource) -> Option<KeyHash> {
         let at = key.hash.referenced;
-        // A value that is no hash could be the key itself: its line is not shown.
-        let Some((hex, hash)) = key.hash.value.strip_prefix("sha256:").and_then(|hex| Some((hex, KeyHash::from_hex(hex)?)))
-        else {
-            self.found.push(
-                file.error(at, "expected `sha256:` and 64 hexadecimal digits in lower case")
-                    .without_source_line()
-                    .help(MAKE_A_KEY),
-            );
+        let Some((hex, hash)) = hash_of(key) else {
+            let message = "expected `sha256:` and 64 hexadecimal digits in lower case";
+            self.found.push(file.error(at, message).help(MAKE_A_KEY));
             return None;
         };
         if is_placeholder(hex) {
@@ -284,6 +284,12 @@ impl Reader<'_> {
             );
         }
     }
+}
+
+/// The hash of an entry, as digits and as bytes.
+fn hash_of(key: &KeySource) -> Option<(&str, KeyHash)> {
+    let hex = key.hash.value.strip_prefix("sha256:")?;
+    Some((hex, KeyHash::from_hex(hex)?))
 }
 
 fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {

@@ -10,12 +10,12 @@ pub fn parse_duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Du
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
     let Some((_, millis)) = UNITS.iter().find(|(name, _)| *name == unit).filter(|_| digits > 0) else {
-        return Err("expected a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`".to_owned());
+        return Err("write a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`".to_owned());
     };
     let duration = number.parse::<u64>().ok().and_then(|n| n.checked_mul(*millis)).map(Duration::from_millis);
     match duration {
         Some(duration) if bounds.contains(&duration) => Ok(duration),
-        _ => Err(format!("expected {} to {}", written(*bounds.start()), written(*bounds.end()))),
+        _ => Err(format!("write a span from {} to {}", written(*bounds.start()), written(*bounds.end()))),
     }
 }
 
