@@ -77,7 +77,10 @@ impl Diagnostic {
 
     /// The same, but one can go on.
     pub fn warning(file: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(file, message) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(file, message)
+        }
     }
 
     /// Says how to put it right.
@@ -103,7 +106,10 @@ impl Diagnostic {
 
     /// As text of several lines, without a line break at the end.
     pub fn render(&self, style: Style) -> impl fmt::Display {
-        Rendered { problem: self, style }
+        Rendered {
+            problem: self,
+            style,
+        }
     }
 }
 
@@ -159,13 +165,18 @@ impl Diagnostics {
 
     /// How many there are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.0.iter().filter(|problem| problem.severity == severity).count()
+        self.0
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
     }
 
     /// In the order of the files, top-down.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<_> = self.0.iter().collect();
-        all.sort_by(|a, b| (&a.file, a.at, a.severity, &a.message).cmp(&(&b.file, b.at, b.severity, &b.message)));
+        all.sort_by(|a, b| {
+            (&a.file, a.at, a.severity, &a.message).cmp(&(&b.file, b.at, b.severity, &b.message))
+        });
         all
     }
 
@@ -175,7 +186,11 @@ impl Diagnostics {
             1 => format!("1 {word}"),
             n => format!("{n} {word}s"),
         };
-        format!("{}, {}", count(Severity::Error, "error"), count(Severity::Warning, "warning"))
+        format!(
+            "{}, {}",
+            count(Severity::Error, "error"),
+            count(Severity::Warning, "warning")
+        )
     }
 }
 
@@ -197,7 +212,10 @@ impl fmt::Display for Diagnostics {
 impl SourceFile {
     /// A file of this name with this content.
     pub fn new(name: &str, text: &str) -> Self {
-        Self { name: Arc::from(name), text: Arc::from(text) }
+        Self {
+            name: Arc::from(name),
+            text: Arc::from(text),
+        }
     }
 
     /// The file as the operator named it.
@@ -216,20 +234,32 @@ impl SourceFile {
         let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
         Diagnostic {
             at: (at.line > 0).then_some(at),
-            source_line: self.text.lines().nth(index).filter(|_| at.line > 0).map(str::to_owned),
+            source_line: self
+                .text
+                .lines()
+                .nth(index)
+                .filter(|_| at.line > 0)
+                .map(str::to_owned),
             ..Diagnostic::error(&self.name, message)
         }
     }
 
     /// The same, but one can go on.
     pub fn warning(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Warning, ..self.error(at, message) }
+        Diagnostic {
+            severity: Severity::Warning,
+            ..self.error(at, message)
+        }
     }
 }
 
 impl From<serde_yaml::Location> for At {
     fn from(location: serde_yaml::Location) -> Self {
-        Self { line: location.line(), column: location.column(), width: location.span().len() }
+        Self {
+            line: location.line(),
+            column: location.column(),
+            width: location.span().len(),
+        }
     }
 }
 
@@ -249,7 +279,11 @@ pub fn escaped(text: &str) -> String {
 }
 
 fn visible(c: char) -> impl Iterator<Item = char> {
-    let (plain, escape) = if is_invisible(c) { (None, Some(c.escape_unicode())) } else { (Some(c), None) };
+    let (plain, escape) = if is_invisible(c) {
+        (None, Some(c.escape_unicode()))
+    } else {
+        (Some(c), None)
+    };
     plain.into_iter().chain(escape.into_iter().flatten())
 }
 
@@ -279,7 +313,12 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let allowed = (name.chars().count() / 3).max(1);
     known
         .into_iter()
-        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                distance(&name.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
@@ -299,8 +338,11 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, x) in a.chars().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
-            let mut best = (at(&last, j) + usize::from(x != *y)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let at =
+                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
+            let mut best = (at(&last, j) + usize::from(x != *y))
+                .min(at(&last, j + 1) + 1)
+                .min(at(&row, j) + 1);
             if let Some(k) = j.checked_sub(1)
                 && previous == Some(*y)
                 && b.get(k) == Some(&x)
@@ -322,7 +364,14 @@ struct Rendered<'a> {
 
 impl fmt::Display for Rendered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic { severity, file, at, message, help, source_line } = self.problem;
+        let Diagnostic {
+            severity,
+            file,
+            at,
+            message,
+            help,
+            source_line,
+        } = self.problem;
         let (word, colour) = match severity {
             Severity::Error => ("error", "\x1b[1;31m"),
             Severity::Warning => ("warning", "\x1b[1;33m"),
@@ -339,14 +388,25 @@ impl fmt::Display for Rendered<'_> {
             write!(f, ":{line}:{column}")?;
         }
         if let (Some(at), Some(source)) = (at, source_line) {
-            let Excerpt { text, indent, width } = Excerpt::of(source, *at);
+            let Excerpt {
+                text,
+                indent,
+                width,
+            } = Excerpt::of(source, *at);
             let caret = "^".repeat(width);
             write!(f, "\n{margin} {blue}|{plain}\n{blue}{line} |{plain} {text}")?;
-            write!(f, "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}")?;
+            write!(
+                f,
+                "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}"
+            )?;
         }
         if let Some(help) = help {
             for (n, line) in help.lines().enumerate() {
-                let lead = if n == 0 { format!("{blue}={plain} help:") } else { "       ".to_owned() };
+                let lead = if n == 0 {
+                    format!("{blue}={plain} help:")
+                } else {
+                    "       ".to_owned()
+                };
                 write!(f, "\n{margin} {lead} {line}")?;
             }
         }
@@ -366,13 +426,21 @@ impl Excerpt {
     fn of(line: &str, at: At) -> Self {
         const LONGEST: usize = 160;
         let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
-        let skipped = if column > LONGEST / 2 { column - LONGEST / 4 } else { 0 };
+        let skipped = if column > LONGEST / 2 {
+            column - LONGEST / 4
+        } else {
+            0
+        };
         let shown = || line.chars().skip(skipped).take(LONGEST);
         let before: String = shown().take(column - skipped).collect();
-        let marked: String =
-            shown().skip(column - skipped).take(usize::try_from(at.width).unwrap_or(1)).collect();
+        let marked: String = shown()
+            .skip(column - skipped)
+            .take(usize::try_from(at.width).unwrap_or(1))
+            .collect();
         Self {
-            text: escaped(&shown().collect::<String>().replace('\t', " ")).trim_end().to_owned(),
+            text: escaped(&shown().collect::<String>().replace('\t', " "))
+                .trim_end()
+                .to_owned(),
             indent: " ".repeat(escaped(&before.replace('\t', " ")).chars().count()),
             width: escaped(marked.trim_end()).chars().count().max(1),
         }
@@ -386,7 +454,16 @@ mod tests {
     #[test]
     fn a_problem_is_shown_with_its_line_and_the_way_out() {
         let file = SourceFile::new("policies/a.yaml", "roles:\n  reader: { tolls: [x] }\n");
-        let problem = file.error(At { line: 2, column: 13, width: 5 }, "unknown key `tolls`").help("did you mean `tools`?");
+        let problem = file
+            .error(
+                At {
+                    line: 2,
+                    column: 13,
+                    width: 5,
+                },
+                "unknown key `tolls`",
+            )
+            .help("did you mean `tools`?");
         insta::assert_snapshot!(problem.render(Style::Plain), @r"
         error: unknown key `tolls`
          --> policies/a.yaml:2:13
@@ -400,8 +477,23 @@ mod tests {
     #[test]
     fn a_place_that_is_not_there_is_no_panic() {
         let file = SourceFile::new("a.yaml", "a\n");
-        for (line, column, width) in [(0, 0, 0), (1, 900, 9), (7, 1, 1), (u64::MAX, u64::MAX, u64::MAX)] {
-            let shown = file.error(At { line, column, width }, "x").render(Style::Ansi).to_string();
+        for (line, column, width) in [
+            (0, 0, 0),
+            (1, 900, 9),
+            (7, 1, 1),
+            (u64::MAX, u64::MAX, u64::MAX),
+        ] {
+            let shown = file
+                .error(
+                    At {
+                        line,
+                        column,
+                        width,
+                    },
+                    "x",
+                )
+                .render(Style::Ansi)
+                .to_string();
             assert!(shown.contains("a.yaml"));
         }
     }
@@ -410,8 +502,21 @@ mod tests {
     fn what_cannot_be_seen_is_shown() {
         assert_eq!(quoted("a\u{202e}b\u{1b}[2J"), "`a\\u{202e}b\\u{1b}[2J`");
         let file = SourceFile::new("a.yaml", "\u{1b}]0;title\u{7} x");
-        let shown = file.error(At { line: 1, column: 11, width: 1 }, "x").render(Style::Plain).to_string();
-        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown:?}");
+        let shown = file
+            .error(
+                At {
+                    line: 1,
+                    column: 11,
+                    width: 1,
+                },
+                "x",
+            )
+            .render(Style::Plain)
+            .to_string();
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains('\u{7}'),
+            "{shown:?}"
+        );
     }
 
     #[test]
@@ -433,11 +538,36 @@ mod tests {
     fn all_are_sorted_and_none_is_told_twice() {
         let file = SourceFile::new("b.yaml", "x\ny\n");
         let mut all = Diagnostics::new();
-        all.push(file.error(At { line: 2, column: 1, width: 1 }, "second"));
-        all.push(file.warning(At { line: 1, column: 1, width: 1 }, "first"));
-        all.push(file.error(At { line: 2, column: 1, width: 1 }, "second"));
+        all.push(file.error(
+            At {
+                line: 2,
+                column: 1,
+                width: 1,
+            },
+            "second",
+        ));
+        all.push(file.warning(
+            At {
+                line: 1,
+                column: 1,
+                width: 1,
+            },
+            "first",
+        ));
+        all.push(file.error(
+            At {
+                line: 2,
+                column: 1,
+                width: 1,
+            },
+            "second",
+        ));
         all.push(Diagnostic::error("a.yaml", "other file"));
-        let told: Vec<_> = all.sorted().iter().map(|problem| problem.message.as_str()).collect();
+        let told: Vec<_> = all
+            .sorted()
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
         assert_eq!(told, ["other file", "first", "second"]);
         assert_eq!(all.summary(), "2 errors, 1 warning");
     }

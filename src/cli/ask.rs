@@ -50,7 +50,8 @@ pub(super) fn tools(server: &Uri) -> Result<Vec<Tool>, String> {
         .build()
         .map_err(|error| format!("no runtime: {error}"))?;
     let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(server)).await });
-    asked.unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", PATIENCE.as_secs())))
+    asked
+        .unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", PATIENCE.as_secs())))
         .map_err(|problem| format!("{server} cannot be asked for its tools: {problem}"))
 }
 
@@ -60,7 +61,13 @@ async fn ask(server: &Uri) -> Result<Vec<Tool>, String> {
         .no_proxy()
         .build()
         .map_err(|error| chain(&error))?;
-    let mut server = Server { client, url: server.to_string(), headers: HeaderMap::new(), meta: None, asked: 0 };
+    let mut server = Server {
+        client,
+        url: server.to_string(),
+        headers: HeaderMap::new(),
+        meta: None,
+        asked: 0,
+    };
     server.open().await?;
     let tools = server.tools().await;
     server.close().await;
@@ -96,14 +103,20 @@ impl Server {
         });
         match self.request("initialize", hello).await {
             Ok(result) => {
-                let agreed = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
+                let agreed = result
+                    .get("protocolVersion")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
                 if agreed >= ProtocolVersion::V2025_06_18.name() {
                     let value = HeaderValue::from_str(agreed).map_err(|error| error.to_string())?;
                     self.headers.insert(VERSION, value);
                 }
                 self.notify("notifications/initialized").await
             }
-            Err(Refused::Error { code: UNSUPPORTED_VERSION, .. }) => self.discover().await,
+            Err(Refused::Error {
+                code: UNSUPPORTED_VERSION,
+                ..
+            }) => self.discover().await,
             Err(refused) => Err(refused.told()),
         }
     }
@@ -111,13 +124,17 @@ impl Server {
     /// The modern era: every message says itself what it speaks.
     async fn discover(&mut self) -> Result<(), String> {
         let version = ProtocolVersion::V2026_07_28.name();
-        self.headers.insert(VERSION, HeaderValue::from_static(version));
+        self.headers
+            .insert(VERSION, HeaderValue::from_static(version));
         self.meta = Some(json!({
             "io.modelcontextprotocol/protocolVersion": version,
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": { "name": "tollgate-init", "version": env!("CARGO_PKG_VERSION") },
         }));
-        let found = self.request("server/discover", json!({})).await.map_err(Refused::told)?;
+        let found = self
+            .request("server/discover", json!({}))
+            .await
+            .map_err(Refused::told)?;
         let speaks = found.get("supportedVersions").and_then(Value::as_array);
         match speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
             true => Ok(()),
@@ -129,14 +146,25 @@ impl Server {
         let mut tools: Vec<Tool> = Vec::new();
         let mut cursor: Option<Value> = None;
         for _ in 0..MAX_PAGES {
-            let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
-            let page = self.request("tools/list", params).await.map_err(Refused::told)?;
-            let listed = page.get("tools").and_then(Value::as_array).ok_or("its list of tools is no list")?;
+            let params = cursor
+                .take()
+                .map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
+            let page = self
+                .request("tools/list", params)
+                .await
+                .map_err(Refused::told)?;
+            let listed = page
+                .get("tools")
+                .and_then(Value::as_array)
+                .ok_or("its list of tools is no list")?;
             tools.extend(listed.iter().filter_map(tool));
             if tools.len() > MAX_TOOLS {
                 return Err(format!("it has more than {MAX_TOOLS} tools"));
             }
-            cursor = page.get("nextCursor").filter(|cursor| cursor.is_string()).cloned();
+            cursor = page
+                .get("nextCursor")
+                .filter(|cursor| cursor.is_string())
+                .cloned();
             if cursor.is_none() {
                 tools.sort_by(|a, b| a.name.cmp(&b.name));
                 tools.dedup_by(|a, b| a.name == b.name);
@@ -149,7 +177,12 @@ impl Server {
     /// Ends the session. Nothing depends on it.
     async fn close(&self) {
         if self.headers.contains_key(SESSION) {
-            let _ = self.client.delete(&self.url).headers(self.headers.clone()).send().await;
+            let _ = self
+                .client
+                .delete(&self.url)
+                .headers(self.headers.clone())
+                .send()
+                .await;
         }
     }
 
@@ -158,7 +191,8 @@ impl Server {
         if let (Some(meta), Some(params)) = (&self.meta, params.as_object_mut()) {
             params.insert("_meta".to_owned(), meta.clone());
         }
-        let message = json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
         let response = self.send(method, &message).await.map_err(Refused::Other)?;
         if let Some(session) = response.headers().get(SESSION) {
             self.headers.insert(SESSION, session.clone());
@@ -167,11 +201,21 @@ impl Server {
     }
 
     async fn notify(&self, method: &'static str) -> Result<(), String> {
-        let sent = self.send(method, &json!({ "jsonrpc": "2.0", "method": method })).await?;
-        if sent.status().is_success() { Ok(()) } else { Err(format!("it answers {method} with {}", sent.status())) }
+        let sent = self
+            .send(method, &json!({ "jsonrpc": "2.0", "method": method }))
+            .await?;
+        if sent.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("it answers {method} with {}", sent.status()))
+        }
     }
 
-    async fn send(&self, method: &'static str, message: &Value) -> Result<reqwest::Response, String> {
+    async fn send(
+        &self,
+        method: &'static str,
+        message: &Value,
+    ) -> Result<reqwest::Response, String> {
         let mut request = self
             .client
             .post(&self.url)
@@ -198,14 +242,24 @@ impl Refused {
 /// The reply to the request of this id, from a body or an event stream.
 async fn answer(mut response: reqwest::Response, id: u64) -> Result<Value, Refused> {
     let status = response.status();
-    let kind = response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = response
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let streams = kind.starts_with("text/event-stream");
     let mut events = Events::default();
     let (mut reader, mut body, mut size) = (sse::Reader::default(), Vec::new(), 0);
-    while let Some(bytes) = response.chunk().await.map_err(|error| Refused::Other(chain(&error)))? {
+    while let Some(bytes) = response
+        .chunk()
+        .await
+        .map_err(|error| Refused::Other(chain(&error)))?
+    {
         size += bytes.len();
         if size > MAX_ANSWER {
-            return Err(Refused::Other(format!("its answer is larger than {MAX_ANSWER} bytes")));
+            return Err(Refused::Other(format!(
+                "its answer is larger than {MAX_ANSWER} bytes"
+            )));
         }
         if !streams {
             body.extend_from_slice(&bytes);
@@ -238,12 +292,24 @@ impl sse::Sink for Events {
 
 /// The result or error in a message, if it is the reply to this request. An error may come without the id.
 fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
-    #[expect(clippy::disallowed_methods, reason = "nothing is decided or forwarded by this; a person reviews what comes of it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is decided or forwarded by this; a person reviews what comes of it"
+    )]
     let mut message: Value = serde_json::from_slice(message).ok()?;
     if let Some(error) = message.get("error") {
-        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        return Some(Err(Refused::Error { code, message: crate::diagnostic::quoted(text) }));
+        let code = error
+            .get("code")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let text = error
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        return Some(Err(Refused::Error {
+            code,
+            message: crate::diagnostic::quoted(text),
+        }));
     }
     let ours = message.get("id").and_then(Value::as_u64) == Some(id);
     let result = message.as_object_mut()?.remove("result").filter(|_| ours)?;
@@ -252,28 +318,50 @@ fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
 
 fn no_reply(status: StatusCode) -> String {
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => format!("it wants a credential ({status})"),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            format!("it wants a credential ({status})")
+        }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
             format!("there is no MCP endpoint ({status}); the path is often /mcp")
         }
-        status if status.is_redirection() => format!("it redirects ({status}); give the URL that it redirects to"),
+        status if status.is_redirection() => {
+            format!("it redirects ({status}); give the URL that it redirects to")
+        }
         status => format!("its answer is no JSON-RPC reply ({status})"),
     }
 }
 
 /// A tool of a list. What has no name cannot be granted.
 fn tool(listed: &Value) -> Option<Tool> {
-    let text = |key: &str| listed.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let hint = |key: &str| listed.get("annotations").and_then(|said| said.get(key)).and_then(Value::as_bool);
+    let text = |key: &str| {
+        listed
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let hint = |key: &str| {
+        listed
+            .get("annotations")
+            .and_then(|said| said.get(key))
+            .and_then(Value::as_bool)
+    };
     let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
         // Whoever says both is not believed the first.
-        (Some(true), Some(true)) | (Some(false), None | Some(true)) | (None, Some(true)) => Nature::Destructive,
+        (Some(true), Some(true)) | (Some(false), None | Some(true)) | (None, Some(true)) => {
+            Nature::Destructive
+        }
         (Some(true), _) => Nature::ReadOnly,
         (Some(false) | None, Some(false)) => Nature::Additive,
         (None, None) => Nature::Unsaid,
     };
-    let about = text("title").or_else(|| text("description")).unwrap_or_default();
-    Some(Tool { name: text("name")?.to_owned(), about: about.to_owned(), nature })
+    let about = text("title")
+        .or_else(|| text("description"))
+        .unwrap_or_default();
+    Some(Tool {
+        name: text("name")?.to_owned(),
+        about: about.to_owned(),
+        nature,
+    })
 }
 
 /// An error with its causes: reqwest keeps the reason there.

@@ -9,7 +9,10 @@ use serde_yaml::{Location, Spanned};
 
 use super::source::{ConfigSource, ListenSource, ServerSource};
 use super::yaml::Document;
-use super::{Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, Server, address, policies};
+use super::{
+    Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, Server, address,
+    policies,
+};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
@@ -55,10 +58,20 @@ enum Place<'a> {
 
 impl<'a> Given<'a> {
     /// The flag, or else the value in the file.
-    fn either(flag: Option<&'a str>, name: &'static str, file: Option<(&'a SourceFile, &'a Spanned<String>)>) -> Option<Self> {
+    fn either(
+        flag: Option<&'a str>,
+        name: &'static str,
+        file: Option<(&'a SourceFile, &'a Spanned<String>)>,
+    ) -> Option<Self> {
         match (flag, file) {
-            (Some(text), _) => Some(Self { text, place: Place::Flag(name) }),
-            (None, Some((file, value))) => Some(Self { text: &value.value, place: Place::File(file, value.referenced) }),
+            (Some(text), _) => Some(Self {
+                text,
+                place: Place::Flag(name),
+            }),
+            (None, Some((file, value))) => Some(Self {
+                text: &value.value,
+                place: Place::File(file, value.referenced),
+            }),
             (None, None) => None,
         }
     }
@@ -73,17 +86,25 @@ impl Place<'_> {
     }
 
     fn warning(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: crate::diagnostic::Severity::Warning, ..self.error(message) }
+        Diagnostic {
+            severity: crate::diagnostic::Severity::Warning,
+            ..self.error(message)
+        }
     }
 }
 
 impl Draft {
     /// Reads the file, if there is one, and lays the flags over it.
     pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
-        let path = overrides.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let path = overrides
+            .config
+            .clone()
+            .or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
         let document = path.as_ref().and_then(|path| found.take(document(path)));
         let broken = path.is_some() && document.is_none();
-        let written = document.as_ref().and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
+        let written = document
+            .as_ref()
+            .and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
         let broken = broken || (document.is_some() && written.is_none());
         let source: ConfigSource = written.unwrap_or_default();
         let none = SourceFile::new(DEFAULT_FILE, "");
@@ -100,14 +121,23 @@ impl Draft {
         Self {
             policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
             listen: listen(overrides.listen.as_deref(), file, &source.listen, found),
-            admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
+            admin: admin(
+                overrides.admin.as_deref(),
+                file,
+                source.admin.address.as_ref(),
+                found,
+            ),
             server,
             drain_timeout: drain_timeout(file, source.drain_timeout.as_ref(), found),
         }
     }
 
     /// Gives the server the name that the policy files use, if it has none. Returns all names there are.
-    pub(super) fn name_server(&mut self, folder: &Folder, found: &mut Diagnostics) -> Vec<ServerName> {
+    pub(super) fn name_server(
+        &mut self,
+        folder: &Folder,
+        found: &mut Diagnostics,
+    ) -> Vec<ServerName> {
         let name = match &self.server {
             ServerDraft::Named(server) => return vec![server.name.clone()],
             ServerDraft::Wrong(Some(name)) => return vec![name.clone()],
@@ -115,15 +145,25 @@ impl Draft {
             ServerDraft::Unnamed(_) => folder.servers(),
         };
         let [only] = name.as_slice() else {
-            let names = name.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ");
+            let names = name
+                .iter()
+                .map(ServerName::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
             found.push(
-                Diagnostic::error("--server", format!("the policy files are for several servers: {names}"))
-                    .help("say which of them this is: `--server NAME=URL`"),
+                Diagnostic::error(
+                    "--server",
+                    format!("the policy files are for several servers: {names}"),
+                )
+                .help("say which of them this is: `--server NAME=URL`"),
             );
             return name;
         };
         if let ServerDraft::Unnamed(url) = &self.server {
-            self.server = ServerDraft::Named(Server { name: only.clone(), url: url.clone() });
+            self.server = ServerDraft::Named(Server {
+                name: only.clone(),
+                url: url.clone(),
+            });
         }
         name
     }
@@ -151,13 +191,18 @@ impl Draft {
 fn document(path: &Path) -> Result<Document, Diagnostics> {
     let name = path.display().to_string();
     let bytes = policies::read_file(path).map_err(|error| {
-        Diagnostic::error(&name, format!("cannot be read: {error}")).help("`--config` and TOLLGATE_CONFIG name this file")
+        Diagnostic::error(&name, format!("cannot be read: {error}"))
+            .help("`--config` and TOLLGATE_CONFIG name this file")
     })?;
     Document::new(&name, &bytes)
 }
 
 /// The folder as the operator named it; a relative one in the file is relative to the file.
-fn policies_folder(overrides: &Overrides, file: Option<&Path>, written: Option<&Spanned<String>>) -> PathBuf {
+fn policies_folder(
+    overrides: &Overrides,
+    file: Option<&Path>,
+    written: Option<&Spanned<String>>,
+) -> PathBuf {
     let beside = file.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     match (&overrides.policies, written) {
         (Some(path), _) => path.clone(),
@@ -171,12 +216,20 @@ enum ServerChoice {
     Missing,
 }
 
-fn server(flag: Option<&str>, file: &SourceFile, source: &ConfigSource, found: &mut Diagnostics) -> ServerChoice {
+fn server(
+    flag: Option<&str>,
+    file: &SourceFile,
+    source: &ConfigSource,
+    found: &mut Diagnostics,
+) -> ServerChoice {
     let written: Vec<_> = source.servers.iter().collect();
     if let (None, [_, (second, _), ..]) = (flag, written.as_slice()) {
         found.push(
-            file.error(second.referenced, "this version of Tollgate stands in front of one server")
-                .help("run one gate for each server, or leave one of them out"),
+            file.error(
+                second.referenced,
+                "this version of Tollgate stands in front of one server",
+            )
+            .help("run one gate for each server, or leave one of them out"),
         );
         return ServerChoice::Made(ServerDraft::Wrong(None));
     }
@@ -193,10 +246,19 @@ fn server(flag: Option<&str>, file: &SourceFile, source: &ConfigSource, found: &
 
 type Wrong = (Option<ServerName>, Diagnostic);
 
-fn from_file(file: &SourceFile, name: &Spanned<String>, server: &ServerSource) -> Result<ServerDraft, Wrong> {
+fn from_file(
+    file: &SourceFile,
+    name: &Spanned<String>,
+    server: &ServerSource,
+) -> Result<ServerDraft, Wrong> {
     let at = name.referenced;
-    let name = ServerName::new(&name.value)
-        .map_err(|error| (None, file.error(at, format!("{} cannot name a server", quoted(&name.value))).help(error.to_string())))?;
+    let name = ServerName::new(&name.value).map_err(|error| {
+        (
+            None,
+            file.error(at, format!("{} cannot name a server", quoted(&name.value)))
+                .help(error.to_string()),
+        )
+    })?;
     let place = Place::File(file, server.url.referenced);
     match address::endpoint(&server.url.value) {
         Ok(url) => Ok(ServerDraft::Named(Server { name, url })),
@@ -212,7 +274,15 @@ fn from_flag(text: &str, in_file: Option<&str>) -> Result<ServerDraft, Wrong> {
         _ => (in_file, text),
     };
     let name = name.map(ServerName::new).transpose().map_err(|error| {
-        (None, place.error(format!("{} cannot name a server", quoted(name.unwrap_or_default()))).help(error.to_string()))
+        (
+            None,
+            place
+                .error(format!(
+                    "{} cannot name a server",
+                    quoted(name.unwrap_or_default())
+                ))
+                .help(error.to_string()),
+        )
     })?;
     match (address::endpoint(url), name) {
         (Ok(url), Some(name)) => Ok(ServerDraft::Named(Server { name, url })),
@@ -223,7 +293,10 @@ fn from_flag(text: &str, in_file: Option<&str>) -> Result<ServerDraft, Wrong> {
 
 /// The URL itself is not repeated: it may hold a password.
 fn not_an_endpoint(place: Place<'_>, expected: &str) -> Diagnostic {
-    place.error("this is not the URL of an MCP server").without_source_line().help(expected)
+    place
+        .error("this is not the URL of an MCP server")
+        .without_source_line()
+        .help(expected)
 }
 
 fn no_server(file: Option<&Path>) -> Diagnostic {
@@ -234,22 +307,49 @@ fn no_server(file: Option<&Path>) -> Diagnostic {
     )
 }
 
-fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &mut Diagnostics) -> Option<Listen> {
-    let given = Given::either(flag, "--listen", source.address.as_ref().map(|address| (file, address)));
+fn listen(
+    flag: Option<&str>,
+    file: &SourceFile,
+    source: &ListenSource,
+    found: &mut Diagnostics,
+) -> Option<Listen> {
+    let given = Given::either(
+        flag,
+        "--listen",
+        source.address.as_ref().map(|address| (file, address)),
+    );
     let address = socket(given.as_ref(), 8080, found);
     let hosts = match (&source.hosts, address) {
         (Some(hosts), _) => {
             if hosts.value.is_empty() {
-                found.push(file.error(hosts.referenced, "`hosts` is empty").help("name a host, or leave `hosts` out"));
+                found.push(
+                    file.error(hosts.referenced, "`hosts` is empty")
+                        .help("name a host, or leave `hosts` out"),
+                );
             }
             Hosts::Only(all(file, &hosts.value, address::host, found))
         }
         (None, Some(address)) if Reach::of(address) == Reach::Network => Hosts::Any,
         (None, _) => Hosts::Loopback,
     };
-    let origins = source.origins.as_deref().map(|origins| all(file, origins, address::origin, found));
-    let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
-    let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
+    let origins = source
+        .origins
+        .as_deref()
+        .map(|origins| all(file, origins, address::origin, found));
+    let max_body = number(
+        file,
+        source.max_body_bytes.as_ref(),
+        DEFAULT_BODY,
+        MAX_BODY,
+        found,
+    );
+    let max_in_flight = number(
+        file,
+        source.max_in_flight.as_ref(),
+        DEFAULT_IN_FLIGHT,
+        MAX_IN_FLIGHT,
+        found,
+    );
     Some(Listen {
         address: address?,
         hosts,
@@ -263,7 +363,12 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     })
 }
 
-fn admin(flag: Option<&str>, file: &SourceFile, written: Option<&Spanned<String>>, found: &mut Diagnostics) -> Option<SocketAddr> {
+fn admin(
+    flag: Option<&str>,
+    file: &SourceFile,
+    written: Option<&Spanned<String>>,
+    found: &mut Diagnostics,
+) -> Option<SocketAddr> {
     let given = Given::either(flag, "--admin", written.map(|address| (file, address)));
     let address = socket(given.as_ref(), 9901, found)?;
     if let Some(given) = given
@@ -272,21 +377,32 @@ fn admin(flag: Option<&str>, file: &SourceFile, written: Option<&Spanned<String>
         found.push(
             given
                 .place
-                .warning("metrics and probes can be reached from other machines, without any credential")
+                .warning(
+                    "metrics and probes can be reached from other machines, without any credential",
+                )
                 .help("in a pod that is usual; elsewhere use `127.0.0.1`"),
         );
     }
     Some(address)
 }
 
-fn socket(given: Option<&Given<'_>>, default_port: u16, found: &mut Diagnostics) -> Option<SocketAddr> {
+fn socket(
+    given: Option<&Given<'_>>,
+    default_port: u16,
+    found: &mut Diagnostics,
+) -> Option<SocketAddr> {
     let Some(given) = given else {
         return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)));
     };
     match address::socket(given.text) {
         Ok(address) => Some(address),
         Err(expected) => {
-            found.push(given.place.error(format!("{} is not an address", quoted(given.text))).help(expected));
+            found.push(
+                given
+                    .place
+                    .error(format!("{} is not an address", quoted(given.text)))
+                    .help(expected),
+            );
             None
         }
     }
@@ -304,31 +420,53 @@ fn all(
         match read(&value.value) {
             Ok(text) => good.push(text),
             Err(expected) => {
-                found.push(file.error(value.referenced, format!("{} does not fit here", quoted(&value.value))).help(expected));
+                found.push(
+                    file.error(
+                        value.referenced,
+                        format!("{} does not fit here", quoted(&value.value)),
+                    )
+                    .help(expected),
+                );
             }
         }
     }
     good
 }
 
-fn number(file: &SourceFile, written: Option<&Spanned<u64>>, default: usize, max: u64, found: &mut Diagnostics) -> Option<usize> {
+fn number(
+    file: &SourceFile,
+    written: Option<&Spanned<u64>>,
+    default: usize,
+    max: u64,
+    found: &mut Diagnostics,
+) -> Option<usize> {
     let Some(number) = written else {
         return Some(default);
     };
     if !(1..=max).contains(&number.value) {
-        found.push(file.error(number.referenced, format!("expected a number from 1 to {max}")));
+        found.push(file.error(
+            number.referenced,
+            format!("expected a number from 1 to {max}"),
+        ));
         return None;
     }
     usize::try_from(number.value).ok()
 }
 
-fn drain_timeout(file: &SourceFile, written: Option<&Spanned<String>>, found: &mut Diagnostics) -> Option<Duration> {
+fn drain_timeout(
+    file: &SourceFile,
+    written: Option<&Spanned<String>>,
+    found: &mut Diagnostics,
+) -> Option<Duration> {
     let Some(text) = written else {
         return Some(DRAIN);
     };
     parse_duration(&text.value, Duration::ZERO..=Duration::from_hours(1))
         .map_err(|expected| {
-            let message = format!("{} is not a span of time that fits here", quoted(&text.value));
+            let message = format!(
+                "{} is not a span of time that fits here",
+                quoted(&text.value)
+            );
             found.push(file.error(text.referenced, message).help(expected));
         })
         .ok()

@@ -86,7 +86,7 @@ impl Gateway {
             Ok(reply) => reply, // ask the server
             Err(error) => return Err(self.given_up(error, &admission, &head)),
         };
-        seen.answered(reply.head.status);
+        seen.answered(reply.head.status.as_u16());
         let (watch, reply) = inspect::watch(reply, admission.permit(), &now.policy)?; // and watch what comes back
         Ok(Carriage {
             reply,

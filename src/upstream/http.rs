@@ -129,7 +129,10 @@ impl Upstream {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = HttpMethod::OPTIONS;
         *request.uri_mut() = self.url.clone();
-        matches!(timeout_at(Instant::now() + CONNECT, self.client.request(request)).await, Ok(Ok(_)))
+        matches!(
+            timeout_at(Instant::now() + CONNECT, self.client.request(request)).await,
+            Ok(Ok(_))
+        )
     }
 
     /// Carries an admitted call. Never twice: what was sent once may have run.
