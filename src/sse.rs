@@ -45,6 +45,11 @@ const NAME: &[u8] = b"data";
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Reader {
+    /// Whether these bytes, which come next, begin with the second half of a line end that was cut in two.
+    pub fn completes_line_end(&self, bytes: &[u8]) -> bool {
+        self.after_return && bytes.first() == Some(&b'\n')
+    }
+
     /// Reads the next bytes.
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         let mut at = 0;
@@ -87,9 +92,11 @@ impl Reader {
     fn step(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
         let byte = bytes.get(at).copied().unwrap_or_default();
         if byte == b'\n' || byte == b'\r' {
-            self.after_return = byte == b'\r';
-            self.end_line(at + 1, sink);
-            return at + 1;
+            let pair = byte == b'\r' && bytes.get(at + 1) == Some(&b'\n');
+            let behind = at + 1 + usize::from(pair);
+            self.after_return = byte == b'\r' && !pair;
+            self.end_line(behind, sink);
+            return behind;
         }
         match self.line {
             Line::Name(read) if NAME.get(read) == Some(&byte) => self.line = Line::Name(read + 1),

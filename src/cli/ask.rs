@@ -177,12 +177,13 @@ impl Server {
     /// Ends the session. Nothing depends on it.
     async fn close(&self) {
         if self.headers.contains_key(SESSION) {
-            let _ = self
-                .client
-                .delete(&self.url)
-                .headers(self.headers.clone())
-                .send()
-                .await;
+            drop(
+                self.client
+                    .delete(&self.url)
+                    .headers(self.headers.clone())
+                    .send()
+                    .await,
+            );
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn note(text: &str) {
 /// Help, the version, or what is wrong with the arguments.
 pub(super) fn usage(told: &clap::Error) -> ExitCode {
     // Nobody is left to be told that this failed.
-    let _ = told.print();
+    drop(told.print());
     u8::try_from(told.exit_code()).map_or(ExitCode::from(CANNOT_SAY), ExitCode::from)
 }
 
@@ -77,5 +77,5 @@ fn style(stream: &impl IsTerminal) -> Style {
 
 /// A reader that went away (`| head`) is no problem of ours.
 fn write(stream: &mut impl Write, text: &str) {
-    let _ = writeln!(stream, "{text}").and_then(|()| stream.flush());
+    drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
 }

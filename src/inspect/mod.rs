@@ -3,6 +3,8 @@
 
 mod catalog;
 mod outline;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -302,10 +304,15 @@ impl HeldEvents {
             data: std::mem::take(&mut self.data),
             events: Vec::new(),
         };
-        self.reader.feed(bytes, &mut ended);
-        self.data = ended.data;
         let mut passed = Vec::new();
         let mut begun = 0;
+        if self.held.is_empty() && self.reader.completes_line_end(bytes) {
+            // It ends an event that has passed: some readers wait for it.
+            passed.push(b'\n');
+            begun = 1;
+        }
+        self.reader.feed(bytes, &mut ended);
+        self.data = ended.data;
         for (offset, data) in ended.events {
             hold(&mut self.held, bytes.get(begun..offset).unwrap_or_default())?;
             begun = offset;

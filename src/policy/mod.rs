@@ -3,6 +3,8 @@
 mod compile;
 mod decision;
 mod duration;
+#[cfg(test)]
+mod fixture;
 mod inheritance;
 mod names;
 mod permit;

@@ -35,7 +35,8 @@ enum Inner {
 /// A server's reply on its way to the caller. It holds everything that must last until the last byte: dropping it,
 /// which is what happens when the caller goes away, ends the server's stream and gives the room back.
 pub(super) struct Relay {
-    pub(super) source: Source,
+    /// What comes; `None` when all has passed.
+    pub(super) stream: Option<Incoming>,
     pub(super) watch: Watch,
     pub(super) admission: Admission,
     pub(super) upstream: Arc<Upstream>,
@@ -46,17 +47,6 @@ pub(super) struct Relay {
     /// For streams without an end of their own: resolves when the gate goes away.
     pub(super) draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     pub(super) _room: OwnedSemaphorePermit,
-}
-
-/// Where the bytes come from.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// They are here.
-    Whole(Bytes),
-    /// They come.
-    Stream(Incoming),
-    /// They have all been passed.
-    Ended,
 }
 
 /// How long the server may be silent about a call.
@@ -139,7 +129,7 @@ impl Body for GateBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Inner::Relay(relay) => matches!(relay.source, Source::Ended),
+            Inner::Relay(relay) => relay.stream.is_none(),
         }
     }
 
@@ -148,11 +138,10 @@ impl Body for GateBody {
             Inner::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Inner::Relay(relay) => match &relay.source {
-                Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-                Source::Stream(body) if !relay.watch.edits() => body.size_hint(),
-                Source::Stream(_) => SizeHint::default(),
-                Source::Ended => SizeHint::with_exact(0),
+            Inner::Relay(relay) => match &relay.stream {
+                Some(stream) if !relay.watch.edits() => stream.size_hint(),
+                Some(_) => SizeHint::default(),
+                None => SizeHint::with_exact(0),
             },
         }
     }
@@ -161,32 +150,25 @@ impl Body for GateBody {
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
-            let passed = match &mut self.source {
-                Source::Ended => return Poll::Ready(None),
-                Source::Whole(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.source = Source::Ended;
-                    self.close(None);
-                    return Poll::Ready(Some(bytes).filter(|bytes| !bytes.is_empty()).map(Ok));
-                }
-                Source::Stream(body) => match Pin::new(body).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => self.watch.feed(data),
-                        Err(_trailers) => continue,
-                    },
-                    Poll::Ready(Some(Err(error))) => {
-                        return self.fail(UpstreamError::BrokeOff(error.to_string()));
-                    }
-                    Poll::Ready(None) => {
-                        let rest = self.watch.end();
-                        if rest.is_ok() {
-                            self.source = Source::Ended;
-                            self.close(None);
-                        }
-                        rest
-                    }
-                    Poll::Pending => return self.wait(cx),
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(None);
+            };
+            let passed = match Pin::new(stream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => self.watch.feed(data),
+                    Err(_trailers) => continue,
                 },
+                Poll::Ready(Some(Err(error))) => {
+                    return self.fail(UpstreamError::BrokeOff(error.to_string()));
+                }
+                Poll::Ready(None) => {
+                    let rest = self.watch.end();
+                    if rest.is_ok() {
+                        self.close(None);
+                    }
+                    rest
+                }
+                Poll::Pending => return self.wait(cx),
             };
             if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
                 patience.hear(heard);
@@ -204,7 +186,6 @@ impl Relay {
         if let Some(draining) = &mut self.draining
             && draining.as_mut().poll(cx).is_ready()
         {
-            self.source = Source::Ended;
             self.close(None);
             return Poll::Ready(None);
         }
@@ -219,7 +200,6 @@ impl Relay {
 
     /// The answer will not come. In a stream there is still room to say so; elsewhere the connection's end must do.
     fn fail(&mut self, error: UpstreamError) -> Poll<Option<Result<Bytes, Broken>>> {
-        self.source = Source::Ended;
         let call = Arc::clone(self.admission.permit().call());
         let decision = self.recorder.as_ref().map(|recorder| recorder.id);
         let event = match (call.id(), decision) {
@@ -236,42 +216,42 @@ impl Relay {
     }
 
     fn close(&mut self, error: Option<UpstreamError>) {
-        let Some(recorder) = self.recorder.take() else {
-            return;
-        };
-        let outcome = match (&error, self.watch.answer()) {
-            (_, Answer::Result) => Outcome::Ok,
-            (_, Answer::ToolError) => Outcome::ToolError,
-            (_, Answer::Error(code)) => Outcome::ServerError(code),
-            (None, Answer::None) => Outcome::Ok,
-            (Some(UpstreamError::TimedOut(_)), Answer::None) => Outcome::Timeout,
-            (Some(_), Answer::None) => Outcome::UpstreamError,
-        };
-        recorder.close(outcome);
+        self.stream = None;
+        if let Some(recorder) = self.recorder.take() {
+            recorder.close(outcome(self.watch.answer(), error.as_ref()));
+        }
+    }
+}
+
+/// How a call ended whose reply ended so.
+pub(super) fn outcome(answer: Answer, error: Option<&UpstreamError>) -> Outcome {
+    match (answer, error) {
+        (Answer::Result, _) | (Answer::None, None) => Outcome::Ok,
+        (Answer::ToolError, _) => Outcome::ToolError,
+        (Answer::Error(code), _) => Outcome::ServerError(code),
+        (Answer::None, Some(UpstreamError::TimedOut(_))) => Outcome::Timeout,
+        (Answer::None, Some(_)) => Outcome::UpstreamError,
     }
 }
 
 /// A caller that has gone before the end of its answer: the books say so. An answer that was already passed counts.
 impl Drop for Relay {
     fn drop(&mut self) {
-        let streams = self.admission.permit().call().method() == Method::OpenStream;
-        if let Some(recorder) = self.recorder.take() {
-            let outcome = match self.watch.answer() {
-                Answer::None if streams => Outcome::Ok,
-                Answer::None => Outcome::Cancelled,
-                Answer::Result => Outcome::Ok,
-                Answer::ToolError => Outcome::ToolError,
-                Answer::Error(code) => Outcome::ServerError(code),
-            };
-            recorder.close(outcome);
-        }
+        let Some(recorder) = self.recorder.take() else {
+            return;
+        };
+        let stream = self.admission.permit().call().method() == Method::OpenStream;
+        recorder.close(match self.watch.answer() {
+            Answer::None if !stream => Outcome::Cancelled,
+            answer => outcome(answer, None),
+        });
     }
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay")
-            .field("source", &self.source)
+            .field("stream", &self.stream)
             .finish_non_exhaustive()
     }
 }

@@ -28,7 +28,7 @@ pub use receive::Door;
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::{Patience, Relay, Source};
+use body::{Patience, Relay};
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -143,33 +143,35 @@ impl Gateway {
         if watch.edits() {
             head.headers.remove(header::CONTENT_LENGTH);
         }
-        let endless = matches!(
-            admission.permit().call().method(),
-            Method::OpenStream | Method::SubscriptionsListen
-        );
-        let source = match reply.body {
-            ReplyBody::Whole(bytes) => Source::Whole(bytes),
-            ReplyBody::Stream(body) => Source::Stream(body),
+        let body = match reply.body {
+            ReplyBody::Whole(bytes) => {
+                seen.close(body::outcome(watch.answer(), None));
+                GateBody::whole(bytes)
+            }
+            ReplyBody::Stream(stream) => {
+                let method = admission.permit().call().method();
+                let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
+                let draining = endless.then(|| Box::pin(self.draining.clone().cancelled_owned()));
+                let patience = admission
+                    .permit()
+                    .tool()
+                    .map(|tool| Patience::of(tool.timeout));
+                let upstream = Arc::clone(&self.upstream);
+                let (stream, recorder) = (Some(stream), Some(seen));
+                GateBody::relay(Relay {
+                    stream,
+                    watch,
+                    admission,
+                    upstream,
+                    headers,
+                    recorder,
+                    patience,
+                    draining,
+                    _room: room,
+                })
+            }
         };
-        let patience = match (&source, admission.permit().tool()) {
-            (Source::Stream(_), Some(tool)) => Some(Patience::of(tool.timeout)),
-            _ => None,
-        };
-        let draining = endless.then(|| Box::pin(self.draining.clone().cancelled_owned()));
-        let upstream = Arc::clone(&self.upstream);
-        let recorder = Some(seen);
-        let relay = Relay {
-            source,
-            watch,
-            admission,
-            upstream,
-            headers,
-            recorder,
-            patience,
-            draining,
-            _room: room,
-        };
-        Response::from_parts(head, GateBody::relay(relay))
+        Response::from_parts(head, body)
     }
 }
 

@@ -305,10 +305,11 @@ fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamError> {
 
 /// Short JSON as a whole; anything else as it comes.
 async fn whole(headers: &HeaderMap, mut body: Incoming) -> Result<ReplyBody, UpstreamError> {
-    let short = body
-        .size_hint()
-        .exact()
-        .is_some_and(|length| length <= SHORT);
+    let length = body.size_hint().exact();
+    if length == Some(0) {
+        return Ok(ReplyBody::Whole(Bytes::new()));
+    }
+    let short = length.is_some_and(|length| length <= SHORT);
     if !short || media_type(headers) == MediaType::EventStream {
         return Ok(ReplyBody::Stream(body));
     }
