@@ -38,17 +38,18 @@ pub enum Mismatch {
 /// The first disagreement.
 pub fn agree(headers: &HeaderMap, call: &Call) -> Result<(), Mismatch> {
     let header = version_header(headers)?;
-    let modern = version(header, call)?;
+    // What mirrors a notification must carry is undefined (MCP 2026-07-28, Transports): none is missed, all must agree.
+    let required = version(header, call)? && call.id().is_some();
     let method = Some(call.method_name());
     mirror(
         headers,
         &METHOD,
         "Mcp-Method",
-        method.filter(|_| modern),
+        method.filter(|_| required),
         method,
     )?;
     let name = mirrored_name(call);
-    mirror(headers, &NAME, "Mcp-Name", name.filter(|_| modern), name)
+    mirror(headers, &NAME, "Mcp-Name", name.filter(|_| required), name)
 }
 
 fn version_header(headers: &HeaderMap) -> Result<Option<&str>, Mismatch> {

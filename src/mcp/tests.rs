@@ -291,6 +291,25 @@ fn headers_must_say_what_the_body_says() {
     }
 }
 
+#[test]
+fn a_notification_needs_no_mirrors_but_they_must_not_lie() {
+    let meta = META.replace("VERSION", "2026-07-28");
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":1,{meta}}}}}"#
+    );
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "mcp-protocol-version",
+        HeaderValue::from_static("2026-07-28"),
+    );
+    assert_eq!(agree(&headers, &call(&text).unwrap()), Ok(()));
+    headers.insert("mcp-method", HeaderValue::from_static("tools/call"));
+    assert_eq!(
+        agree(&headers, &call(&text).unwrap()),
+        Err(Mismatch::Header("Mcp-Method"))
+    );
+}
+
 proptest! {
     #[test]
     fn whoever_reads_an_accepted_call_reads_the_same_method_and_name(
