@@ -1,4 +1,4 @@
-//! Every refusal as its caller hears it, provoked for real: the wire contract on one page.
+//! Every refusal as its caller hears it, provoked for real: the wire contract on one page, in `snapshots/`.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -337,7 +337,10 @@ async fn draining(page: &mut Page) {
     let unready = async || raw::get(admin, "/readyz").await.status == 503;
     assert!(until(DEADLINE, unready).await);
     match early.exchange(rest).await {
-        Answer::Response(response) => page.note("a gate that is draining", &response),
+        Answer::Response(response) => page.note(
+            "a gate that is draining, in a request begun before",
+            &response,
+        ),
         other => panic!("a gate that is draining: {other:?}"),
     }
     upstream.release();

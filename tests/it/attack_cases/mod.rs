@@ -208,7 +208,8 @@ impl Bench {
         }
     }
 
-    /// Another request on the connection that the case was sent on: answered as ever, or the gate has closed it.
+    /// Another caller's request on the connection that the case was sent on: answered as ever, and as that caller's
+    /// own, or the gate has closed the connection.
     async fn use_again(
         &self,
         case: &Case,
@@ -220,7 +221,7 @@ impl Bench {
         }
         let carried = self.upstream.since(mark).len();
         let body = tool_call("\"after\"", ALLOWED, r#"{"q":"a"}"#);
-        let mut answer = connection.exchange(&post(keys::ALICE, &body)).await;
+        let mut answer = connection.exchange(&post(keys::BOB, &body)).await;
         loop {
             match answer {
                 Answer::Closed => return Ok(()),
@@ -239,7 +240,12 @@ impl Bench {
         }
         let behind = &self.upstream.since(mark)[carried..];
         match behind {
-            [only] if only.body == body.as_bytes() => Ok(()),
+            [only]
+                if only.body == body.as_bytes()
+                    && only.head.all("x-gateway-principal") == ["bob"] =>
+            {
+                Ok(())
+            }
             _ => Err(format!("reused: {} requests behind the gate", behind.len())),
         }
     }
