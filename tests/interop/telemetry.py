@@ -8,7 +8,7 @@ import urllib.request
 
 from services import HERE, KEY, Failure
 
-TOOL = "reflect"  # answers with the request as it arrived
+TOOL = "reflect"  # answers with the headers as they arrived
 DEADLINE = 20
 
 
@@ -37,8 +37,7 @@ class Session:
         """Calls the tool as a part of the caller's trace; gives the `traceparent` that the server was shown."""
         meta = {"traceparent": f"00-{trace}-{parent}-01"}
         _, body = self.post(id=2, method="tools/call", params={"name": TOOL, "arguments": {}, "_meta": meta})
-        arrived = json.loads(json.loads(body)["result"]["content"][0]["text"])
-        return arrived["params"]["_meta"]["traceparent"]
+        return json.loads(json.loads(body)["result"]["content"][0]["text"])["traceparent"]
 
 
 def arrivals(collector):

@@ -105,8 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         return STATE.session and self.headers.get("Mcp-Session-Id") == STATE.session
 
     def do_POST(self):
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
-        request = json.loads(raw)
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         method, params = request["method"], request.get("params", {})
         modern = self.headers.get("MCP-Protocol-Version") == "2026-07-28"
         if method == "initialize":
@@ -121,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
             self.result(request, json.dumps({"tools": tools}).encode())
         else:
-            getattr(self, params["name"])(request, params.get("arguments", {}), raw)
+            getattr(self, params["name"])(request, params.get("arguments", {}))
 
     def do_GET(self):
         if not self.in_session():
@@ -152,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # tools
 
-    def drip(self, request, arguments, _raw):
+    def drip(self, request, arguments):
         """Events one by one; the next one only after the client told that it has the last one."""
         STATE.set("acknowledged", 0)
         self.open_stream()
@@ -166,28 +165,28 @@ class Handler(BaseHTTPRequestHandler):
         self.part(event(0, b"\ndata: ".join(json.dumps(answer, indent=1).encode().splitlines())))
         self.part(b"")
 
-    def acknowledge(self, request, arguments, _raw):
+    def acknowledge(self, request, arguments):
         STATE.set("acknowledged", arguments["part"])
         self.text(request, "thank you")
 
-    def numbers(self, request, _arguments, _raw):
+    def numbers(self, request, _arguments):
         """JSON that changes when it is read and written again."""
         self.result(request, b'{"content":[], "structuredContent":' + NUMBERS + b"}")
 
-    def large(self, request, arguments, _raw):
+    def large(self, request, arguments):
         digests = (hashlib.sha256(b"%d" % n).hexdigest() for n in range(arguments["bytes"] // 64))
         self.text(request, "".join(digests))
 
-    def say(self, request, arguments, _raw):
+    def say(self, request, arguments):
         STATE.said.append(arguments["text"])
         if STATE.listener:
             STATE.listener.send(b".")
         self.text(request, "said")
 
-    def hush(self, request, _arguments, _raw):
+    def hush(self, request, _arguments):
         self.text(request, "closed" if STATE.wait(lambda: STATE.listener is None) else "the stream is still open")
 
-    def hold(self, request, _arguments, _raw):
+    def hold(self, request, _arguments):
         """Say that the call runs, then wait until the caller hangs up."""
         STATE.set("holding", True)
         self.open_stream()
@@ -196,11 +195,11 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         STATE.set("holding", False)
 
-    def held(self, request, _arguments, _raw):
+    def held(self, request, _arguments):
         self.text(request, "hung up" if STATE.wait(lambda: not STATE.holding) else "nobody hung up")
 
-    def reflect(self, request, _arguments, raw):
-        self.text(request, raw.decode())
+    def reflect(self, request, _arguments):
+        self.text(request, json.dumps({name.lower(): value for name, value in self.headers.items()}))
 
 
 if __name__ == "__main__":
