@@ -136,9 +136,10 @@ impl Server {
             .await
             .map_err(Refused::told)?;
         let speaks = found.get("supportedVersions").and_then(Value::as_array);
-        match speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
-            true => Ok(()),
-            false => Err(format!("it does not speak MCP {version}")),
+        if speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
+            Ok(())
+        } else {
+            Err(format!("it does not speak MCP {version}"))
         }
     }
 
@@ -347,13 +348,11 @@ fn tool(listed: &Value) -> Option<Tool> {
             .and_then(Value::as_bool)
     };
     let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
-        // Whoever says both is not believed the first.
-        (Some(true), Some(true)) | (Some(false), None | Some(true)) | (None, Some(true)) => {
-            Nature::Destructive
-        }
-        (Some(true), _) => Nature::ReadOnly,
-        (Some(false) | None, Some(false)) => Nature::Additive,
+        (Some(true), None | Some(false)) => Nature::ReadOnly,
         (None, None) => Nature::Unsaid,
+        (Some(false) | None, Some(false)) => Nature::Additive,
+        // Whoever says both that it changes nothing and that it destroys is not believed the first.
+        (_, Some(true)) | (Some(false), None) => Nature::Destructive,
     };
     let about = text("title")
         .or_else(|| text("description"))

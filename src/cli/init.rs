@@ -16,7 +16,7 @@ use crate::mcp::{self, ServerName};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The MCP endpoint to ask, such as http://127.0.0.1:8000/mcp
+    /// The MCP endpoint to ask, such as <http://127.0.0.1:8000/mcp>
     #[arg(long, value_name = "URL", value_parser = url)]
     server: http::Uri,
     /// What the policy will call the server
@@ -108,17 +108,12 @@ fn policy_file(args: &Args, tools: &[Tool]) -> String {
     let list = |text: &mut String, mark: &str, tools: &[&Tool]| {
         for tool in tools {
             // Writing to a string cannot fail.
-            let _ = writeln!(
-                text,
-                "{mark}      - {}{}",
-                in_yaml(&tool.name),
-                comment(tool)
-            );
+            let _ = writeln!(text, "{mark}- {}{}", in_yaml(&tool.name), comment(tool));
         }
     };
     let mark = if granted.is_empty() { "# " } else { "" };
     let _ = writeln!(text, "{mark}  {ROLE}:\n{mark}    tools:");
-    list(&mut text, mark, &granted);
+    list(&mut text, "      ", &granted);
     if !others.is_empty() {
         text += "      # Not granted: the server does not say that these change nothing.\n";
         list(&mut text, "      # ", &others);

@@ -58,11 +58,12 @@ pub(super) fn findings(problems: &Diagnostics) {
 }
 
 fn rendered(problems: &Diagnostics, style: Style) -> String {
-    problems
-        .sorted()
-        .into_iter()
-        .map(|problem| format!("{}\n\n", problem.render(style)))
-        .collect()
+    let mut text = String::new();
+    for problem in problems.sorted() {
+        text += &problem.render(style).to_string();
+        text += "\n\n";
+    }
+    text
 }
 
 /// Colours for people, unless they asked for none (<https://no-color.org>).

@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::Uri;
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Spanned;
 
-use super::source::{ConfigSource, ListenSource, ServerSource};
+use super::given::Given;
+use super::server::{self, ServerDraft};
+use super::source::{ConfigSource, ListenSource};
 use super::yaml::Document;
 use super::{
-    Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, Server, address,
-    policies,
+    Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies,
 };
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
@@ -34,65 +34,6 @@ pub(super) struct Draft {
     drain_timeout: Option<Duration>,
 }
 
-/// The server, as far as it is known.
-enum ServerDraft {
-    /// Name and URL are.
-    Named(Server),
-    /// Only the URL is: `--server URL`.
-    Unnamed(Uri),
-    /// Neither; that was told.
-    Wrong(Option<ServerName>),
-}
-
-/// A text that somebody wrote somewhere.
-struct Given<'a> {
-    text: &'a str,
-    place: Place<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Flag(&'static str),
-    File(&'a SourceFile, Location),
-}
-
-impl<'a> Given<'a> {
-    /// The flag, or else the value in the file.
-    fn either(
-        flag: Option<&'a str>,
-        name: &'static str,
-        file: Option<(&'a SourceFile, &'a Spanned<String>)>,
-    ) -> Option<Self> {
-        match (flag, file) {
-            (Some(text), _) => Some(Self {
-                text,
-                place: Place::Flag(name),
-            }),
-            (None, Some((file, value))) => Some(Self {
-                text: &value.value,
-                place: Place::File(file, value.referenced),
-            }),
-            (None, None) => None,
-        }
-    }
-}
-
-impl Place<'_> {
-    fn error(self, message: impl Into<String>) -> Diagnostic {
-        match self {
-            Self::Flag(name) => Diagnostic::error(name, message),
-            Self::File(file, at) => file.error(at, message),
-        }
-    }
-
-    fn warning(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: crate::diagnostic::Severity::Warning,
-            ..self.error(message)
-        }
-    }
-}
-
 impl Draft {
     /// Reads the file, if there is one, and lays the flags over it.
     pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
@@ -109,14 +50,14 @@ impl Draft {
         let source: ConfigSource = written.unwrap_or_default();
         let none = SourceFile::new(DEFAULT_FILE, "");
         let file = document.as_ref().map_or(&none, Document::file);
-        let server = match server(overrides.server.as_deref(), file, &source, found) {
+        let server = match ServerDraft::read(overrides.server.as_deref(), file, &source, found) {
+            Some(server) => server,
             // What a broken file says of servers is not known, so nothing is missing in it.
-            ServerChoice::Missing if broken => ServerDraft::Wrong(None),
-            ServerChoice::Missing => {
-                found.push(no_server(path.as_deref()));
+            None if broken => ServerDraft::Wrong(None),
+            None => {
+                found.push(server::missing(path.as_deref()));
                 ServerDraft::Wrong(None)
             }
-            ServerChoice::Made(server) => server,
         };
         Self {
             policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
@@ -138,34 +79,7 @@ impl Draft {
         folder: &Folder,
         found: &mut Diagnostics,
     ) -> Vec<ServerName> {
-        let name = match &self.server {
-            ServerDraft::Named(server) => return vec![server.name.clone()],
-            ServerDraft::Wrong(Some(name)) => return vec![name.clone()],
-            ServerDraft::Wrong(None) => return folder.servers(),
-            ServerDraft::Unnamed(_) => folder.servers(),
-        };
-        let [only] = name.as_slice() else {
-            let names = name
-                .iter()
-                .map(ServerName::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
-            found.push(
-                Diagnostic::error(
-                    "--server",
-                    format!("the policy files are for several servers: {names}"),
-                )
-                .help("say which of them this is: `--server NAME=URL`"),
-            );
-            return name;
-        };
-        if let ServerDraft::Unnamed(url) = &self.server {
-            self.server = ServerDraft::Named(Server {
-                name: only.clone(),
-                url: url.clone(),
-            });
-        }
-        name
+        self.server.name(|| folder.servers(), found)
     }
 
     /// From where the listener can be reached.
@@ -209,102 +123,6 @@ fn policies_folder(
         (None, Some(path)) => beside.join(&path.value),
         (None, None) => beside.join(DEFAULT_POLICIES),
     }
-}
-
-enum ServerChoice {
-    Made(ServerDraft),
-    Missing,
-}
-
-fn server(
-    flag: Option<&str>,
-    file: &SourceFile,
-    source: &ConfigSource,
-    found: &mut Diagnostics,
-) -> ServerChoice {
-    let written: Vec<_> = source.servers.iter().collect();
-    if let (None, [_, (second, _), ..]) = (flag, written.as_slice()) {
-        found.push(
-            file.error(
-                second.referenced,
-                "this version of Tollgate stands in front of one server",
-            )
-            .help("run one gate for each server, or leave one of them out"),
-        );
-        return ServerChoice::Made(ServerDraft::Wrong(None));
-    }
-    let chosen = match (flag, written.first()) {
-        (Some(text), first) => from_flag(text, first.map(|(name, _)| name.value.as_str())),
-        (None, Some((name, server))) => from_file(file, name, server),
-        (None, None) => return ServerChoice::Missing,
-    };
-    ServerChoice::Made(chosen.unwrap_or_else(|(name, problem)| {
-        found.push(problem);
-        ServerDraft::Wrong(name)
-    }))
-}
-
-type Wrong = (Option<ServerName>, Diagnostic);
-
-fn from_file(
-    file: &SourceFile,
-    name: &Spanned<String>,
-    server: &ServerSource,
-) -> Result<ServerDraft, Wrong> {
-    let at = name.referenced;
-    let name = ServerName::new(&name.value).map_err(|error| {
-        (
-            None,
-            file.error(at, format!("{} cannot name a server", quoted(&name.value)))
-                .help(error.to_string()),
-        )
-    })?;
-    let place = Place::File(file, server.url.referenced);
-    match address::endpoint(&server.url.value) {
-        Ok(url) => Ok(ServerDraft::Named(Server { name, url })),
-        Err(expected) => Err((Some(name), not_an_endpoint(place, expected))),
-    }
-}
-
-/// `URL`, or `NAME=URL`; without a name it is the one in the file, if there is one.
-fn from_flag(text: &str, in_file: Option<&str>) -> Result<ServerDraft, Wrong> {
-    let place = Place::Flag("--server");
-    let (name, url) = match text.split_once('=') {
-        Some((name, url)) if !name.contains([':', '/']) => (Some(name), url),
-        _ => (in_file, text),
-    };
-    let name = name.map(ServerName::new).transpose().map_err(|error| {
-        (
-            None,
-            place
-                .error(format!(
-                    "{} cannot name a server",
-                    quoted(name.unwrap_or_default())
-                ))
-                .help(error.to_string()),
-        )
-    })?;
-    match (address::endpoint(url), name) {
-        (Ok(url), Some(name)) => Ok(ServerDraft::Named(Server { name, url })),
-        (Ok(url), None) => Ok(ServerDraft::Unnamed(url)),
-        (Err(expected), name) => Err((name, not_an_endpoint(place, expected))),
-    }
-}
-
-/// The URL itself is not repeated: it may hold a password.
-fn not_an_endpoint(place: Place<'_>, expected: &str) -> Diagnostic {
-    place
-        .error("this is not the URL of an MCP server")
-        .without_source_line()
-        .help(expected)
-}
-
-fn no_server(file: Option<&Path>) -> Diagnostic {
-    let place = file.map_or_else(|| "--server".to_owned(), |path| path.display().to_string());
-    Diagnostic::error(&place, "there is no server to stand in front of").help(
-        "give one: `tollgate run --server http://127.0.0.1:8000/mcp`,\n\
-         or in tollgate.yaml: `servers: { records: { url: http://127.0.0.1:8000/mcp } }`",
-    )
 }
 
 fn listen(

@@ -2,7 +2,9 @@
 
 mod address;
 mod build;
+mod given;
 mod policies;
+mod server;
 mod source;
 mod survey;
 #[cfg(test)]

@@ -40,6 +40,14 @@ pub struct Folder {
     found: Diagnostics,
 }
 
+/// Hexadecimal.
+fn digit(value: u8) -> Option<char> {
+    char::from_digit(u32::from(value), 16)
+}
+
+/// A file, and what is in it.
+type Named = (String, Vec<u8>);
+
 /// A file by its kind.
 enum Kind {
     Policy(PolicyFile),
@@ -60,7 +68,7 @@ impl Folder {
     }
 
     /// A folder of these files, in this order.
-    pub fn of(name: String, files: Vec<(String, Vec<u8>)>) -> Self {
+    pub fn of(name: String, files: Vec<Named>) -> Self {
         let (mut policies, mut principals, mut found) =
             (Vec::new(), Vec::new(), Diagnostics::new());
         let mut hash = Sha256::new();
@@ -77,7 +85,8 @@ impl Folder {
             .finalize()
             .iter()
             .take(6)
-            .map(|byte| format!("{byte:02x}"))
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(digit)
             .collect();
         Self {
             name,
@@ -286,7 +295,7 @@ fn neither(document: &Document) -> Diagnostic {
 }
 
 /// The policy files of a folder by name, in order.
-fn files(path: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, Diagnostic> {
+fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
     const TRIES: usize = 3;
     // Kubernetes swaps a mounted folder by its link `..data`: files from before and after must not be mixed.
     let generation = || fs::read_link(path.join("..data")).ok();
@@ -303,7 +312,7 @@ fn files(path: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, Diagnostic> 
     ))
 }
 
-fn files_once(path: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, Diagnostic> {
+fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
     let cannot =
         |name: &str, error: &io::Error| Diagnostic::error(name, format!("cannot be read: {error}"));
     let entries = fs::read_dir(path).map_err(|error| {
@@ -337,10 +346,13 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<(String, Vec<u8>)>, Diagnos
 
 /// Files of test cases lie beside the policies, and Kubernetes and editors leave names that begin with a dot.
 fn is_policy_file(name: &str) -> bool {
-    let stem = name
-        .strip_suffix(".yaml")
-        .or_else(|| name.strip_suffix(".yml"));
-    stem.is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.') && !stem.ends_with(".test"))
+    let Some((stem, "yaml" | "yml")) = name.rsplit_once('.') else {
+        return false;
+    };
+    let is_test = stem
+        .rsplit_once('.')
+        .is_some_and(|(_, kind)| kind == "test");
+    !stem.is_empty() && !stem.starts_with('.') && !is_test
 }
 
 /// Reads a regular file, or what a link leads to, up to one byte more than is allowed.

@@ -68,7 +68,7 @@ struct Survey<'a> {
 enum Open {
     List,
     Mapping {
-        seen: HashMap<String, u64>,
+        seen: HashMap<String, u32>,
         key: Option<(String, At)>,
     },
 }
@@ -255,7 +255,7 @@ fn no_value(file: &SourceFile, holder: Option<&Open>, at: At) -> Diagnostic {
 }
 
 fn place(span: Span) -> At {
-    let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     At {
         line: number(span.start.line()),
         column: number(span.start.col()).saturating_add(1),

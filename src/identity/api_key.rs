@@ -178,12 +178,13 @@ pub fn new_key() -> io::Result<NewKey> {
 
 /// What stands in the policy for a key: `sha256:` and 64 hexadecimal digits.
 pub fn hash_entry(key: &str) -> String {
-    let hex: String = KeyHash::of(key.as_bytes())
-        .0
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
+    let mut entry = "sha256:".to_owned();
+    for byte in KeyHash::of(key.as_bytes()).0 {
+        for digit in [byte >> 4, byte & 15] {
+            entry.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    entry
 }
 
 /// CRC-32 as in zip and PNG (ISO 3309): it finds typing errors, nothing more.
@@ -213,9 +214,7 @@ mod tests {
         let key = new_key().unwrap();
         assert_eq!(key.key.len(), 3 + 32 + 1 + 8);
         assert!(!has_wrong_checksum(key.key.as_bytes()));
-        assert!(has_wrong_checksum(
-            key.key.replacen("_", "_x", 1).as_bytes()
-        ));
+        assert!(has_wrong_checksum(format!("{}0", key.key).as_bytes()));
         assert_ne!(key.key, new_key().unwrap().key);
         assert!(
             KeyHash::from_hex(key.hash.strip_prefix("sha256:").unwrap())

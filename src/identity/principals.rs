@@ -316,12 +316,9 @@ impl Reader<'_> {
                 .value
                 .iter()
                 .filter(|role| !known.contains(role.value.as_str()));
-            let problems: Vec<_> = unknown
-                .map(|role| unknown_role(file, role, known))
-                .collect();
-            problems
-                .into_iter()
-                .for_each(|problem| self.found.push(problem));
+            for role in unknown {
+                self.found.push(unknown_role(file, role, known));
+            }
         }
         let unique: BTreeSet<&str> = roles.value.iter().map(|role| role.value.as_str()).collect();
         unique.into_iter().map(Arc::from).collect()

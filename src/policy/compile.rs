@@ -147,9 +147,8 @@ impl<'a, 'b> Server<'a, 'b> {
             self.roles(&file.file, &file.written.roles);
             self.tools(&file.file, &file.written.tools);
             if let Some(list) = &file.written.allowed_tools {
-                let mut grants = std::mem::take(&mut self.authenticated.tools);
-                self.list(&file.file, list, Kind::Tools, "allowed_tools", &mut grants);
-                self.authenticated.tools = grants;
+                let names = self.list(&file.file, list, Kind::Tools, "allowed_tools");
+                self.authenticated.tools.extend(&names);
             }
             if file.written.roles.iter().next().is_none()
                 && file.written.allowed_tools.is_none()
@@ -202,24 +201,17 @@ impl<'a, 'b> Server<'a, 'b> {
 
     /// What a role grants by itself.
     fn grants(&mut self, file: &SourceFile, name: &Spanned<String>, role: &RoleSource) -> Grants {
-        let mut grants = Grants::default();
-        let lists = [
-            (&role.tools, Kind::Tools, &mut grants.tools),
-            (&role.prompts, Kind::Prompts, &mut grants.prompts),
-            (&role.resources, Kind::Resources, &mut grants.resources),
-            (&role.methods, Kind::Methods, &mut grants.methods),
-        ];
-        for (list, kind, into) in lists {
-            if let Some(list) = list {
-                self.list(
-                    file,
-                    list,
-                    kind,
-                    &format!("roles.{}.{}", name.value, kind.key()),
-                    into,
-                );
-            }
-        }
+        let mut named = |list: Option<&List>, kind: Kind| {
+            let path = format!("roles.{}.{}", name.value, kind.key());
+            list.map(|list| self.list(file, list, kind, &path))
+                .unwrap_or_default()
+        };
+        let grants = Grants {
+            tools: named(role.tools.as_ref(), Kind::Tools),
+            prompts: named(role.prompts.as_ref(), Kind::Prompts),
+            resources: named(role.resources.as_ref(), Kind::Resources),
+            methods: named(role.methods.as_ref(), Kind::Methods),
+        };
         let lists = [
             &role.tools,
             &role.prompts,
@@ -237,8 +229,8 @@ impl<'a, 'b> Server<'a, 'b> {
     }
 
     /// One list of names.
-    fn list(&mut self, file: &SourceFile, list: &List, kind: Kind, path: &str, into: &mut Names) {
-        let List(list) = list;
+    fn list(&mut self, file: &SourceFile, list: &List, kind: Kind, path: &str) -> Names {
+        let (List(list), mut names) = (list, Names::default());
         if list.value.is_empty() {
             self.found.push(
                 file.error(list.referenced, format!("`{path}` is empty"))
@@ -259,8 +251,9 @@ impl<'a, 'b> Server<'a, 'b> {
                         .help(format!("it stands in line {first} already")),
                 );
             }
-            into.add(&name.value, &RuleId::at(file.name(), line, path));
+            names.add(&name.value, &RuleId::at(file.name(), line, path));
         }
+        names
     }
 
     fn tools(&mut self, file: &'a SourceFile, tools: &'a Entries<ToolSource>) {

@@ -34,6 +34,8 @@ pub(super) struct Grants {
 pub(super) struct Names {
     exact: HashMap<Box<str>, RuleId>,
     globs: Vec<(Glob, RuleId)>,
+    /// The first rule of all: which one is told must not depend on the order of a map.
+    first: Option<RuleId>,
 }
 
 /// A pattern with one `*`, which stands for any run of characters.
@@ -99,6 +101,7 @@ impl Default for ToolRules {
 impl Names {
     /// Adds a name or a pattern. The first rule that grants a name is the one that is told.
     pub(super) fn add(&mut self, pattern: &str, rule: &RuleId) {
+        self.first.get_or_insert_with(|| rule.clone());
         match pattern.split_once('*') {
             None => {
                 self.exact
@@ -119,6 +122,7 @@ impl Names {
 
     /// Adds all that another set has.
     pub(super) fn extend(&mut self, other: &Self) {
+        self.first = self.first.take().or_else(|| other.first.clone());
         for (name, rule) in &other.exact {
             self.exact
                 .entry(name.clone())
@@ -154,10 +158,7 @@ impl Names {
 
     /// Any rule at all: who may use something of a kind may ask for the list of it.
     pub(super) fn any(&self) -> Option<&RuleId> {
-        self.exact
-            .values()
-            .next()
-            .or_else(|| self.globs.first().map(|(_, rule)| rule))
+        self.first.as_ref()
     }
 }
 

@@ -5,85 +5,86 @@ use std::time::{Duration, Instant};
 use super::{lines, load, told, with_policy};
 
 /// Everything that is refused whatever the keys mean.
+const MISREAD: &[(&str, &str)] = &[
+    (
+        "alias",
+        "x: &t [delete_record]\nroles:\n  reader: { tools: *t }\n",
+    ),
+    ("anchor alone", "roles: { reader: &r { tools: [a] } }\n"),
+    ("alias to nothing", "roles: { reader: { tools: *t } }\n"),
+    (
+        "merge key",
+        "roles:\n  reader: { tools: [a] }\n  b: { <<: { tools: [b] } }\n",
+    ),
+    ("local tag", "roles: !include /etc/passwd\n"),
+    (
+        "python tag",
+        "roles: !!python/object:os.system { reader: { tools: [a] } }\n",
+    ),
+    ("core tag", "roles: { reader: { tools: [!!str a] } }\n"),
+    ("binary", "allowed_tools: [!!binary ZGVsZXRlX3JlY29yZA==]\n"),
+    (
+        "verbatim tag",
+        "roles: !<tag:yaml.org,2002:map> { reader: { tools: [a] } }\n",
+    ),
+    ("directive", "%YAML 1.1\n---\nallowed_tools: [a]\n"),
+    (
+        "tag directive",
+        "%TAG ! tag:a,2000:\n---\nallowed_tools: [a]\n",
+    ),
+    (
+        "two documents",
+        "allowed_tools: [a]\n---\nallowed_tools: [delete_record]\n",
+    ),
+    (
+        "duplicate role",
+        "roles:\n  reader: { tools: [a] }\n  reader: { tools: [delete_record] }\n",
+    ),
+    (
+        "duplicate key",
+        "roles:\n  reader: { tools: [a], tools: [delete_record] }\n",
+    ),
+    (
+        "duplicate key, spelt otherwise",
+        "roles:\n  reader: { tools: [a], \"t\\x6fols\": [delete_record] }\n",
+    ),
+    (
+        "duplicate top key",
+        "roles: { reader: { tools: [a] } }\nroles: { reader: { tools: [b] } }\n",
+    ),
+    (
+        "key that is no text",
+        "roles: { [reader]: { tools: [a] } }\n",
+    ),
+    ("question mark key", "? {a: b}\n: c\n"),
+    (
+        "next line character",
+        "allowed_tools:\n  - a\n# note\u{85}  - delete_record\n",
+    ),
+    (
+        "line separator",
+        "allowed_tools:\n  - a\n# note\u{2028}  - delete_record\n",
+    ),
+    (
+        "carriage return",
+        "allowed_tools:\n  - a\n# note\r  - delete_record\n",
+    ),
+    ("right to left", "allowed_tools:\n  - a # \u{202e}x\n"),
+    ("tag characters", "allowed_tools:\n  - a # \u{e0041}\n"),
+    ("nul", "allowed_tools: [a]\0\n"),
+    (
+        "half a file",
+        "roles:\n  reader: { tools: [search_records, del",
+    ),
+    ("tabs", "roles:\n\treader: { tools: [a] }\n"),
+    ("only a comment", "# nothing\n"),
+    ("empty", ""),
+    ("null", "null\n"),
+];
+
 #[test]
 fn what_a_reviewer_could_misread_is_refused() {
-    let cases: &[(&str, &str)] = &[
-        (
-            "alias",
-            "x: &t [delete_record]\nroles:\n  reader: { tools: *t }\n",
-        ),
-        ("anchor alone", "roles: { reader: &r { tools: [a] } }\n"),
-        ("alias to nothing", "roles: { reader: { tools: *t } }\n"),
-        (
-            "merge key",
-            "roles:\n  reader: { tools: [a] }\n  b: { <<: { tools: [b] } }\n",
-        ),
-        ("local tag", "roles: !include /etc/passwd\n"),
-        (
-            "python tag",
-            "roles: !!python/object:os.system { reader: { tools: [a] } }\n",
-        ),
-        ("core tag", "roles: { reader: { tools: [!!str a] } }\n"),
-        ("binary", "allowed_tools: [!!binary ZGVsZXRlX3JlY29yZA==]\n"),
-        (
-            "verbatim tag",
-            "roles: !<tag:yaml.org,2002:map> { reader: { tools: [a] } }\n",
-        ),
-        ("directive", "%YAML 1.1\n---\nallowed_tools: [a]\n"),
-        (
-            "tag directive",
-            "%TAG ! tag:a,2000:\n---\nallowed_tools: [a]\n",
-        ),
-        (
-            "two documents",
-            "allowed_tools: [a]\n---\nallowed_tools: [delete_record]\n",
-        ),
-        (
-            "duplicate role",
-            "roles:\n  reader: { tools: [a] }\n  reader: { tools: [delete_record] }\n",
-        ),
-        (
-            "duplicate key",
-            "roles:\n  reader: { tools: [a], tools: [delete_record] }\n",
-        ),
-        (
-            "duplicate key, spelt otherwise",
-            "roles:\n  reader: { tools: [a], \"t\\x6fols\": [delete_record] }\n",
-        ),
-        (
-            "duplicate top key",
-            "roles: { reader: { tools: [a] } }\nroles: { reader: { tools: [b] } }\n",
-        ),
-        (
-            "key that is no text",
-            "roles: { [reader]: { tools: [a] } }\n",
-        ),
-        ("question mark key", "? {a: b}\n: c\n"),
-        (
-            "next line character",
-            "allowed_tools:\n  - a\n# note\u{85}  - delete_record\n",
-        ),
-        (
-            "line separator",
-            "allowed_tools:\n  - a\n# note\u{2028}  - delete_record\n",
-        ),
-        (
-            "carriage return",
-            "allowed_tools:\n  - a\n# note\r  - delete_record\n",
-        ),
-        ("right to left", "allowed_tools:\n  - a # \u{202e}x\n"),
-        ("tag characters", "allowed_tools:\n  - a # \u{e0041}\n"),
-        ("nul", "allowed_tools: [a]\0\n"),
-        (
-            "half a file",
-            "roles:\n  reader: { tools: [search_records, del",
-        ),
-        ("tabs", "roles:\n\treader: { tools: [a] }\n"),
-        ("only a comment", "# nothing\n"),
-        ("empty", ""),
-        ("null", "null\n"),
-    ];
-    let told: Vec<_> = cases
+    let told: Vec<_> = MISREAD
         .iter()
         .map(|(name, text)| {
             format!(
@@ -92,67 +93,7 @@ fn what_a_reviewer_could_misread_is_refused() {
             )
         })
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @r"
-    alias
-        policies/records.yaml:1:7 anchors (`&name`) are refused | write the value out where it is used
-        policies/records.yaml:3:20 aliases (`*name`) are refused | a reviewer must see what is granted; write it out
-    anchor alone
-        policies/records.yaml:1:21 anchors (`&name`) are refused | write the value out where it is used
-    alias to nothing
-        policies/records.yaml:1:27 this is not YAML: while parsing node, found unknown anchor
-    merge key
-        policies/records.yaml:3:8 merge keys (`<<`) are refused | write the keys out
-    local tag
-        policies/records.yaml:1:8 tags (`!include`) are refused | nothing is included, computed or converted by a policy file
-    python tag
-        policies/records.yaml:1:8 tags (`!!python/object:os.system`) are refused | nothing is included, computed or converted by a policy file
-    core tag
-        policies/records.yaml:1:28 tags (`!!str`) are refused | nothing is included, computed or converted by a policy file
-    binary
-        policies/records.yaml:1:17 tags (`!!binary`) are refused | nothing is included, computed or converted by a policy file
-    verbatim tag
-        policies/records.yaml:1:8 tags (`!<tag:yaml.org,2002:map>`) are refused | nothing is included, computed or converted by a policy file
-    directive
-        policies/records.yaml:1:1 this is not YAML: YAML directives are disallowed
-    tag directive
-        policies/records.yaml:1:1 this is not YAML: YAML directives are disallowed
-    two documents
-        policies/records.yaml:2:1 a second document begins here | write one file for each, without `---` between
-    duplicate role
-        policies/records.yaml:3:3 the key `reader` stands here twice | it stands in line 2 already; keep one of them
-    duplicate key
-        policies/records.yaml:2:25 the key `tools` stands here twice | it stands in line 2 already; keep one of them
-    duplicate key, spelt otherwise
-        policies/records.yaml:2:25 the key `tools` stands here twice | it stands in line 2 already; keep one of them
-    duplicate top key
-        policies/records.yaml:2:1 the key `roles` stands here twice | it stands in line 1 already; keep one of them
-    key that is no text
-        policies/records.yaml:1:10 a key must be plain text
-    question mark key
-        policies/records.yaml:1:3 a key must be plain text
-    next line character
-        policies/records.yaml:3:7 the character U+0085 must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    line separator
-        policies/records.yaml:3:7 the character U+2028 must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    carriage return
-        policies/records.yaml:3:7 the character U+000D must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    right to left
-        policies/records.yaml:2:9 the character U+202E must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    tag characters
-        policies/records.yaml:2:9 the character U+E0041 must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    nul
-        policies/records.yaml:1:19 the character U+0000 must not stand in this file | it is invisible, or makes the text look other than it is read; delete it
-    half a file
-        policies/records.yaml:2:20 this is not YAML: unclosed bracket '['
-    tabs
-        policies/records.yaml:2:2 this is not YAML: tabs disallowed within this context (block indentation)
-    only a comment
-        policies/records.yaml the file is empty
-    empty
-        policies/records.yaml the file is empty
-    null
-        policies/records.yaml the file is empty
-    ");
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]
@@ -187,10 +128,11 @@ fn bombs() {
     let laughs = {
         let mut text = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
         for (name, before) in ('b'..='i').zip('a'..) {
-            text += &format!(
+            let line = format!(
                 "{name}: &{name} [{}]\n",
                 vec![format!("*{before}"); 9].join(",")
             );
+            text.push_str(&line);
         }
         text
     };
@@ -203,9 +145,7 @@ fn bombs() {
         ),
         (
             "block nesting",
-            (0..2_000)
-                .map(|n| format!("{}- \n", " ".repeat(n)))
-                .collect(),
+            lines_of(2_000, |n| format!("{}- \n", " ".repeat(n))),
         ),
         ("dashes", format!("roles: \n{}", "- ".repeat(100_000))),
         (
@@ -216,7 +156,7 @@ fn bombs() {
             "anchors",
             format!("allowed_tools: [{}]", "&a a,".repeat(10_000)),
         ),
-        ("keys", (0..60_000).map(|n| format!("k{n}: a\n")).collect()),
+        ("keys", lines_of(60_000, |n| format!("k{n}: a\n"))),
         ("documents", "---\na: b\n".repeat(50_000)),
         ("long key", format!("{}: b\n", "k".repeat(900_000))),
         ("question marks", "? ".repeat(200_000)),
@@ -233,4 +173,8 @@ fn bombs() {
         let took: Duration = Instant::duration_since(&crate::clock::monotonic(), begin);
         assert!(took < Duration::from_secs(5), "{name} took {took:?}");
     }
+}
+
+fn lines_of(count: usize, line: fn(usize) -> String) -> String {
+    (0..count).map(line).collect::<Vec<_>>().concat()
 }
