@@ -14,5 +14,6 @@ mod support;
 
 mod attack_cases;
 mod drain;
+mod framing;
 mod reload;
 mod wire;
