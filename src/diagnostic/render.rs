@@ -85,11 +85,12 @@ impl Excerpt {
             .skip(column - skipped)
             .take(usize::try_from(at.width).unwrap_or(1))
             .collect();
+        let cut = if skipped > 0 { "…" } else { "" };
+        let shown_before = escaped(&before.replace('\t', " ")).chars().count();
+        let text = escaped(&shown().collect::<String>().replace('\t', " "));
         Self {
-            text: escaped(&shown().collect::<String>().replace('\t', " "))
-                .trim_end()
-                .to_owned(),
-            indent: " ".repeat(escaped(&before.replace('\t', " ")).chars().count()),
+            text: format!("{cut}{}", text.trim_end()),
+            indent: " ".repeat(cut.chars().count() + shown_before),
             width: escaped(marked.trim_end()).chars().count().max(1),
         }
     }
