@@ -155,10 +155,10 @@ fn tools() -> [Value; 6] {
 
 /// Two pages of tools; the second is behind the cursor.
 fn page(params: &Value) -> Value {
-    let [a, b, c, d, e, f] = tools();
+    let tools = tools();
     match params["cursor"].as_str() {
-        None => json!({ "tools": [a, b, c], "nextCursor": "2" }),
-        Some(_) => json!({ "tools": [d, e, f] }),
+        None => json!({ "tools": tools[..3], "nextCursor": "2" }),
+        Some(_) => json!({ "tools": tools[3..] }),
     }
 }
 
