@@ -13,6 +13,7 @@
 mod support;
 
 mod attack_cases;
+mod commands;
 mod drain;
 mod framing;
 mod reload;
