@@ -243,7 +243,7 @@ fn packed(headers: &HeaderMap, door: &Door) -> Result<bool, HttpRefusal> {
             .map(HeaderValue::as_bytes),
         door.request_decompression,
     ) {
-        (None, _) | (Some(b"identity"), _) => Ok(false),
+        (None | Some(b"identity"), _) => Ok(false),
         (Some(b"gzip"), RequestDecompression::Gzip) => Ok(true),
         (Some(_), _) => Err(HttpRefusal::ContentCoding),
     }
