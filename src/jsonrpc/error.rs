@@ -51,6 +51,11 @@ impl ErrorObject {
         }
     }
 
+    /// The code.
+    pub fn code(&self) -> i64 {
+        self.code
+    }
+
     /// Adds a text to `data`.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {

@@ -138,7 +138,7 @@ mod tests {
     fn memory_is_bounded_when_every_key_is_fresh() {
         let rate = Rate::with_clock(
             NonZeroU32::new(1).unwrap(),
-            Duration::from_secs(3600),
+            Duration::from_hours(1),
             FakeRelativeClock::default(),
         );
         let refused = (0..200_000).filter(|key| rate.spend(*key).is_err()).count();

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::{Call, CallError, Era, Method, Mismatch, Problem, Target, agree, read};
 use crate::json::Bounds;
+use crate::jsonrpc::RequestId;
 
 fn call(text: &str) -> Result<Call, CallError> {
     read(&Bytes::copy_from_slice(text.as_bytes()), &Bounds::default())
@@ -63,6 +64,7 @@ fn each_method_is_about_its_own_thing() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading() {
     for (text, problem, id) in [
         ("[]", Problem::Batch, None),
@@ -157,7 +159,7 @@ fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading()
     ] {
         let error = call(text).unwrap_err();
         assert_eq!(
-            (error.problem, error.id.as_ref().map(|id| id.as_json())),
+            (error.problem, error.id.as_ref().map(RequestId::as_json)),
             (problem, id),
             "{text}"
         );
@@ -188,6 +190,7 @@ fn answers_of_the_client_are_calls_too() {
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION"}"#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn headers_must_say_what_the_body_says() {
     let modern = META.replace("VERSION", "2026-07-28");
     let future = META.replace("VERSION", "2099-01-01");

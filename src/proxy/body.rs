@@ -12,14 +12,14 @@ use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::respond;
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Watch};
 use crate::limits::Admission;
 use crate::mcp::Method;
-use crate::telemetry::Recorder;
+use crate::telemetry::{Counted, Gauge, Recorder};
 use crate::upstream::{Upstream, UpstreamError};
 
 /// What the gate sends back.
@@ -44,9 +44,25 @@ pub(super) struct Relay {
     pub(super) headers: HeaderMap,
     pub(super) recorder: Option<Recorder>,
     pub(super) patience: Option<Patience>,
-    /// For streams without an end of their own: resolves when the gate goes away.
-    pub(super) draining: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// For streams without an end of their own.
+    pub(super) endless: Option<Endless>,
     pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// A stream without an end of its own: it is counted, and ends when the gate goes away.
+#[derive(Debug)]
+pub(super) struct Endless {
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    _counted: Counted,
+}
+
+impl Endless {
+    pub(super) fn new(streams: &Gauge, draining: &CancellationToken) -> Self {
+        Self {
+            draining: Box::pin(draining.clone().cancelled_owned()),
+            _counted: streams.count(),
+        }
+    }
 }
 
 /// How long the server may be silent about a call.
@@ -183,8 +199,8 @@ impl Relay {
 
     /// Nothing has come. Has the server been silent for too long, or is it time to go?
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        if let Some(draining) = &mut self.draining
-            && draining.as_mut().poll(cx).is_ready()
+        if let Some(endless) = &mut self.endless
+            && endless.draining.as_mut().poll(cx).is_ready()
         {
             self.close(None);
             return Poll::Ready(None);

@@ -10,7 +10,7 @@ mod stack;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Request, Response, header, request};
+use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::exchange::{Exchange, HttpRefusal, Refusal};
 use crate::inspect::{self, Watch};
 use crate::limits::Admission;
-use crate::mcp::{Method, ServerName};
+use crate::mcp::{Call, Method, ServerName};
 use crate::telemetry::{Recorder, Telemetry};
-use crate::upstream::{Carried, Reply, ReplyBody, Upstream, UpstreamError};
+use crate::upstream::{Carried, Reply, ReplyBody, Upstream};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
@@ -28,7 +28,7 @@ pub use receive::Door;
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::{Patience, Relay};
+use body::{Endless, Patience, Relay};
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -84,11 +84,9 @@ impl Gateway {
             peer: peer.address().ip(),
             request_id: seen.id.header(),
         };
-        let reply = match self.upstream.send(&admission, carried).await {
-            Ok(reply) => reply, // ask the server
-            Err(error) => return Err(self.given_up(error, &admission, &head)),
-        };
+        let reply = self.upstream.send(&admission, carried).await?; // ask the server
         seen.answered(reply.head.status.as_u16());
+        self.count_sessions(&call);
         let (watch, reply) = inspect::watch(reply, admission.permit(), &now.policy)?; // and watch what comes back
         Ok(Carriage {
             reply,
@@ -111,9 +109,10 @@ impl Gateway {
         match self.carry(request, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
             Err(refusal) => {
-                let response = respond::refusal(&refusal, &seen);
+                let (response, code) = respond::refusal(&refusal, &seen);
                 tracing::debug!(decision = %seen.id, %refusal, "refused");
                 seen.refused = Some(refusal.reason());
+                seen.code = Some(code);
                 seen.rule = refusal.rule().cloned().or(seen.rule.take());
                 seen.close(refusal.outcome());
                 response
@@ -121,16 +120,14 @@ impl Gateway {
         }
     }
 
-    fn given_up(
-        &self,
-        error: UpstreamError,
-        admission: &Admission,
-        head: &request::Parts,
-    ) -> Refusal {
-        if matches!(error, UpstreamError::TimedOut(_)) {
-            self.upstream.abandon(admission, &head.headers);
+    /// Sessions only begin and end with these.
+    fn count_sessions(&self, call: &Call) {
+        if matches!(call.method(), Method::Initialize | Method::EndSession) {
+            let count = self.upstream.sessions().count();
+            self.telemetry
+                .sessions()
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        error.into()
     }
 
     fn relay(&self, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
@@ -153,7 +150,8 @@ impl Gateway {
             ReplyBody::Stream(stream) => {
                 let method = admission.permit().call().method();
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
-                let draining = endless.then(|| Box::pin(self.draining.clone().cancelled_owned()));
+                let endless =
+                    endless.then(|| Endless::new(self.telemetry.streams(), &self.draining));
                 let patience = admission
                     .permit()
                     .tool()
@@ -168,7 +166,7 @@ impl Gateway {
                     headers,
                     recorder,
                     patience,
-                    draining,
+                    endless,
                     _room: room,
                 })
             }

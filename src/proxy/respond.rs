@@ -36,14 +36,15 @@ enum Status {
     Http(StatusCode),
 }
 
-/// The answer to a refused message.
-pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> Response<GateBody> {
+/// The answer to a refused message, and the error code in it.
+pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateBody>, i64) {
     let call = exchange.call.as_deref();
     let id = match refusal {
         Refusal::Message(error) => error.id.as_ref(),
         _ => call.and_then(Call::id),
     };
     let saying = say(refusal, call);
+    let code = saying.error.code();
     let status = match saying.status {
         Status::InBand(_) if id.is_some() => StatusCode::OK,
         Status::InBand(status) | Status::Http(status) => status,
@@ -61,7 +62,7 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> Response<GateBo
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    (response, code)
 }
 
 /// The last event of a stream that the server did not end: the same error, in the stream.

@@ -144,6 +144,19 @@ impl Upstream {
         admission: &Admission,
         carried: Carried<'_>,
     ) -> Result<Reply, UpstreamError> {
+        let headers = carried.headers;
+        let reply = self.attempt(admission, carried).await;
+        if matches!(reply, Err(UpstreamError::TimedOut(_))) {
+            self.abandon(admission, headers);
+        }
+        reply
+    }
+
+    async fn attempt(
+        &self,
+        admission: &Admission,
+        carried: Carried<'_>,
+    ) -> Result<Reply, UpstreamError> {
         let session = self.session(admission, carried.headers)?;
         let request = self.request(
             admission,

@@ -132,7 +132,7 @@ mod tests {
     fn the_session_unused_for_longest_makes_room_for_a_new_one() {
         let bounds = Bounds {
             sessions: 2,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         };
         let sessions = Sessions {
             sessions: Mutex::default(),
