@@ -180,8 +180,7 @@ impl Server {
 
     fn metrics(&self) -> Response<Body> {
         let pool = self.store.pool();
-        let mut text = String::new();
-        for (name, help, value) in [
+        let text: String = [
             ("size", "Open database connections.", pool.size),
             (
                 "max_size",
@@ -198,16 +197,19 @@ impl Server {
                 "Calls that wait for a database connection.",
                 pool.waiting,
             ),
-        ] {
-            let gauge = format!("mcp_db_pool_{name}");
-            text += &format!("# HELP {gauge} {help}\n# TYPE {gauge} gauge\n{gauge} {value}\n");
-        }
+        ]
+        .map(|(name, help, value)| gauge(&format!("mcp_db_pool_{name}"), help, value))
+        .concat();
         plain(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
             text,
         )
     }
+}
+
+fn gauge(name: &str, help: &str, value: usize) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
 }
 
 /// Errors of one connection, or of a moment: the listener itself is sound.
