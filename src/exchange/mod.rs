@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::clock;
 use crate::identity::Principal;
-use crate::mcp::{Call, ServerName};
-use crate::policy::RuleId;
+use crate::mcp::{Call, ServerName, Target};
+use crate::policy::{PolicySet, RuleId};
 
 pub use id::DecisionId;
 pub use refusal::{HttpRefusal, Refusal};
@@ -36,12 +36,25 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// What is asked; once read.
     pub call: Option<Arc<Call>>,
+    /// Whether the tool's name may stand in a metric's label; once looked up.
+    pub tool: ToolLabel,
     /// The rule that decided, or the limit that had no room; once decided.
     pub rule: Option<RuleId>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
     /// Why the gate said no, in a word (`step.reason`), if it did.
     pub refused: Option<&'static str>,
+    /// The code of the JSON-RPC error that the gate answered with, if it did.
+    pub code: Option<i64>,
+}
+
+/// Whether a tool's name may stand in a metric's label. Callers choose names freely; labels must be few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolLabel {
+    /// A rule names the tool, so its name may.
+    Name,
+    /// It stands for all others as `_other`.
+    Other,
 }
 
 /// One attempt at an upstream.
@@ -107,10 +120,25 @@ impl Exchange {
             policy,
             principal: None,
             call: None,
+            tool: ToolLabel::Other,
             rule: None,
             attempt: None,
             refused: None,
+            code: None,
         }
+    }
+
+    /// What is asked was read.
+    pub fn asks(&mut self, call: &Arc<Call>, policy: &PolicySet) {
+        self.call = Some(Arc::clone(call));
+        self.tool = match call.target() {
+            Target::Tool(name) if policy.names_tool(&self.server, name) => ToolLabel::Name,
+            Target::Tool(_)
+            | Target::None
+            | Target::Prompt(_)
+            | Target::Resource(_)
+            | Target::Task(_) => ToolLabel::Other,
+        };
     }
 
     /// How long it has taken so far.

@@ -1,5 +1,6 @@
 //! Call: what one message asks for.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -12,10 +13,11 @@ use crate::jsonrpc::RequestId;
 pub struct Call {
     pub(super) body: Bytes,
     pub(super) method: Method,
+    pub(super) method_name: Cow<'static, str>,
     pub(super) id: Option<RequestId>,
     pub(super) target: Subject,
     pub(super) arguments: Option<Range<usize>>,
-    pub(super) version: Option<ProtocolVersion>,
+    pub(super) claimed: Option<String>,
     pub(super) traceparent: Option<Box<str>>,
     pub(super) era: Era,
 }
@@ -40,9 +42,29 @@ pub enum Era {
 }
 
 impl Call {
+    /// What a client does without a message: opens a stream or ends its session.
+    pub fn without_message(method: Method) -> Self {
+        Self {
+            body: Bytes::new(),
+            method,
+            method_name: Cow::Borrowed(method.name()),
+            id: None,
+            target: Subject::None,
+            arguments: None,
+            claimed: None,
+            traceparent: None,
+            era: Era::Legacy,
+        }
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The method's name, as it came. Not for labels: use [`Method::name`] there.
+    pub fn method_name(&self) -> &str {
+        &self.method_name
     }
 
     /// The request's id; notifications, answers and streams have none.
@@ -71,9 +93,14 @@ impl Call {
         self.arguments.clone().map(|span| self.body.slice(span))
     }
 
-    /// The protocol revision that the message says it speaks.
+    /// The protocol revision that the body claims (`params._meta`), as it came.
+    pub fn claimed(&self) -> Option<&str> {
+        self.claimed.as_deref()
+    }
+
+    /// The protocol revision that the body claims, if it is one that we know.
     pub fn version(&self) -> Option<ProtocolVersion> {
-        self.version
+        self.claimed().and_then(ProtocolVersion::named)
     }
 
     /// `params._meta.traceparent`: the caller's span (SEP-414). Not checked; whoever parses it does.

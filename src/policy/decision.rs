@@ -52,6 +52,11 @@ impl RuleId {
         Self(Arc::from("protocol"))
     }
 
+    /// The rule without its place in a file, which changes when lines above it do.
+    pub fn path(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(_, path)| path)
+    }
+
     /// The rule as text.
     pub fn as_str(&self) -> &str {
         &self.0

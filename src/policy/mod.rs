@@ -2,10 +2,16 @@
 
 mod compile;
 mod decision;
+mod duration;
+#[cfg(test)]
+mod fixture;
+mod inheritance;
+mod names;
 mod permit;
 mod query;
 mod rules;
 mod source;
+mod tool_rules;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +21,13 @@ use std::sync::Arc;
 use crate::identity::Proof;
 use crate::mcp::{self, ServerName, Subject, Target};
 
-pub use compile::compile;
+pub use compile::{Compiled, RolesElsewhere, compile};
 pub use decision::{Decision, Effect, Reason, RuleId};
+pub use duration::parse_duration;
 pub use permit::{Denial, Permit};
 pub use query::Query;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
-pub use source::PolicyFile;
+pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
 
 use rules::{Found, Grants, Names, Rules};
 
@@ -44,10 +51,14 @@ impl PolicySet {
         match query.method.subject() {
             Subject::Protocol => allowed(&self.protocol),
             Subject::Unknown => self.denied(Reason::UnknownMethod),
-            Subject::Method => self.named(rules, query, |grants| &grants.methods, query.method.name()),
+            Subject::Method => {
+                self.named(rules, query, |grants| &grants.methods, query.method.name())
+            }
             Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),
             Subject::ResourceList => self.listed(rules, query, |grants| &grants.resources),
-            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query.target {
+            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query
+                .target
+            {
                 Target::Tool(name) => self.tool(rules, query, name),
                 Target::Prompt(name) => self.named(rules, query, |grants| &grants.prompts, name),
                 Target::Resource(uri) => self.named(rules, query, |grants| &grants.resources, uri),
@@ -62,6 +73,14 @@ impl PolicySet {
             .get(server)
             .map(|rules| Arc::clone(rules.tools.get(tool).unwrap_or(&rules.other_tools)))
             .unwrap_or_default()
+    }
+
+    /// Every limit of every tool, so that each has a counter.
+    pub fn limits(&self) -> impl Iterator<Item = &LimitRule> {
+        self.servers
+            .values()
+            .flat_map(|rules| rules.tools.values().chain([&rules.other_tools]))
+            .flat_map(|tool| tool.limits.iter())
     }
 
     /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.
@@ -100,7 +119,13 @@ impl PolicySet {
         }
     }
 
-    fn named(&self, rules: &Rules, query: &Query<'_>, kind: fn(&Grants) -> &Names, name: &str) -> Decision {
+    fn named(
+        &self,
+        rules: &Rules,
+        query: &Query<'_>,
+        kind: fn(&Grants) -> &Names,
+        name: &str,
+    ) -> Decision {
         match grants(rules, query).find_map(|grants| kind(grants).find(name)) {
             Some(found) => allowed(found.rule()),
             None => self.denied(Reason::NotGranted),
@@ -115,12 +140,18 @@ impl PolicySet {
     }
 
     fn denied(&self, reason: Reason) -> Decision {
-        Decision { effect: Effect::Deny(reason), rule: self.default.clone() }
+        Decision {
+            effect: Effect::Deny(reason),
+            rule: self.default.clone(),
+        }
     }
 }
 
 fn allowed(rule: &RuleId) -> Decision {
-    Decision { effect: Effect::Allow, rule: rule.clone() }
+    Decision {
+        effect: Effect::Allow,
+        rule: rule.clone(),
+    }
 }
 
 /// What the principal's roles open, one after the other.
@@ -129,5 +160,10 @@ fn grants<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a G
         Proof::ApiKey => Some(&rules.authenticated),
         Proof::Anonymous => None,
     };
-    query.principal.roles().iter().filter_map(|role| rules.roles.get(role)).chain(authenticated)
+    query
+        .principal
+        .roles()
+        .iter()
+        .filter_map(|role| rules.roles.get(role))
+        .chain(authenticated)
 }

@@ -34,6 +34,8 @@ pub(super) struct Grants {
 pub(super) struct Names {
     exact: HashMap<Box<str>, RuleId>,
     globs: Vec<(Glob, RuleId)>,
+    /// The first rule of all: which one is told must not depend on the order of a map.
+    first: Option<RuleId>,
 }
 
 /// A pattern with one `*`, which stands for any run of characters.
@@ -89,19 +91,28 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self { limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
+        Self {
+            limits: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+        }
     }
 }
 
 impl Names {
     /// Adds a name or a pattern. The first rule that grants a name is the one that is told.
     pub(super) fn add(&mut self, pattern: &str, rule: &RuleId) {
+        self.first.get_or_insert_with(|| rule.clone());
         match pattern.split_once('*') {
             None => {
-                self.exact.entry(pattern.into()).or_insert_with(|| rule.clone());
+                self.exact
+                    .entry(pattern.into())
+                    .or_insert_with(|| rule.clone());
             }
             Some((head, tail)) => {
-                let glob = Glob { head: head.into(), tail: tail.into() };
+                let glob = Glob {
+                    head: head.into(),
+                    tail: tail.into(),
+                };
                 if !self.globs.iter().any(|(known, _)| *known == glob) {
                     self.globs.push((glob, rule.clone()));
                 }
@@ -111,8 +122,11 @@ impl Names {
 
     /// Adds all that another set has.
     pub(super) fn extend(&mut self, other: &Self) {
+        self.first = self.first.take().or_else(|| other.first.clone());
         for (name, rule) in &other.exact {
-            self.exact.entry(name.clone()).or_insert_with(|| rule.clone());
+            self.exact
+                .entry(name.clone())
+                .or_insert_with(|| rule.clone());
         }
         for (glob, rule) in &other.globs {
             if !self.globs.iter().any(|(known, _)| known == glob) {
@@ -126,12 +140,25 @@ impl Names {
         if let Some(rule) = self.exact.get(name) {
             return Some(Found::Exact(rule));
         }
-        self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
+        self.globs
+            .iter()
+            .find(|(glob, _)| glob.matches(name))
+            .map(|(_, rule)| Found::Glob(rule))
+    }
+
+    /// The names that are spelt out.
+    pub(super) fn spelt_out(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(|name| &**name)
+    }
+
+    /// How many names and patterns there are.
+    pub(super) fn len(&self) -> usize {
+        self.exact.len() + self.globs.len()
     }
 
     /// Any rule at all: who may use something of a kind may ask for the list of it.
     pub(super) fn any(&self) -> Option<&RuleId> {
-        self.exact.values().next().or_else(|| self.globs.first().map(|(_, rule)| rule))
+        self.first.as_ref()
     }
 }
 
@@ -142,6 +169,13 @@ impl Grants {
         self.prompts.extend(&other.prompts);
         self.resources.extend(&other.resources);
         self.methods.extend(&other.methods);
+    }
+}
+
+impl Grants {
+    /// How many names and patterns there are of all kinds.
+    pub(super) fn len(&self) -> usize {
+        self.tools.len() + self.prompts.len() + self.resources.len() + self.methods.len()
     }
 }
 

@@ -1,0 +1,212 @@
+//! Health and metrics, on a port of their own: never on the one that callers reach.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/livez` | 200 while the process runs |
+//! | `/readyz` | 200 `ready`, or 503 and the latches that are not released; `?verbose` lists all |
+//! | `/metrics` | all metrics, in the text format of Prometheus |
+//! | `/version` | version, policy digest, protocol revisions, as JSON |
+//!
+//! Only GET is answered, and no request body is read.
+
+mod readiness;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::json;
+use crate::mcp::ProtocolVersion;
+use crate::telemetry::Telemetry;
+
+pub use readiness::{Latch, Readiness};
+
+/// How long a client may take for the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest head of a request.
+const HEADER_BYTES: usize = 16 * 1024;
+/// The most connections at once; probes and scrapers are few.
+const CONNECTIONS: usize = 64;
+/// How long to wait before accepting again after that has failed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long answers that are being written may take at the end.
+const GRACE: Duration = Duration::from_secs(1);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What the admin port tells of.
+#[derive(Debug)]
+pub struct AdminState {
+    /// Whether the gate is ready.
+    pub readiness: Readiness,
+    /// The metrics and the policy in force.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// Answers until `shutdown` is done.
+pub async fn serve(
+    listener: TcpListener,
+    state: Arc<AdminState>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let connections = TaskTracker::new();
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "the admin port cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let state = Arc::clone(&state);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = answer(&request, &state);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the admin port broke off");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    // Whoever has not read an answer by then has gone away.
+    let _ = tokio::time::timeout(GRACE, async {
+        tokio::join!(graceful.shutdown(), connections.wait())
+    })
+    .await;
+}
+
+/// A connection, once there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(room)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+fn answer<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> {
+    type Route = fn(Option<&str>, &AdminState) -> Response<Full<Bytes>>;
+    let route: Route = match request.uri().path() {
+        "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
+        "/readyz" => |query, state| ready(query, &state.readiness),
+        "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
+        "/version" => |_, state| {
+            respond(
+                StatusCode::OK,
+                JSON,
+                version(state.telemetry.digest().as_deref()),
+            )
+        },
+        _ => return respond(StatusCode::NOT_FOUND, TEXT, "not found\n"),
+    };
+    if request.method() != Method::GET {
+        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET"));
+        return response;
+    }
+    route(request.uri().query(), state)
+}
+
+fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
+    let held: Vec<_> = Latch::ALL
+        .into_iter()
+        .filter(|latch| readiness.holds(*latch))
+        .collect();
+    let mut text = String::new();
+    for latch in Latch::ALL {
+        let mark = if held.contains(&latch) { "[-]" } else { "[+]" };
+        if is_verbose(query) || held.contains(&latch) {
+            text.extend([mark, " ", latch.name(), "\n"]);
+        }
+    }
+    if held.is_empty() {
+        text.push_str("ready\n");
+        return respond(StatusCode::OK, TEXT, text);
+    }
+    text.push_str("not ready\n");
+    respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+}
+
+fn is_verbose(query: Option<&str>) -> bool {
+    query
+        .unwrap_or_default()
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some("verbose"))
+}
+
+fn version(digest: Option<&str>) -> String {
+    let mut text = String::from("{\"version\":");
+    json::quote(env!("CARGO_PKG_VERSION"), &mut text);
+    text.push_str(",\"policy\":");
+    match digest {
+        Some(digest) => json::quote(digest, &mut text),
+        None => text.push_str("null"),
+    }
+    text.push_str(",\"protocol_versions\":[");
+    for (index, version) in ProtocolVersion::all().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        json::quote(version.name(), &mut text);
+    }
+    text.push_str("]}\n");
+    text
+}
+
+fn respond(
+    status: StatusCode,
+    kind: &'static str,
+    text: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

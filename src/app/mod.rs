@@ -1,0 +1,190 @@
+//! The running process: bind, serve, reload, drain.
+
+mod listener;
+mod reload;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, AdminState, Latch, Readiness};
+use crate::config::{Config, Hosts, Listen, Loaded};
+use crate::limits::Limits;
+use crate::proxy::{Door, Gateway, Snapshot};
+use crate::telemetry::Telemetry;
+use crate::upstream::Upstream;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything that was accepted was answered.
+    Drained,
+    /// Time was over before that.
+    CutShort,
+}
+
+/// A second signal shortens the wait to this.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+/// How often the server is looked for while it does not answer, and while it does.
+const SEEK: Duration = Duration::from_millis(250);
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Runs the gate until it is told to stop, and has.
+///
+/// # Errors
+/// An address cannot be bound, or the system refuses something that the gate cannot do without.
+pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
+    let Loaded {
+        config, policies, ..
+    } = loaded;
+    let mut signals = Signals::new()?;
+    let listener = listener::bind(config.listen.address)?;
+    let admin = listener::bind(config.admin)?;
+    let address = listener.local_addr()?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+
+    let limits = Limits::of(&policies.policy, None);
+    telemetry.policy(Arc::clone(policies.policy.digest()));
+    let snapshot = Snapshot {
+        authenticators: policies.authenticators,
+        policy: Arc::new(policies.policy),
+        limits,
+    };
+    let gateway = Arc::new(Gateway {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        door: door(&config, address),
+        server: config.server.name.clone(),
+        upstream: Arc::new(Upstream::new(config.server.url.clone(), tasks.clone())?),
+        telemetry: Arc::clone(&telemetry),
+        room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+        draining: stop.clone(),
+    });
+    let state = Arc::new(AdminState {
+        readiness: Readiness::new(),
+        telemetry,
+    });
+    state.readiness.release(Latch::Policies);
+    tracing::info!("listening on http://{address}/mcp");
+    tracing::info!("admin on http://{}", admin.local_addr()?);
+
+    let config = Arc::new(config);
+    let ended = CancellationToken::new();
+    tasks.spawn(admin::serve(
+        admin,
+        Arc::clone(&state),
+        ended.clone().cancelled_owned(),
+    ));
+    tasks.spawn(probe(
+        Arc::clone(&gateway.upstream),
+        Arc::clone(&state),
+        stop.clone(),
+    ));
+    tasks.spawn(reload::watch(
+        Arc::clone(&config),
+        Arc::clone(&gateway),
+        stop.clone(),
+    ));
+    let connections = TaskTracker::new();
+    let serving = tasks.spawn(listener::serve(
+        listener,
+        gateway,
+        stop.clone(),
+        connections.clone(),
+    ));
+
+    signals.stop().await;
+    tracing::info!("stopping: no new connections; what was accepted is answered");
+    state.readiness.hold(Latch::Draining);
+    stop.cancel();
+    let open = serving.await.map_err(io::Error::other)?;
+    connections.close();
+    let patience = async {
+        tokio::select! {
+            () = sleep(config.drain_timeout) => {}
+            () = async { signals.stop().await; sleep(IMPATIENCE).await } => {}
+        }
+    };
+    let end = tokio::select! {
+        () = async { open.shutdown().await; connections.wait().await } => End::Drained,
+        () = patience => End::CutShort,
+    };
+    ended.cancel();
+    tasks.close();
+    if timeout(IMPATIENCE, tasks.wait()).await.is_err() {
+        tracing::warn!("some background work did not end in time");
+    }
+    Ok(end)
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Keeps the upstream latch in step with whether the server answers.
+async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, stop: CancellationToken) {
+    let readiness = &state.readiness;
+    loop {
+        let answers = upstream.answers().await;
+        if answers {
+            readiness.release(Latch::Upstream);
+        } else {
+            readiness.hold(Latch::Upstream);
+        }
+        tokio::select! {
+            () = sleep(if answers { PROBE } else { SEEK }) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// What is taken over HTTP, now that the port is known.
+fn door(config: &Config, address: SocketAddr) -> Door {
+    let port = address.port();
+    let hosts = match &config.listen.hosts {
+        Hosts::Any => None,
+        Hosts::Only(hosts) => Some(hosts.clone()),
+        Hosts::Loopback => Some(
+            ["localhost", "127.0.0.1", "[::1]"]
+                .map(|host| format!("{host}:{port}"))
+                .to_vec(),
+        ),
+    };
+    let Listen {
+        origins,
+        max_body_bytes,
+        request_decompression,
+        ..
+    } = &config.listen;
+    Door {
+        hosts,
+        origins: origins.clone(),
+        max_body_bytes: *max_body_bytes,
+        request_decompression: *request_decompression,
+    }
+}

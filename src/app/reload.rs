@@ -1,0 +1,91 @@
+//! A policy file changed: judge by the new ones, as a whole, or keep the old and say why.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher as _};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::limits::Limits;
+use crate::proxy::{Gateway, Snapshot};
+use crate::telemetry::Reload;
+
+/// Editors and volume mounts change several files at once; look when they are done.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Some file systems tell nobody of changes, so look anyway.
+const POLL: Duration = Duration::from_secs(10);
+
+/// Reloads on a change in the policy folder, on SIGHUP and, for file systems that tell nothing, now and then.
+pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: CancellationToken) {
+    let (tell, mut changed) = mpsc::channel(1);
+    let _watcher = watcher(&config.policies, tell);
+    let mut hangups = signal(SignalKind::hangup()).ok();
+    let mut poll = interval(POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    poll.tick().await;
+    // What changed between the first reading and the watch would otherwise be seen late.
+    let mut told = reload(&config, &gateway, None);
+    loop {
+        tokio::select! {
+            Some(()) = changed.recv() => sleep(SETTLE).await,
+            Some(()) = async { hangups.as_mut()?.recv().await } => {}
+            _ = poll.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        told = reload(&config, &gateway, told);
+    }
+}
+
+/// Watches the folder, not its files: a mounted ConfigMap changes by the swap of a symbolic link beside them.
+fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // One waiting word is enough: whoever takes it looks at everything.
+            let _ = tell.try_send(());
+        }
+    });
+    let watched = watcher.and_then(|mut watcher| {
+        watcher
+            .watch(folder, RecursiveMode::Recursive)
+            .map(|()| watcher)
+    });
+    watched
+        .inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s"))
+        .ok()
+}
+
+/// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it
+/// is said once and not at every look.
+fn reload(config: &Config, gateway: &Gateway, told: Option<String>) -> Option<String> {
+    let now = gateway.snapshot.load();
+    match config.read_policies() {
+        Ok(read) if read.policy.digest() == now.policy.digest() => None,
+        Ok(read) => {
+            let limits = Limits::of(&read.policy, Some(&now.limits));
+            let policy = Arc::new(read.policy);
+            let digest = Arc::clone(policy.digest());
+            gateway.snapshot.store(Arc::new(Snapshot {
+                authenticators: read.authenticators,
+                policy,
+                limits,
+            }));
+            gateway.telemetry.policy(Arc::clone(&digest));
+            gateway.telemetry.reloaded(Reload::Ok);
+            tracing::info!(policy = %digest, "policies reloaded");
+            None
+        }
+        Err(problems) => {
+            let said = problems.to_string();
+            if told.as_ref() != Some(&said) {
+                gateway.telemetry.reloaded(Reload::Refused);
+                tracing::error!(policy = %now.policy.digest(), "changed policies refused, the old ones stay in force:\n{said}");
+            }
+            Some(said)
+        }
+    }
+}

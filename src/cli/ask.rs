@@ -1,0 +1,376 @@
+//! Asks a live server for its tools, in whichever era it speaks. For `init` only: the gate itself does not ask.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use serde_json::{Value, json};
+
+use crate::mcp::ProtocolVersion;
+use crate::sse;
+
+/// A server that is silent for longer is not there.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 16 << 20;
+/// Pages of a list, and tools on all of them.
+const MAX_PAGES: usize = 100;
+const MAX_TOOLS: usize = 5_000;
+/// The server does not speak the revision that was offered (MCP 2026-07-28).
+const UNSUPPORTED_VERSION: i64 = -32022;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+
+/// A tool, as the server describes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Tool {
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) nature: Nature,
+}
+
+/// What the server says of a tool's effects. It need not be true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// It changes nothing.
+    ReadOnly,
+    /// It changes things, but only adds.
+    Additive,
+    /// It changes things.
+    Destructive,
+    /// Nothing is said.
+    Unsaid,
+}
+
+/// All tools of a server.
+pub(super) fn tools(server: &Uri) -> Result<Vec<Tool>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no runtime: {error}"))?;
+    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(server)).await });
+    asked
+        .unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", PATIENCE.as_secs())))
+        .map_err(|problem| format!("{server} cannot be asked for its tools: {problem}"))
+}
+
+async fn ask(server: &Uri) -> Result<Vec<Tool>, String> {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .build()
+        .map_err(|error| chain(&error))?;
+    let mut server = Server {
+        client,
+        url: server.to_string(),
+        headers: HeaderMap::new(),
+        meta: None,
+        asked: 0,
+    };
+    server.open().await?;
+    let tools = server.tools().await;
+    server.close().await;
+    tools
+}
+
+/// A server that is being asked.
+struct Server {
+    client: reqwest::Client,
+    url: String,
+    /// Sent with every message.
+    headers: HeaderMap,
+    /// `params._meta` of every request, in the modern era.
+    meta: Option<Value>,
+    asked: u64,
+}
+
+/// A reply that is no result.
+enum Refused {
+    /// An error in the protocol's words.
+    Error { code: i64, message: String },
+    /// No answer that could be read.
+    Other(String),
+}
+
+impl Server {
+    /// Shakes hands, or learns that this server wants no handshake.
+    async fn open(&mut self) -> Result<(), String> {
+        let hello = json!({
+            "protocolVersion": ProtocolVersion::V2025_11_25.name(),
+            "capabilities": {},
+            "clientInfo": { "name": "tollgate-init", "version": env!("CARGO_PKG_VERSION") },
+        });
+        match self.request("initialize", hello).await {
+            Ok(result) => {
+                let agreed = result
+                    .get("protocolVersion")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                if agreed >= ProtocolVersion::V2025_06_18.name() {
+                    let value = HeaderValue::from_str(agreed).map_err(|error| error.to_string())?;
+                    self.headers.insert(VERSION, value);
+                }
+                self.notify("notifications/initialized").await
+            }
+            Err(Refused::Error {
+                code: UNSUPPORTED_VERSION,
+                ..
+            }) => self.discover().await,
+            Err(refused) => Err(refused.told()),
+        }
+    }
+
+    /// The modern era: every message says itself what it speaks.
+    async fn discover(&mut self) -> Result<(), String> {
+        let version = ProtocolVersion::V2026_07_28.name();
+        self.headers
+            .insert(VERSION, HeaderValue::from_static(version));
+        self.meta = Some(json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": { "name": "tollgate-init", "version": env!("CARGO_PKG_VERSION") },
+        }));
+        let found = self
+            .request("server/discover", json!({}))
+            .await
+            .map_err(Refused::told)?;
+        let speaks = found.get("supportedVersions").and_then(Value::as_array);
+        if speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
+            Ok(())
+        } else {
+            Err(format!("it does not speak MCP {version}"))
+        }
+    }
+
+    async fn tools(&mut self) -> Result<Vec<Tool>, String> {
+        let mut tools: Vec<Tool> = Vec::new();
+        let mut cursor: Option<Value> = None;
+        for _ in 0..MAX_PAGES {
+            let params = cursor
+                .take()
+                .map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
+            let page = self
+                .request("tools/list", params)
+                .await
+                .map_err(Refused::told)?;
+            let listed = page
+                .get("tools")
+                .and_then(Value::as_array)
+                .ok_or("its list of tools is no list")?;
+            tools.extend(listed.iter().filter_map(tool));
+            if tools.len() > MAX_TOOLS {
+                return Err(format!("it has more than {MAX_TOOLS} tools"));
+            }
+            cursor = page
+                .get("nextCursor")
+                .filter(|cursor| cursor.is_string())
+                .cloned();
+            if cursor.is_none() {
+                tools.sort_by(|a, b| a.name.cmp(&b.name));
+                tools.dedup_by(|a, b| a.name == b.name);
+                return Ok(tools);
+            }
+        }
+        Err(format!("its list of tools has more than {MAX_PAGES} pages"))
+    }
+
+    /// Ends the session. Nothing depends on it.
+    async fn close(&self) {
+        if self.headers.contains_key(SESSION) {
+            drop(
+                self.client
+                    .delete(&self.url)
+                    .headers(self.headers.clone())
+                    .send()
+                    .await,
+            );
+        }
+    }
+
+    async fn request(&mut self, method: &'static str, mut params: Value) -> Result<Value, Refused> {
+        self.asked += 1;
+        if let (Some(meta), Some(params)) = (&self.meta, params.as_object_mut()) {
+            params.insert("_meta".to_owned(), meta.clone());
+        }
+        let message =
+            json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
+        let response = self.send(method, &message).await.map_err(Refused::Other)?;
+        if let Some(session) = response.headers().get(SESSION) {
+            self.headers.insert(SESSION, session.clone());
+        }
+        answer(response, self.asked).await
+    }
+
+    async fn notify(&self, method: &'static str) -> Result<(), String> {
+        let sent = self
+            .send(method, &json!({ "jsonrpc": "2.0", "method": method }))
+            .await?;
+        if sent.status().is_success() {
+            Ok(())
+        } else {
+            Err(format!("it answers {method} with {}", sent.status()))
+        }
+    }
+
+    async fn send(
+        &self,
+        method: &'static str,
+        message: &Value,
+    ) -> Result<reqwest::Response, String> {
+        let mut request = self
+            .client
+            .post(&self.url)
+            .headers(self.headers.clone())
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::ACCEPT, "application/json, text/event-stream")
+            .body(message.to_string());
+        if self.meta.is_some() {
+            request = request.header(METHOD, method);
+        }
+        request.send().await.map_err(|error| chain(&error))
+    }
+}
+
+impl Refused {
+    fn told(self) -> String {
+        match self {
+            Self::Error { code, message } => format!("it answers with error {code}: {message}"),
+            Self::Other(problem) => problem,
+        }
+    }
+}
+
+/// The reply to the request of this id, from a body or an event stream.
+async fn answer(mut response: reqwest::Response, id: u64) -> Result<Value, Refused> {
+    let status = response.status();
+    let kind = response
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let streams = kind.starts_with("text/event-stream");
+    let mut events = Events::default();
+    let (mut reader, mut body, mut size) = (sse::Reader::default(), Vec::new(), 0);
+    while let Some(bytes) = response
+        .chunk()
+        .await
+        .map_err(|error| Refused::Other(chain(&error)))?
+    {
+        size += bytes.len();
+        if size > MAX_ANSWER {
+            return Err(Refused::Other(format!(
+                "its answer is larger than {MAX_ANSWER} bytes"
+            )));
+        }
+        if !streams {
+            body.extend_from_slice(&bytes);
+            continue;
+        }
+        reader.feed(&bytes, &mut events);
+        if let Some(reply) = events.done.drain(..).find_map(|event| reply(&event, id)) {
+            return reply;
+        }
+    }
+    reply(&body, id).unwrap_or_else(|| Err(Refused::Other(no_reply(status))))
+}
+
+/// Collects the data of whole events.
+#[derive(Default)]
+struct Events {
+    current: Vec<u8>,
+    done: Vec<Vec<u8>>,
+}
+
+impl sse::Sink for Events {
+    fn data(&mut self, piece: &[u8]) {
+        self.current.extend_from_slice(piece);
+    }
+
+    fn end(&mut self, _offset: usize) {
+        self.done.push(std::mem::take(&mut self.current));
+    }
+}
+
+/// The result or error in a message, if it is the reply to this request. An error may come without the id.
+fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing is decided or forwarded by this; a person reviews what comes of it"
+    )]
+    let mut message: Value = serde_json::from_slice(message).ok()?;
+    if let Some(error) = message.get("error") {
+        let code = error
+            .get("code")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
+        let text = error
+            .get("message")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        return Some(Err(Refused::Error {
+            code,
+            message: crate::diagnostic::quoted(text),
+        }));
+    }
+    let ours = message.get("id").and_then(Value::as_u64) == Some(id);
+    let result = message.as_object_mut()?.remove("result").filter(|_| ours)?;
+    Some(Ok(result))
+}
+
+fn no_reply(status: StatusCode) -> String {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            format!("it wants a credential ({status})")
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+            format!("there is no MCP endpoint ({status}); the path is often /mcp")
+        }
+        status if status.is_redirection() => {
+            format!("it redirects ({status}); give the URL that it redirects to")
+        }
+        status => format!("its answer is no JSON-RPC reply ({status})"),
+    }
+}
+
+/// A tool of a list. What has no name cannot be granted.
+fn tool(listed: &Value) -> Option<Tool> {
+    let text = |key: &str| {
+        listed
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let hint = |key: &str| {
+        listed
+            .get("annotations")
+            .and_then(|said| said.get(key))
+            .and_then(Value::as_bool)
+    };
+    let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
+        (Some(true), None | Some(false)) => Nature::ReadOnly,
+        (None, None) => Nature::Unsaid,
+        (Some(false) | None, Some(false)) => Nature::Additive,
+        // Whoever says both that it changes nothing and that it destroys is not believed the first.
+        (_, Some(true)) | (Some(false), None) => Nature::Destructive,
+    };
+    let about = text("title")
+        .or_else(|| text("description"))
+        .unwrap_or_default();
+    Some(Tool {
+        name: text("name")?.to_owned(),
+        about: about.to_owned(),
+        nature,
+    })
+}
+
+/// An error with its causes: reqwest keeps the reason there.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = error.to_string();
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,47 @@
+//! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
+
+mod ask;
+mod check;
+mod init;
+mod keys;
+mod output;
+mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A gate in front of MCP servers: every message is read, decided by reviewed policy files, limited, recorded and
+/// carried.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in front of a server
+    Run(run::Args),
+    /// Say every problem of configuration and policies, and how to put it right
+    Check(check::Args),
+    /// Make keys for callers
+    Keys(keys::Args),
+    /// Ask a live server for its tools and write a starter policy
+    Init(init::Args),
+}
+
+/// The whole program: reads arguments, runs the command.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => match cli.command {
+            Command::Run(args) => run::run(&args),
+            Command::Check(args) => check::run(&args),
+            Command::Keys(args) => keys::run(&args),
+            Command::Init(args) => init::run(&args),
+        },
+        Err(told) => output::usage(&told),
+    }
+}

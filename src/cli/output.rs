@@ -1,0 +1,82 @@
+//! What commands say. The only place that writes to the terminal; answers go to stdout, everything else to stderr.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use crate::diagnostic::{Diagnostics, Style};
+
+/// The answer is no.
+pub(super) const NO: u8 = 1;
+/// It cannot be said.
+pub(super) const CANNOT_SAY: u8 = 2;
+
+/// What was asked for.
+pub(super) fn answer(text: &str) {
+    write(&mut io::stdout().lock(), text);
+}
+
+/// What the person at the terminal should know beside it.
+pub(super) fn note(text: &str) {
+    write(&mut io::stderr().lock(), text);
+}
+
+/// Help, the version, or what is wrong with the arguments.
+pub(super) fn usage(told: &clap::Error) -> ExitCode {
+    // Nobody is left to be told that this failed.
+    drop(told.print());
+    u8::try_from(told.exit_code()).map_or(ExitCode::from(CANNOT_SAY), ExitCode::from)
+}
+
+/// The command could not do its work.
+pub(super) fn failed(problem: &dyn Display) -> ExitCode {
+    note(&format!("error: {problem}"));
+    ExitCode::from(CANNOT_SAY)
+}
+
+/// The gate does not start with these files.
+pub(super) fn refused(problems: &Diagnostics) -> ExitCode {
+    note(&rendered(problems, style(&io::stderr())));
+    note(&format!("not started: {}", problems.summary()));
+    ExitCode::from(CANNOT_SAY)
+}
+
+/// What is odd, though not wrong.
+pub(super) fn warnings(problems: &Diagnostics) {
+    if !problems.is_empty() {
+        note(rendered(problems, style(&io::stderr())).trim_end());
+    }
+}
+
+/// All that was found, and how much it is.
+pub(super) fn findings(problems: &Diagnostics) {
+    answer(&format!(
+        "{}{}",
+        rendered(problems, style(&io::stdout())),
+        problems.summary()
+    ));
+}
+
+fn rendered(problems: &Diagnostics, style: Style) -> String {
+    let mut text = String::new();
+    for problem in problems.sorted() {
+        text += &problem.render(style).to_string();
+        text += "\n\n";
+    }
+    text
+}
+
+/// Colours for people, unless they asked for none (<https://no-color.org>).
+fn style(stream: &impl IsTerminal) -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if stream.is_terminal() && !unwanted {
+        Style::Ansi
+    } else {
+        Style::Plain
+    }
+}
+
+/// A reader that went away (`| head`) is no problem of ours.
+fn write(stream: &mut impl Write, text: &str) {
+    drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
+}

@@ -1,0 +1,63 @@
+//! `tollgate run`: the gate.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::output;
+use crate::app::{self, End};
+use crate::config::{self, Overrides};
+use crate::telemetry::{Telemetry, TelemetrySettings, start_log};
+
+/// Flags beat TOLLGATE_* variables, which beat the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What is still to be said when the process ends may take this long.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let settings = match TelemetrySettings::from_env() {
+        Ok(settings) => settings,
+        Err(problem) => return output::failed(&problem),
+    };
+    if let Err(problem) = start_log(&settings) {
+        return output::failed(&problem);
+    }
+    let loaded = match config::load(&args.overrides) {
+        Ok(loaded) => loaded,
+        Err(problems) => return output::refused(&problems),
+    };
+    output::warnings(&loaded.warnings);
+    // One provider for everything that speaks TLS. It fails only where there is one already.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(problem) => return output::failed(&problem),
+    };
+    // Exporters that speak gRPC are bound to the runtime they are made in.
+    let (telemetry, guard) = {
+        let _within = runtime.enter();
+        match Telemetry::start(&settings) {
+            Ok(started) => started,
+            Err(problem) => return output::failed(&problem),
+        }
+    };
+    let ended = runtime.block_on(app::run(loaded, telemetry));
+    // The last spans leave through the runtime, from this thread.
+    guard.shutdown();
+    runtime.shutdown_timeout(LAST_WORDS);
+    match ended {
+        Ok(End::Drained) => ExitCode::SUCCESS,
+        Ok(End::CutShort) => {
+            tracing::error!("the drain timeout was over before every call was answered");
+            ExitCode::FAILURE
+        }
+        Err(problem) => output::failed(&problem),
+    }
+}

@@ -1,0 +1,291 @@
+//! From `tollgate.yaml` and flags to a [`Config`], or every problem in them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_yaml::Spanned;
+
+use super::given::Given;
+use super::server::{self, ServerDraft};
+use super::source::{ConfigSource, ListenSource};
+use super::yaml::Document;
+use super::{
+    Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies,
+};
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::mcp::ServerName;
+use crate::policy::parse_duration;
+
+const DEFAULT_FILE: &str = "tollgate.yaml";
+const DEFAULT_POLICIES: &str = "policies";
+const DEFAULT_BODY: usize = 1 << 20;
+const MAX_BODY: u64 = 256 << 20;
+const DEFAULT_IN_FLIGHT: usize = 1024;
+const MAX_IN_FLIGHT: u64 = 100_000;
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A configuration whose parts may still be missing, because they were wrong.
+pub(super) struct Draft {
+    pub(super) policies: PathBuf,
+    listen: Option<Listen>,
+    admin: Option<SocketAddr>,
+    server: ServerDraft,
+    drain_timeout: Option<Duration>,
+}
+
+impl Draft {
+    /// Reads the file, if there is one, and lays the flags over it.
+    pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
+        let path = overrides
+            .config
+            .clone()
+            .or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let document = path.as_ref().and_then(|path| found.take(document(path)));
+        let broken = path.is_some() && document.is_none();
+        let written = document
+            .as_ref()
+            .and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
+        let broken = broken || (document.is_some() && written.is_none());
+        let source: ConfigSource = written.unwrap_or_default();
+        let none = SourceFile::new(DEFAULT_FILE, "");
+        let file = document.as_ref().map_or(&none, Document::file);
+        let server = match ServerDraft::read(overrides.server.as_deref(), file, &source, found) {
+            Some(server) => server,
+            // What a broken file says of servers is not known, so nothing is missing in it.
+            None if broken => ServerDraft::Wrong(None),
+            None => {
+                found.push(server::missing(path.as_deref()));
+                ServerDraft::Wrong(None)
+            }
+        };
+        Self {
+            policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
+            listen: listen(overrides.listen.as_deref(), file, &source.listen, found),
+            admin: admin(
+                overrides.admin.as_deref(),
+                file,
+                source.admin.address.as_ref(),
+                found,
+            ),
+            server,
+            drain_timeout: drain_timeout(file, source.drain_timeout.as_ref(), found),
+        }
+    }
+
+    /// Gives the server the name that the policy files use, if it has none. Returns all names there are.
+    pub(super) fn name_server(
+        &mut self,
+        folder: &Folder,
+        found: &mut Diagnostics,
+    ) -> Vec<ServerName> {
+        self.server.name(|| folder.servers(), found)
+    }
+
+    /// From where the listener can be reached.
+    pub(super) fn reach(&self) -> Reach {
+        self.listen.as_ref().map_or(Reach::Unknown, Listen::reach)
+    }
+
+    /// The whole, if nothing is missing.
+    pub(super) fn finish(self) -> Option<Config> {
+        let ServerDraft::Named(server) = self.server else {
+            return None;
+        };
+        Some(Config {
+            listen: self.listen?,
+            admin: self.admin?,
+            server,
+            policies: self.policies,
+            drain_timeout: self.drain_timeout?,
+        })
+    }
+}
+
+fn document(path: &Path) -> Result<Document, Diagnostics> {
+    let name = path.display().to_string();
+    let bytes = policies::read_file(path).map_err(|error| {
+        Diagnostic::error(&name, format!("cannot be read: {error}"))
+            .help("`--config` and TOLLGATE_CONFIG name this file")
+    })?;
+    Document::new(&name, &bytes)
+}
+
+/// The folder as the operator named it; a relative one in the file is relative to the file.
+fn policies_folder(
+    overrides: &Overrides,
+    file: Option<&Path>,
+    written: Option<&Spanned<String>>,
+) -> PathBuf {
+    let beside = file.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    match (&overrides.policies, written) {
+        (Some(path), _) => path.clone(),
+        (None, Some(path)) => beside.join(&path.value),
+        (None, None) => beside.join(DEFAULT_POLICIES),
+    }
+}
+
+fn listen(
+    flag: Option<&str>,
+    file: &SourceFile,
+    source: &ListenSource,
+    found: &mut Diagnostics,
+) -> Option<Listen> {
+    let given = Given::either(
+        flag,
+        "--listen",
+        source.address.as_ref().map(|address| (file, address)),
+    );
+    let address = socket(given.as_ref(), 8080, found);
+    let hosts = match (&source.hosts, address) {
+        (Some(hosts), _) => {
+            if hosts.value.is_empty() {
+                found.push(
+                    file.error(hosts.referenced, "`hosts` is empty")
+                        .help("name a host, or leave `hosts` out"),
+                );
+            }
+            Hosts::Only(all(file, &hosts.value, address::host, found))
+        }
+        (None, Some(address)) if Reach::of(address) == Reach::Network => Hosts::Any,
+        (None, _) => Hosts::Loopback,
+    };
+    let origins = source
+        .origins
+        .as_deref()
+        .map(|origins| all(file, origins, address::origin, found));
+    let max_body = number(
+        file,
+        source.max_body_bytes.as_ref(),
+        DEFAULT_BODY,
+        MAX_BODY,
+        found,
+    );
+    let max_in_flight = number(
+        file,
+        source.max_in_flight.as_ref(),
+        DEFAULT_IN_FLIGHT,
+        MAX_IN_FLIGHT,
+        found,
+    );
+    Some(Listen {
+        address: address?,
+        hosts,
+        origins: origins.unwrap_or_default(),
+        max_body_bytes: max_body?,
+        max_in_flight: max_in_flight?,
+        request_decompression: match source.request_decompression {
+            Some(true) => RequestDecompression::Gzip,
+            Some(false) | None => RequestDecompression::Off,
+        },
+    })
+}
+
+fn admin(
+    flag: Option<&str>,
+    file: &SourceFile,
+    written: Option<&Spanned<String>>,
+    found: &mut Diagnostics,
+) -> Option<SocketAddr> {
+    let given = Given::either(flag, "--admin", written.map(|address| (file, address)));
+    let address = socket(given.as_ref(), 9901, found)?;
+    if let Some(given) = given
+        && Reach::of(address) == Reach::Network
+    {
+        found.push(
+            given
+                .place
+                .warning(
+                    "metrics and probes can be reached from other machines, without any credential",
+                )
+                .help("in a pod that is usual; elsewhere use `127.0.0.1`"),
+        );
+    }
+    Some(address)
+}
+
+fn socket(
+    given: Option<&Given<'_>>,
+    default_port: u16,
+    found: &mut Diagnostics,
+) -> Option<SocketAddr> {
+    let Some(given) = given else {
+        return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)));
+    };
+    match address::socket(given.text) {
+        Ok(address) => Some(address),
+        Err(expected) => {
+            found.push(
+                given
+                    .place
+                    .error(format!("{} is not an address", quoted(given.text)))
+                    .help(expected),
+            );
+            None
+        }
+    }
+}
+
+/// All that can be read; the others are told.
+fn all(
+    file: &SourceFile,
+    values: &[Spanned<String>],
+    read: fn(&str) -> Result<String, &'static str>,
+    found: &mut Diagnostics,
+) -> Vec<String> {
+    let mut good = Vec::new();
+    for value in values {
+        match read(&value.value) {
+            Ok(text) => good.push(text),
+            Err(expected) => {
+                found.push(
+                    file.error(
+                        value.referenced,
+                        format!("{} does not fit here", quoted(&value.value)),
+                    )
+                    .help(expected),
+                );
+            }
+        }
+    }
+    good
+}
+
+fn number(
+    file: &SourceFile,
+    written: Option<&Spanned<u64>>,
+    default: usize,
+    max: u64,
+    found: &mut Diagnostics,
+) -> Option<usize> {
+    let Some(number) = written else {
+        return Some(default);
+    };
+    if !(1..=max).contains(&number.value) {
+        found.push(file.error(
+            number.referenced,
+            format!("expected a number from 1 to {max}"),
+        ));
+        return None;
+    }
+    usize::try_from(number.value).ok()
+}
+
+fn drain_timeout(
+    file: &SourceFile,
+    written: Option<&Spanned<String>>,
+    found: &mut Diagnostics,
+) -> Option<Duration> {
+    let Some(text) = written else {
+        return Some(DRAIN);
+    };
+    parse_duration(&text.value, Duration::ZERO..=Duration::from_hours(1))
+        .map_err(|expected| {
+            let message = format!(
+                "{} is not a span of time that fits here",
+                quoted(&text.value)
+            );
+            found.push(file.error(text.referenced, message).help(expected));
+        })
+        .ok()
+}

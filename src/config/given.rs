@@ -1,0 +1,55 @@
+//! A value and who gave it: a flag or a file, so that a problem with it names the right place.
+
+use serde_yaml::{Location, Spanned};
+
+use crate::diagnostic::{Diagnostic, Severity, SourceFile};
+
+/// A text that somebody wrote somewhere.
+pub(super) struct Given<'a> {
+    pub(super) text: &'a str,
+    pub(super) place: Place<'a>,
+}
+
+/// Where somebody wrote something.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    Flag(&'static str),
+    File(&'a SourceFile, Location),
+}
+
+impl<'a> Given<'a> {
+    /// The flag, or else the value in the file.
+    pub(super) fn either(
+        flag: Option<&'a str>,
+        name: &'static str,
+        file: Option<(&'a SourceFile, &'a Spanned<String>)>,
+    ) -> Option<Self> {
+        match (flag, file) {
+            (Some(text), _) => Some(Self {
+                text,
+                place: Place::Flag(name),
+            }),
+            (None, Some((file, value))) => Some(Self {
+                text: &value.value,
+                place: Place::File(file, value.referenced),
+            }),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Place<'_> {
+    pub(super) fn error(self, message: impl Into<String>) -> Diagnostic {
+        match self {
+            Self::Flag(name) => Diagnostic::error(name, message),
+            Self::File(file, at) => file.error(at, message),
+        }
+    }
+
+    pub(super) fn warning(self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..self.error(message)
+        }
+    }
+}

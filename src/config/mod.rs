@@ -1,0 +1,188 @@
+//! The files: read, checked all at once, and turned into what the process runs on. Nothing above reads a file of ours.
+
+mod address;
+mod build;
+mod given;
+mod policies;
+mod server;
+mod source;
+mod survey;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::clock;
+use crate::diagnostic::Diagnostics;
+use crate::mcp::ServerName;
+
+pub use address::endpoint as parse_endpoint;
+pub use policies::{Folder, Policies};
+
+use build::Draft;
+
+/// What the operator says beside the files. Flags beat the environment, which beats the files.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Overrides {
+    /// The configuration file [default: ./tollgate.yaml, if there is one]
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The MCP server to stand in front of
+    #[arg(long, value_name = "[NAME=]URL", env = "TOLLGATE_SERVER")]
+    pub server: Option<String>,
+    /// The folder of policy files [default: policies]
+    #[arg(long, value_name = "DIR", env = "TOLLGATE_POLICIES")]
+    pub policies: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT", env = "TOLLGATE_LISTEN")]
+    pub listen: Option<String>,
+    /// Where probes and metrics are [default: 127.0.0.1:9901]
+    #[arg(long, value_name = "ADDR:PORT", env = "TOLLGATE_ADMIN")]
+    pub admin: Option<String>,
+}
+
+/// One deployment, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The port that clients speak to.
+    pub listen: Listen,
+    /// The port of probes and metrics.
+    pub admin: SocketAddr,
+    /// The server behind the gate.
+    pub server: Server,
+    /// The folder of policy files.
+    pub policies: PathBuf,
+    /// How long requests in flight may take to end when the process is told to.
+    pub drain_timeout: Duration,
+}
+
+/// The port that clients speak to.
+#[derive(Debug)]
+pub struct Listen {
+    /// Where it is; port 0 for any free one.
+    pub address: SocketAddr,
+    /// Which `Host` a request may name.
+    pub hosts: Hosts,
+    /// Which web origins may call, in lower case; empty for none.
+    pub origins: Vec<String>,
+    /// The largest request body, decompressed.
+    pub max_body_bytes: usize,
+    /// How many requests may be under way at once.
+    pub max_in_flight: usize,
+    /// Whether request bodies may be compressed.
+    pub request_decompression: RequestDecompression,
+}
+
+/// Which `Host` a request may name: the guard against DNS rebinding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// `localhost`, `127.0.0.1` and `[::1]` with the bound port: what a loopback listener is called.
+    Loopback,
+    /// Whatever is well formed: behind an ingress the names are not ours to know.
+    Any,
+    /// These, in lower case, with a port where one was written.
+    Only(Vec<String>),
+}
+
+/// Whether request bodies may be compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestDecompression {
+    /// They are refused.
+    Off,
+    /// `gzip` is accepted, within the bounds of a plain body.
+    Gzip,
+}
+
+/// The server behind the gate.
+#[derive(Debug)]
+pub struct Server {
+    /// What the policy calls it.
+    pub name: ServerName,
+    /// Where its MCP endpoint is.
+    pub url: Uri,
+}
+
+/// All that a start needs.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The deployment.
+    pub config: Config,
+    /// What is enforced in it.
+    pub policies: Policies,
+    /// What is odd, though not wrong.
+    pub warnings: Diagnostics,
+}
+
+/// Reads the configuration and the policies it names.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let mut draft = Draft::read(overrides, &mut found);
+    let folder = Folder::read(&draft.policies);
+    let servers = draft.name_server(&folder, &mut found);
+    let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
+    match (draft.finish(), policies) {
+        (Some(config), Some(mut policies)) if !found.has_errors() => {
+            found.extend(std::mem::take(&mut policies.warnings));
+            Ok(Loaded {
+                config,
+                policies,
+                warnings: found,
+            })
+        }
+        (_, policies) => {
+            found.extend(
+                policies
+                    .map(|policies| policies.warnings)
+                    .unwrap_or_default(),
+            );
+            Err(found)
+        }
+    }
+}
+
+impl Config {
+    /// Reads the policies anew: at a reload.
+    ///
+    /// # Errors
+    /// Every problem of every policy file. What is in force stays in force then.
+    pub fn read_policies(&self) -> Result<Policies, Diagnostics> {
+        let servers = std::slice::from_ref(&self.server.name);
+        Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall())
+    }
+}
+
+impl Listen {
+    /// Who can connect.
+    pub fn reach(&self) -> Reach {
+        Reach::of(self.address)
+    }
+}
+
+/// From where a listener can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From this machine, or this pod, only.
+    Loopback,
+    /// From elsewhere.
+    Network,
+    /// Not known: the policies are looked at by themselves.
+    Unknown,
+}
+
+impl Reach {
+    fn of(address: SocketAddr) -> Self {
+        if address.ip().to_canonical().is_loopback() {
+            Self::Loopback
+        } else {
+            Self::Network
+        }
+    }
+}

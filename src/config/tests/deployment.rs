@@ -1,0 +1,240 @@
+//! `tollgate.yaml`, flags, and what they say together.
+
+use std::fs;
+use std::path::Path;
+
+use super::{HASH, lines};
+use crate::config::{Hosts, Loaded, Overrides, RequestDecompression, load};
+use crate::diagnostic::Diagnostics;
+
+/// A folder with a policy for the server `records`, and this `tollgate.yaml`.
+fn deployment(config: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    let keys = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader] }}]\n");
+    fs::write(folder.path().join("policies/principals.yaml"), keys).unwrap();
+    fs::write(
+        folder.path().join("policies/records.yaml"),
+        "server: records\nroles: { reader: { tools: [a] } }\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("tollgate.yaml"), config).unwrap();
+    folder
+}
+
+fn file_of(folder: &Path) -> Overrides {
+    Overrides {
+        config: Some(folder.join("tollgate.yaml")),
+        ..Overrides::default()
+    }
+}
+
+fn loaded(config: &str) -> Result<Loaded, Diagnostics> {
+    load(&file_of(deployment(config).path()))
+}
+
+/// What is told about this `tollgate.yaml`, but for the policies.
+fn told(config: &str) -> String {
+    let folder = deployment(config);
+    let found = load(&file_of(folder.path())).map_or_else(|found| found, |loaded| loaded.warnings);
+    let all = lines(&found).replace(&format!("{}/", folder.path().display()), "");
+    all.lines()
+        .filter(|line| !line.contains("never expires"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn defaults_stand_where_nothing_is_written() {
+    let config = loaded("servers: { records: { url: http://127.0.0.1:8000/mcp } }\n")
+        .unwrap()
+        .config;
+    assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listen.hosts, Hosts::Loopback);
+    assert!(config.listen.origins.is_empty());
+    assert_eq!(
+        (config.listen.max_body_bytes, config.listen.max_in_flight),
+        (1_048_576, 1024)
+    );
+    assert_eq!(
+        config.listen.request_decompression,
+        RequestDecompression::Off
+    );
+    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.server.name.as_str(), "records");
+    assert_eq!(config.server.url, "http://127.0.0.1:8000/mcp");
+    assert_eq!(config.drain_timeout.as_secs(), 30);
+}
+
+#[test]
+fn what_is_written_counts() {
+    let text = "listen:\n  address: 0.0.0.0:8081\n  hosts: [MCP.example.com, localhost:8081]\n  origins: [https://app.example.com]\n  max_body_bytes: 2048\n  max_in_flight: 3\n  request_decompression: true\nadmin: { address: '127.0.0.1:0' }\nservers: { records: { url: https://records.internal/mcp } }\npolicies: policies/\ndrain_timeout: 500ms\n";
+    let config = loaded(text).unwrap().config;
+    assert_eq!(
+        config.listen.hosts,
+        Hosts::Only(vec![
+            "mcp.example.com".to_owned(),
+            "localhost:8081".to_owned()
+        ])
+    );
+    assert_eq!(config.listen.origins, ["https://app.example.com"]);
+    assert_eq!(
+        (config.listen.max_body_bytes, config.listen.max_in_flight),
+        (2048, 3)
+    );
+    assert_eq!(
+        config.listen.request_decompression,
+        RequestDecompression::Gzip
+    );
+    assert_eq!(config.drain_timeout.as_millis(), 500);
+    let open =
+        loaded("listen: { address: '0.0.0.0:80' }\nservers: { records: { url: http://a/mcp } }\n")
+            .unwrap()
+            .config;
+    assert_eq!(open.listen.hosts, Hosts::Any);
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let folder = deployment(
+        "listen: { address: '127.0.0.1:1' }\nadmin: { address: '127.0.0.1:2' }\nservers: { records: { url: http://a/mcp } }\npolicies: nowhere\n",
+    );
+    let flags = Overrides {
+        server: Some("http://b/mcp".to_owned()),
+        policies: Some(folder.path().join("policies")),
+        listen: Some("127.0.0.1:3".to_owned()),
+        admin: Some("[::1]:4".to_owned()),
+        ..file_of(folder.path())
+    };
+    let config = load(&flags).unwrap().config;
+    assert_eq!(config.listen.address.port(), 3);
+    assert_eq!(config.admin.port(), 4);
+    assert_eq!(
+        (config.server.name.as_str(), config.server.url.host()),
+        ("records", Some("b"))
+    );
+}
+
+#[test]
+fn a_server_without_a_name_is_the_one_that_the_policies_name() {
+    let folder = deployment("");
+    let flags = |server: &str| Overrides {
+        server: Some(server.to_owned()),
+        policies: Some(folder.path().join("policies")),
+        ..Overrides::default()
+    };
+    assert_eq!(
+        load(&flags("http://b/mcp"))
+            .unwrap()
+            .config
+            .server
+            .name
+            .as_str(),
+        "records"
+    );
+    assert_eq!(
+        load(&flags("records=http://b/mcp?"))
+            .unwrap_err()
+            .count(crate::diagnostic::Severity::Error),
+        1
+    );
+    let wrong = lines(&load(&flags("recrods=http://b/mcp")).unwrap_err());
+    assert!(
+        wrong.contains("unknown server `records` | did you mean `recrods`?"),
+        "{wrong}"
+    );
+    fs::write(
+        folder.path().join("policies/other.yaml"),
+        "server: other\nallowed_tools: [a]\n",
+    )
+    .unwrap();
+    let several = lines(&load(&flags("http://b/mcp")).unwrap_err());
+    assert!(
+        several.contains("several servers: other, records"),
+        "{several}"
+    );
+}
+
+#[test]
+fn problems() {
+    let server = "servers: { records: { url: 'http://127.0.0.1:8000/mcp' } }\n";
+    let cases = [
+        "",
+        "listen: { adress: '127.0.0.1:1' }\n",
+        "servers: {}\n",
+        "servers: { records: { url: 'http://a/mcp' }, other: { url: 'http://b/mcp' } }\n",
+        "servers: { Records: { url: 'http://a/mcp' } }\n",
+        "servers: { records: { url: 'http://user:pass@a/mcp' } }\n",
+        "servers: { records: { url: 'http://a/mcp?key=1' } }\n",
+        "servers: { records: { url: 'ftp://a/mcp' } }\n",
+        "servers: { records: { url: '127.0.0.1:8000' } }\n",
+        "servers: { records: {} }\n",
+        &format!("{server}listen: {{ address: 'localhost:8080' }}\n"),
+        &format!("{server}listen: {{ hosts: [] }}\n"),
+        &format!(
+            "{server}listen: {{ hosts: ['*', 'http://a'], origins: ['null', '*', 'https://a/'] }}\n"
+        ),
+        &format!("{server}listen: {{ max_body_bytes: 0, max_in_flight: 0 }}\n"),
+        &format!("{server}listen: {{ max_body_bytes: 99999999999, request_decompression: 1 }}\n"),
+        &format!("{server}admin: {{ address: '0.0.0.0:9901' }}\n"),
+        &format!("{server}drain_timeout: 5\n"),
+        &format!("{server}policies: elsewhere\n"),
+    ];
+    let rows: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            format!(
+                "{}\n    {}",
+                case.trim_end().replace('\n', " ⏎ "),
+                told(case).replace('\n', "\n    ")
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
+fn problems_of_all_files_are_told_at_once() {
+    let folder = deployment("listen: { adress: x }\n");
+    fs::write(
+        folder.path().join("policies/records.yaml"),
+        "roles: { reader: { tools: ['**'] } }\n",
+    )
+    .unwrap();
+    let found = load(&file_of(folder.path())).unwrap_err();
+    assert_eq!(
+        found.count(crate::diagnostic::Severity::Error),
+        2,
+        "{found}"
+    );
+}
+
+#[test]
+fn nobody_is_let_in_anonymously_from_the_network() {
+    let folder = deployment(
+        "listen: { address: '0.0.0.0:8080' }\nservers: { records: { url: http://a/mcp } }\n",
+    );
+    fs::write(
+        folder.path().join("policies/principals.yaml"),
+        "anonymous: true\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.path().join("policies/records.yaml"),
+        "roles: { anonymous: { tools: [a] } }\n",
+    )
+    .unwrap();
+    let found = lines(&load(&file_of(folder.path())).unwrap_err());
+    assert!(found.contains("the gate listens to the network"), "{found}");
+    let flags = Overrides {
+        listen: Some("127.0.0.1:0".to_owned()),
+        ..file_of(folder.path())
+    };
+    assert!(
+        load(&flags)
+            .unwrap()
+            .policies
+            .authenticators
+            .admits_anonymous()
+    );
+}

@@ -1,0 +1,107 @@
+//! Problems in principals files.
+
+use super::{load, shown, table, told, with_keys};
+
+#[test]
+fn a_key_never_stands_in_a_file_nor_in_what_is_told_about_it() {
+    let said = shown(with_keys(
+        "keys:\n  - { id: alice, key: tg_s3cr3t, roles: [reader] }\n",
+    ));
+    insta::assert_snapshot!(said, @r#"
+    error: unknown key `key`
+     --> policies/keys.yaml:2:18
+      = help: keys never stand in files, only their hashes: `hash: "sha256:…"`
+              `tollgate keys new` makes a key and prints such an entry; treat this one as leaked
+
+    1 error, 0 warnings
+    "#);
+    assert!(!said.contains("tg_s3cr3t"));
+    let said = shown(with_keys(
+        "keys:\n  - { id: alice, hash: tg_s3cr3t, roles: [reader] }\n",
+    ));
+    insta::assert_snapshot!(said, @r"
+    warning: the key `alice` never expires
+     --> policies/keys.yaml:2:11
+      = help: add `expires: YYYY-MM-DD`
+
+    error: expected `sha256:` and 64 hexadecimal digits in lower case
+     --> policies/keys.yaml:2:24
+      = help: `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file
+
+    1 error, 1 warning
+    ");
+    assert!(!said.contains("tg_s3cr3t"));
+}
+
+#[test]
+fn keys() {
+    let good = "{ id: alice, hash: \"HASH\", roles: [reader], expires: 2027-06-01 }";
+    let cases = [
+        &format!("keys: [{good}]\n"),
+        "keys: []\n",
+        "anonymous: false\n",
+        "anonymous: yes\n",
+        "anonymous: true\n",
+        "keys: [{ hash: \"HASH\", roles: [reader] }]\n",
+        "keys: [{ id: alice, roles: [reader] }]\n",
+        "keys: [{ id: 'a b', hash: \"HASH\", roles: [reader], expires: 2027-06-01 }]\n",
+        "keys: [{ id: anonymous, hash: \"HASH\", roles: [reader], expires: 2027-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [raeder], expires: 2027-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [operator], expires: 2027-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [], expires: 2027-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", expires: 2027-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [reader] }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: 2026-11-21 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: 2028-06-01 }]\n",
+        "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: tomorrow }]\n",
+        &format!(
+            "keys:\n- {good}\n- {{ id: bob, hash: \"HASH\", roles: [reader], expires: 2027-06-01 }}\n"
+        ),
+        &format!(
+            "keys:\n- {good}\n- {{ id: alice, hash: \"{}\", roles: [reader], expires: 2027-06-01 }}\n",
+            super::HASH.replace('8', "9")
+        ),
+    ];
+    insta::assert_snapshot!(table(&cases, with_keys));
+}
+
+#[test]
+fn hashes_that_protect_nothing() {
+    let hash = |key: &str| crate::identity::hash_entry(key);
+    let hashes = [
+        hash(""),
+        hash("changeme"),
+        hash("1234567890123456"),
+        format!("sha256:{}", "0".repeat(64)),
+        format!("sha256:{}", "0123456789abcdef".repeat(4)),
+        super::HASH.to_uppercase(),
+        super::HASH.replace("sha256:", "md5:"),
+        super::HASH.replace("sha256:", ""),
+        "sha256:".to_owned(),
+    ];
+    let cases: Vec<_> = hashes
+        .iter()
+        .map(|hash| {
+            format!(
+                "keys: [{{ id: alice, hash: \"{hash}\", roles: [reader], expires: 2027-06-01 }}]\n"
+            )
+        })
+        .collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(table(&cases, with_keys));
+}
+
+#[test]
+fn a_policy_that_nobody_could_use() {
+    let policy: (&str, &[u8]) = ("records.yaml", b"roles: { reader: { tools: [a] } }\n");
+    insta::assert_snapshot!(told(load(&[policy])), @"policies nobody could use this policy: it has neither keys nor `anonymous: true` | put `keys:` into a file such as policies/principals.yaml; `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file");
+    let keys = format!(
+        "keys: [{{ id: alice, hash: \"{}\", expires: 2027-06-01 }}]\n",
+        super::HASH
+    );
+    insta::assert_snapshot!(told(load(&[("keys.yaml", keys.as_bytes())])), @r"
+    policies there are keys, but no file says what they may do | write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one
+    warning: policies/keys.yaml:1:14 the key `alice` holds no role and may use nothing | give it `roles: [...]`
+    ");
+    insta::assert_snapshot!(told(load(&[])), @"policies there is no policy file in this folder | policy files end in .yaml; `tollgate init --server URL` writes a first one");
+}

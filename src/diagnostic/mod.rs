@@ -1,0 +1,274 @@
+//! A problem in a file: where it is, what is wrong, how to put it right.
+//!
+//! Not for what goes wrong while serving; those are the errors of the steps themselves.
+
+mod render;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use text::{did_you_mean, disturbs_review, escaped, is_invisible, nearest, quoted};
+
+use render::Rendered;
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether it forbids to go on.
+    pub severity: Severity,
+    /// The file as the operator named it, or the flag.
+    pub file: Arc<str>,
+    /// Where in the file; `None` for the file as a whole.
+    pub at: Option<At>,
+    /// What is wrong.
+    pub message: String,
+    /// How to put it right.
+    pub help: Option<String>,
+    /// The line it stands in; `None` where showing it could give away a secret.
+    pub source_line: Option<String>,
+}
+
+/// Whether a problem forbids to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It does.
+    Error,
+    /// It does not.
+    Warning,
+}
+
+/// A place in a file. Lines and columns count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At {
+    /// The line.
+    pub line: u32,
+    /// The first character.
+    pub column: u32,
+    /// How many characters to underline.
+    pub width: u32,
+}
+
+/// All problems that were found, not only the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+/// A file that was read, for quoting from.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    name: Arc<str>,
+    text: Arc<str>,
+}
+
+/// Whether to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// For pipes, files and log collectors.
+    Plain,
+    /// For terminals.
+    Ansi,
+}
+
+impl Diagnostic {
+    /// A problem of a file as a whole, or of a flag.
+    pub fn error(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            file: Arc::from(file),
+            at: None,
+            message: message.into(),
+            help: None,
+            source_line: None,
+        }
+    }
+
+    /// The same, but one can go on.
+    pub fn warning(file: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(file, message)
+        }
+    }
+
+    /// Says how to put it right.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Says how to put it right, if there is something to say.
+    #[must_use]
+    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// Shows the place but not the line, which may hold a secret.
+    #[must_use]
+    pub fn without_source_line(mut self) -> Self {
+        self.source_line = None;
+        self
+    }
+
+    /// As text of several lines, without a line break at the end.
+    pub fn render(&self, style: Style) -> impl fmt::Display {
+        Rendered {
+            problem: self,
+            style,
+        }
+    }
+}
+
+impl Diagnostics {
+    /// Nothing found yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one, unless it is known already.
+    pub fn push(&mut self, problem: Diagnostic) {
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+
+    /// Adds all of another collection.
+    pub fn extend(&mut self, others: Self) {
+        for problem in others.0 {
+            self.push(problem);
+        }
+    }
+
+    /// Keeps the value of a step that went well, or else its problems.
+    pub fn take<T>(&mut self, step: Result<T, Self>) -> Option<T> {
+        match step {
+            Ok(value) => Some(value),
+            Err(problems) => {
+                self.extend(problems);
+                None
+            }
+        }
+    }
+
+    /// The same, but no line is shown: some may hold a secret.
+    #[must_use]
+    pub fn without_source_lines(mut self) -> Self {
+        for problem in &mut self.0 {
+            problem.source_line = None;
+        }
+        self
+    }
+
+    /// Whether nothing at all was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether something forbids to go on.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// How many there are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.0
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    }
+
+    /// In the order of the files, top-down.
+    pub fn sorted(&self) -> Vec<&Diagnostic> {
+        let mut all: Vec<_> = self.0.iter().collect();
+        all.sort_by(|a, b| {
+            (&a.file, a.at, a.severity, &a.message).cmp(&(&b.file, b.at, b.severity, &b.message))
+        });
+        all
+    }
+
+    /// `3 errors, 1 warning`.
+    pub fn summary(&self) -> String {
+        let count = |severity, word: &str| match self.count(severity) {
+            1 => format!("1 {word}"),
+            n => format!("{n} {word}s"),
+        };
+        format!(
+            "{}, {}",
+            count(Severity::Error, "error"),
+            count(Severity::Warning, "warning")
+        )
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(problem: Diagnostic) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.sorted() {
+            writeln!(f, "{}\n", problem.render(Style::Plain))?;
+        }
+        Ok(())
+    }
+}
+
+impl SourceFile {
+    /// A file of this name with this content.
+    pub fn new(name: &str, text: &str) -> Self {
+        Self {
+            name: Arc::from(name),
+            text: Arc::from(text),
+        }
+    }
+
+    /// The file as the operator named it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its content.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A problem at a place in this file.
+    pub fn error(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
+        let at = at.into();
+        let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
+        Diagnostic {
+            at: (at.line > 0).then_some(at),
+            source_line: self
+                .text
+                .lines()
+                .nth(index)
+                .filter(|_| at.line > 0)
+                .map(str::to_owned),
+            ..Diagnostic::error(&self.name, message)
+        }
+    }
+
+    /// The same, but one can go on.
+    pub fn warning(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..self.error(at, message)
+        }
+    }
+}
+
+impl From<serde_yaml::Location> for At {
+    fn from(location: serde_yaml::Location) -> Self {
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            line: number(location.line()),
+            column: number(location.column()),
+            width: number(location.span().len()),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How a problem looks to a person.
+
+use std::fmt;
+
+use super::{At, Diagnostic, Severity, Style, escaped};
+
+/// A problem as text of several lines: where, the line itself, and the way out.
+pub(super) struct Rendered<'a> {
+    pub(super) problem: &'a Diagnostic,
+    pub(super) style: Style,
+}
+
+impl fmt::Display for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Diagnostic {
+            severity,
+            file,
+            at,
+            message,
+            help,
+            source_line,
+        } = self.problem;
+        let (word, colour) = match severity {
+            Severity::Error => ("error", "\x1b[1;31m"),
+            Severity::Warning => ("warning", "\x1b[1;33m"),
+        };
+        let (colour, bold, blue, plain) = match self.style {
+            Style::Plain => ("", "", "", ""),
+            Style::Ansi => (colour, "\x1b[1m", "\x1b[1;34m", "\x1b[0m"),
+        };
+        write!(f, "{colour}{word}{plain}{bold}: {message}{plain}")?;
+        let line = at.map_or(String::new(), |at| at.line.to_string());
+        let margin = " ".repeat(line.len());
+        write!(f, "\n{margin}{blue}-->{plain} {}", escaped(file))?;
+        if let Some(At { line, column, .. }) = at {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let (Some(at), Some(source)) = (at, source_line) {
+            let Excerpt {
+                text,
+                indent,
+                width,
+            } = Excerpt::of(source, *at);
+            let caret = "^".repeat(width);
+            write!(f, "\n{margin} {blue}|{plain}\n{blue}{line} |{plain} {text}")?;
+            write!(
+                f,
+                "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}"
+            )?;
+        }
+        if let Some(help) = help {
+            for (n, line) in help.lines().enumerate() {
+                let lead = if n == 0 {
+                    format!("{blue}={plain} help:")
+                } else {
+                    "       ".to_owned()
+                };
+                write!(f, "\n{margin} {lead} {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a line that is shown.
+struct Excerpt {
+    text: String,
+    indent: String,
+    width: usize,
+}
+
+impl Excerpt {
+    /// Long lines are cut, so that the marked place stays on the screen.
+    fn of(line: &str, at: At) -> Self {
+        const LONGEST: usize = 160;
+        let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
+        let skipped = if column > LONGEST / 2 {
+            column - LONGEST / 4
+        } else {
+            0
+        };
+        let shown = || line.chars().skip(skipped).take(LONGEST);
+        let before: String = shown().take(column - skipped).collect();
+        let marked: String = shown()
+            .skip(column - skipped)
+            .take(usize::try_from(at.width).unwrap_or(1))
+            .collect();
+        Self {
+            text: escaped(&shown().collect::<String>().replace('\t', " "))
+                .trim_end()
+                .to_owned(),
+            indent: " ".repeat(escaped(&before.replace('\t', " ")).chars().count()),
+            width: escaped(marked.trim_end()).chars().count().max(1),
+        }
+    }
+}

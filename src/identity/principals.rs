@@ -1,0 +1,413 @@
+//! The principals file: who may prove themselves, and how. From files as written to authenticators, or every problem.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_yaml::Spanned;
+
+use super::api_key::{ApiKey, ApiKeys, KeyHash};
+use super::weak::{is_placeholder, weak_key};
+use super::{ANONYMOUS, Authenticators, Principal, Proof, parse_expiry};
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+
+/// A key that is valid for longer is likely forgotten.
+const LONG: Duration = Duration::from_hours(400 * 24);
+
+/// The keys of a principals file. A file with one of them is a principals file.
+pub const PRINCIPALS_KEYS: &[&str] = &["keys", "anonymous"];
+
+/// How to make a key, for whoever has none.
+const MAKE_A_KEY: &str =
+    "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
+
+/// A principals file that was read.
+#[derive(Debug)]
+pub struct PrincipalsFile {
+    file: SourceFile,
+    written: PrincipalsSource,
+}
+
+/// All that may stand in a principals file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalsSource {
+    keys: Option<Spanned<Vec<Spanned<KeySource>>>>,
+    anonymous: Option<Spanned<bool>>,
+}
+
+/// A key, by its hash.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySource {
+    id: Spanned<String>,
+    hash: Spanned<String>,
+    roles: Option<Spanned<Vec<Spanned<String>>>>,
+    expires: Option<Spanned<String>>,
+}
+
+/// What the policy files say, as far as it matters here.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// All roles that some file defines; `None` if some file could not be read.
+    pub roles: Option<BTreeSet<&'a str>>,
+    /// Whether a caller without any role may use something.
+    pub without_role: WithoutRole,
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// What a key opens that holds no role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutRole {
+    /// What stands under `allowed_tools`.
+    Something,
+    /// Nothing.
+    Nothing,
+}
+
+/// Authenticators that can be used, and what is odd about them.
+#[derive(Debug)]
+pub struct Compiled {
+    /// Who is let in.
+    pub authenticators: Authenticators,
+    /// No errors, only warnings.
+    pub warnings: Diagnostics,
+}
+
+impl PrincipalsFile {
+    /// What was read from this file.
+    pub fn new(file: SourceFile, written: PrincipalsSource) -> Self {
+        Self { file, written }
+    }
+
+    /// The roles that somebody holds by it.
+    pub fn roles_held(&self) -> impl Iterator<Item = &str> {
+        let listed = self
+            .keys()
+            .filter_map(|key| key.value.roles.as_ref())
+            .flat_map(|roles| &roles.value);
+        listed
+            .map(|role| role.value.as_str())
+            .chain(self.lets_in_anyone().map(|_| ANONYMOUS))
+    }
+
+    /// Where it says that callers without a credential are let in, if it does.
+    pub fn lets_in_anyone(&self) -> Option<(&SourceFile, &Spanned<bool>)> {
+        self.written
+            .anonymous
+            .as_ref()
+            .filter(|anonymous| anonymous.value)
+            .map(|anonymous| (&self.file, anonymous))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Spanned<KeySource>> {
+        self.written.keys.iter().flat_map(|keys| &keys.value)
+    }
+}
+
+/// Compiles all principals files of a folder.
+///
+/// # Errors
+/// Every problem in all files, warnings among them.
+pub fn compile(
+    folder: &str,
+    files: &[PrincipalsFile],
+    known: &Known<'_>,
+) -> Result<Compiled, Diagnostics> {
+    let mut reader = Reader {
+        known,
+        found: Diagnostics::new(),
+        keys: ApiKeys::default(),
+        seen: Seen::default(),
+    };
+    let mut anonymous = None;
+    for file in files {
+        let before = std::mem::take(&mut reader.found);
+        reader.file(file);
+        let found = std::mem::replace(&mut reader.found, before);
+        // What stands where a hash should be may be the key itself.
+        let shown = file.keys().all(|key| hash_of(&key.value).is_some());
+        reader.found.extend(if shown {
+            found
+        } else {
+            found.without_source_lines()
+        });
+        if let Some((file, at)) = file.lets_in_anyone() {
+            reader.anonymous(file, at);
+            anonymous = Some(Arc::new(Principal::new(
+                Arc::from(ANONYMOUS),
+                [Arc::from(ANONYMOUS)],
+                Proof::Anonymous,
+            )));
+        }
+    }
+    let Reader {
+        mut found,
+        keys,
+        seen,
+        ..
+    } = reader;
+    if seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
+        found.push(
+            Diagnostic::error(
+                folder,
+                "nobody could use this policy: it has neither keys nor `anonymous: true`",
+            )
+            .help(
+                format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}")
+                    .replace("//", "/"),
+            ),
+        );
+    }
+    if seen.valid == 0 && !seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
+        found.push(Diagnostic::error(folder, "all keys have expired").help(MAKE_A_KEY));
+    }
+    if found.has_errors() {
+        return Err(found);
+    }
+    Ok(Compiled {
+        authenticators: Authenticators { keys, anonymous },
+        warnings: found,
+    })
+}
+
+/// Whether a text can be the id of a caller: it travels in headers and stands in logs.
+pub fn is_principal_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-@:/+".contains(&b))
+        && text != ANONYMOUS
+}
+
+struct Reader<'a> {
+    known: &'a Known<'a>,
+    found: Diagnostics,
+    keys: ApiKeys,
+    seen: Seen,
+}
+
+/// What the keys before had.
+#[derive(Default)]
+struct Seen {
+    ids: BTreeMap<String, String>,
+    hashes: BTreeMap<String, String>,
+    valid: usize,
+}
+
+impl Reader<'_> {
+    fn file(&mut self, source: &PrincipalsFile) {
+        let file = &source.file;
+        if let Some(keys) = source
+            .written
+            .keys
+            .as_ref()
+            .filter(|keys| keys.value.is_empty())
+        {
+            self.found.push(
+                file.error(keys.referenced, "`keys` is empty")
+                    .help(MAKE_A_KEY),
+            );
+        }
+        for key in source.keys() {
+            let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
+            let roles = self.roles(file, key);
+            let expires = self.expires(file, &key.value);
+            if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
+                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey));
+                self.keys.insert(hash, ApiKey { principal, expires });
+            }
+        }
+    }
+
+    fn id(&mut self, file: &SourceFile, id: &Spanned<String>) -> Option<Arc<str>> {
+        if !is_principal_id(&id.value) {
+            self.found.push(
+                file.error(id.referenced, format!("{} cannot be the id of a key", quoted(&id.value)))
+                    .help("use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"),
+            );
+            return None;
+        }
+        let place = format!("{}:{}", file.name(), id.referenced.line());
+        if let Some(first) = self.seen.ids.insert(id.value.clone(), place) {
+            self.found.push(
+                file.error(
+                    id.referenced,
+                    format!("two keys have the id {}", quoted(&id.value)),
+                )
+                .help(format!(
+                    "the other is at {first}; give each key an id of its own"
+                )),
+            );
+            return None;
+        }
+        Some(Arc::from(id.value.as_str()))
+    }
+
+    fn hash(&mut self, file: &SourceFile, key: &KeySource) -> Option<KeyHash> {
+        let at = key.hash.referenced;
+        let Some((hex, hash)) = hash_of(key) else {
+            let message = "expected `sha256:` and 64 hexadecimal digits in lower case";
+            self.found.push(file.error(at, message).help(MAKE_A_KEY));
+            return None;
+        };
+        if is_placeholder(hex) {
+            self.found.push(
+                file.error(at, "this hash is a placeholder")
+                    .help(MAKE_A_KEY),
+            );
+            return None;
+        }
+        if let Some(weak) = weak_key(&hash) {
+            self.found.push(
+                file.error(
+                    at,
+                    format!(
+                        "this is the hash of a key that everyone knows: {}",
+                        quoted(&weak)
+                    ),
+                )
+                .help(MAKE_A_KEY),
+            );
+            return None;
+        }
+        let place = format!("{}:{}", file.name(), at.line());
+        if let Some(first) = self.seen.hashes.insert(hex.to_owned(), place) {
+            self.found.push(
+                file.error(
+                    at,
+                    "two entries have this hash, so one key would prove two identities",
+                )
+                .help(format!("the other is at {first}; {MAKE_A_KEY}")),
+            );
+            return None;
+        }
+        Some(hash)
+    }
+
+    fn roles(&mut self, file: &SourceFile, key: &Spanned<KeySource>) -> Vec<Arc<str>> {
+        let id = &key.value.id;
+        let Some(roles) = &key.value.roles else {
+            if self.known.without_role == WithoutRole::Nothing {
+                self.found.push(
+                    file.warning(
+                        id.referenced,
+                        format!(
+                            "the key {} holds no role and may use nothing",
+                            quoted(&id.value)
+                        ),
+                    )
+                    .help("give it `roles: [...]`"),
+                );
+            }
+            return Vec::new();
+        };
+        if roles.value.is_empty() {
+            self.found.push(
+                file.error(roles.referenced, "`roles` is empty")
+                    .help("name a role, or leave `roles` out"),
+            );
+        }
+        if let Some(known) = &self.known.roles {
+            let unknown = roles
+                .value
+                .iter()
+                .filter(|role| !known.contains(role.value.as_str()));
+            for role in unknown {
+                self.found.push(unknown_role(file, role, known));
+            }
+        }
+        let unique: BTreeSet<&str> = roles.value.iter().map(|role| role.value.as_str()).collect();
+        unique.into_iter().map(Arc::from).collect()
+    }
+
+    fn expires(
+        &mut self,
+        file: &SourceFile,
+        key: &KeySource,
+    ) -> Result<Option<SystemTime>, NotADate> {
+        let id = quoted(&key.id.value);
+        let Some(text) = &key.expires else {
+            self.seen.valid += 1;
+            self.found.push(
+                file.warning(key.id.referenced, format!("the key {id} never expires"))
+                    .help("add `expires: YYYY-MM-DD`"),
+            );
+            return Ok(None);
+        };
+        let Some(end) = parse_expiry(&text.value) else {
+            self.found.push(
+                file.error(text.referenced, format!("{} is not a date", quoted(&text.value)))
+                    .help("write `2027-06-01` (the first day on which the key is refused, UTC) or `2027-06-01T12:00:00Z`"),
+            );
+            return Err(NotADate);
+        };
+        if end <= self.known.now {
+            self.found.push(
+                file.warning(text.referenced, format!("the key {id} has expired"))
+                    .help("replace it, or delete the entry"),
+            );
+        } else {
+            self.seen.valid += 1;
+        }
+        if end
+            .duration_since(self.known.now)
+            .is_ok_and(|left| left > LONG)
+        {
+            self.found.push(
+                file.warning(
+                    text.referenced,
+                    format!("the key {id} is valid for more than 400 days"),
+                )
+                .help("keys are easily replaced: two may be valid at once"),
+            );
+        }
+        Ok(Some(end))
+    }
+
+    fn anonymous(&mut self, file: &SourceFile, at: &Spanned<bool>) {
+        if self
+            .known
+            .roles
+            .as_ref()
+            .is_some_and(|roles| !roles.contains(ANONYMOUS))
+        {
+            self.found.push(
+                file.error(at.referenced, "callers without a credential would hold a role that no policy file defines")
+                    .help("say in a policy file what they may use:\nroles:\n  anonymous: { tools: [search_records] }"),
+            );
+        }
+    }
+}
+
+/// The hash of an entry, as digits and as bytes.
+fn hash_of(key: &KeySource) -> Option<(&str, KeyHash)> {
+    let hex = key.hash.value.strip_prefix("sha256:")?;
+    Some((hex, KeyHash::from_hex(hex)?))
+}
+
+fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {
+    let hint = match known.len() {
+        0 => "no policy file defines any role".to_owned(),
+        _ => format!(
+            "the policy files define {}",
+            known
+                .iter()
+                .copied()
+                .map(quoted)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    file.error(
+        role.referenced,
+        format!("unknown role {}", quoted(&role.value)),
+    )
+    .help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint))
+}
+
+/// The problem was told already.
+struct NotADate;

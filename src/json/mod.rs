@@ -1,0 +1,13 @@
+//! Strict JSON (RFC 8259, I-JSON), read in one pass, without recursion and without building anything.
+//!
+//! [`scan`] walks bytes and tells a [`Lens`] what stands where; the lens keeps the spans it cares about. There is one
+//! reading of every accepted text: two parsers that both accept it see the same names and values.
+
+mod names;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
+pub use text::{decode, quote};

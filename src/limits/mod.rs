@@ -1,0 +1,176 @@
+//! How much: [`Limits::admit`] turns a permit into an admission, which holds its room until the reply has ended.
+
+mod concurrency;
+mod rate;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mcp::Target;
+use crate::policy::{Limit, LimitRule, Permit, PolicySet, RuleId};
+
+use concurrency::{Concurrency, Slot};
+use rate::Rate;
+
+/// The counters of all limits in force.
+#[derive(Debug)]
+pub struct Limits {
+    counters: HashMap<RuleId, Counter>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Debug)]
+enum Counter {
+    Rate(Arc<Rate>),
+    Concurrency(Arc<Concurrency>),
+}
+
+/// A permit, with the room that its call takes. Dropping it frees the room.
+#[derive(Debug)]
+pub struct Admission {
+    permit: Permit,
+    _slots: Vec<Slot>,
+}
+
+/// There is no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitExceeded {
+    /// Which limit.
+    pub rule: RuleId,
+    /// What it counts.
+    pub limit: Limit,
+    /// When to ask again, at the earliest.
+    pub retry_after: Duration,
+}
+
+/// How long to wait for somebody else's call to end: nobody knows, so a moment.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+impl Limits {
+    /// Counters for every limit of a policy. Those that an earlier policy had too go on counting, so that an edit of
+    /// some other line gives nobody a fresh quota.
+    pub fn of(policy: &PolicySet, earlier: Option<&Self>) -> Self {
+        let counters = policy
+            .limits()
+            .map(|rule| {
+                let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
+                (
+                    rule.rule.clone(),
+                    kept.unwrap_or_else(|| Counter::of(rule.limit)),
+                )
+            })
+            .collect();
+        let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
+        Self { counters, hasher }
+    }
+
+    /// Takes room under every limit of the call's tool.
+    ///
+    /// # Errors
+    /// Some limit has none; nothing is held then.
+    pub fn admit(&self, permit: Permit) -> Result<Admission, LimitExceeded> {
+        let rules = permit
+            .tool()
+            .map(|tool| tool.limits.as_slice())
+            .unwrap_or_default();
+        let tool = match permit.call().target() {
+            Target::Tool(name) => name,
+            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",
+        };
+        let mut slots = Vec::new();
+        // Slots first: they are given back if a rate then has no room, while a spent call is not.
+        for (rule, concurrency) in self.counters_of(rules, Counter::concurrency) {
+            let slot = concurrency.enter(self.hasher.hash_one((permit.server(), tool)));
+            slots.push(slot.ok_or_else(|| exceeded(rule, A_MOMENT))?);
+        }
+        for (rule, rate) in self.counters_of(rules, Counter::rate) {
+            let key = self
+                .hasher
+                .hash_one((permit.server(), tool, permit.principal().id()));
+            rate.spend(key).map_err(|wait| exceeded(rule, wait))?;
+        }
+        Ok(Admission {
+            permit,
+            _slots: slots,
+        })
+    }
+
+    fn counters_of<'a, C: 'a>(
+        &'a self,
+        rules: &'a [LimitRule],
+        kind: fn(&Counter) -> Option<&C>,
+    ) -> impl Iterator<Item = (&'a LimitRule, &'a C)> {
+        rules
+            .iter()
+            .filter_map(move |rule| Some((rule, kind(self.counters.get(&rule.rule)?)?)))
+    }
+
+    fn counter_like(&self, rule: &LimitRule) -> Option<Counter> {
+        let same = |(known, counter): (&RuleId, &Counter)| {
+            (known.path() == rule.rule.path() && counter.counts(rule.limit))
+                .then(|| counter.clone())
+        };
+        self.counters.iter().find_map(same)
+    }
+}
+
+impl Counter {
+    fn of(limit: Limit) -> Self {
+        match limit {
+            Limit::Calls { calls, every } => Self::Rate(Arc::new(Rate::new(calls, every))),
+            Limit::InFlight(most) => Self::Concurrency(Arc::new(Concurrency::new(most))),
+        }
+    }
+
+    fn counts(&self, limit: Limit) -> bool {
+        match (self, limit) {
+            (Self::Rate(rate), Limit::Calls { calls, every }) => rate.is(calls, every),
+            (Self::Concurrency(concurrency), Limit::InFlight(most)) => concurrency.is(most),
+            (Self::Rate(_), Limit::InFlight(_)) | (Self::Concurrency(_), Limit::Calls { .. }) => {
+                false
+            }
+        }
+    }
+
+    fn rate(&self) -> Option<&Arc<Rate>> {
+        match self {
+            Self::Rate(rate) => Some(rate),
+            Self::Concurrency(_) => None,
+        }
+    }
+
+    fn concurrency(&self) -> Option<&Arc<Concurrency>> {
+        match self {
+            Self::Concurrency(concurrency) => Some(concurrency),
+            Self::Rate(_) => None,
+        }
+    }
+}
+
+impl Admission {
+    /// The permit.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
+    }
+}
+
+fn exceeded(rule: &LimitRule, retry_after: Duration) -> LimitExceeded {
+    LimitExceeded {
+        rule: rule.rule.clone(),
+        limit: rule.limit,
+        retry_after,
+    }
+}
+
+/// The caller's text: which limit, without where it is written.
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            Limit::Calls { calls, every } => write!(f, "rate limit: {calls} calls in {every:?}"),
+            Limit::InFlight(most) => write!(f, "concurrency limit: {most} calls at once"),
+        }
+    }
+}

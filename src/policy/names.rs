@@ -1,0 +1,178 @@
+//! Which names and patterns a policy may hold.
+//!
+//! A reviewer must see what is granted, so a name that looks like another, or matches what nobody expects, is refused.
+
+use serde_yaml::Spanned;
+
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, is_invisible, quoted};
+use crate::mcp::{self, Method, Subject};
+
+/// No name or URI is longer.
+const MAX_LENGTH: usize = 2048;
+
+/// What a list of names is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+    Methods,
+}
+
+impl Kind {
+    /// The key it stands under.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Methods => "methods",
+        }
+    }
+}
+
+/// Checks one name or pattern. `Err` must not be compiled; warnings go to `found`.
+pub(super) fn check(
+    file: &SourceFile,
+    name: &Spanned<String>,
+    kind: Kind,
+    found: &mut Diagnostics,
+) -> Result<(), Diagnostic> {
+    legible(file, name)?;
+    let (text, at) = (name.value.as_str(), name.referenced);
+    if text.matches('*').count() > 1 {
+        return Err(file
+            .error(at, format!("{} has more than one `*`", quoted(text)))
+            .help("one `*` stands for any run of characters; write several patterns"));
+    }
+    match kind {
+        Kind::Methods => method(file, name),
+        Kind::Tools => tool(file, name, found),
+        Kind::Prompts | Kind::Resources => Ok(()),
+    }
+}
+
+/// Checks the name of a role, as it is written where it is defined.
+pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
+    legible(file, name)?;
+    if mcp::is_well_formed(&name.value) {
+        return Ok(());
+    }
+    Err(file
+        .error(
+            name.referenced,
+            format!("{} cannot be the name of a role", quoted(&name.value)),
+        )
+        .help("use up to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"))
+}
+
+/// Whether the name is what it seems to be.
+fn legible(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
+    let (text, at) = (name.value.as_str(), name.referenced);
+    let error = |message: String| Err(file.error(at, message));
+    if text.is_empty() {
+        return error("an empty name".to_owned());
+    }
+    if text.len() > MAX_LENGTH {
+        return error(format!("a name of more than {MAX_LENGTH} bytes"));
+    }
+    if text.trim() != text {
+        return error(format!("{} begins or ends with a space", quoted(text)));
+    }
+    if let Some(hidden) = text.chars().find(|c| is_invisible(*c)) {
+        return error(format!(
+            "{} holds the invisible character U+{:04X}",
+            quoted(text),
+            u32::from(hidden)
+        ));
+    }
+    if let Some(double) = text.chars().find(|c| imitates_ascii(*c))
+        && text.chars().any(|c| c.is_ascii_alphabetic())
+    {
+        let message = format!(
+            "{} mixes scripts: {double} is U+{:04X}",
+            quoted(text),
+            u32::from(double)
+        );
+        return Err(file
+            .error(at, message)
+            .help("it looks like a name that it is not; type it anew"));
+    }
+    Ok(())
+}
+
+/// Letters of other scripts, and styled ones, that pass for plain Latin.
+fn imitates_ascii(c: char) -> bool {
+    matches!(c,
+        'ı' | 'ſ' | 'ɑ' | 'ɡ' | 'ɩ' | '\u{370}'..='\u{3ff}' | '\u{400}'..='\u{58f}' | '\u{13a0}'..='\u{13ff}'
+        | '\u{1d00}'..='\u{1d7f}' | '\u{2100}'..='\u{214f}' | '\u{2160}'..='\u{217f}' | '\u{a4d0}'..='\u{a4ff}'
+        | '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}')
+}
+
+fn tool(
+    file: &SourceFile,
+    name: &Spanned<String>,
+    found: &mut Diagnostics,
+) -> Result<(), Diagnostic> {
+    let (text, at) = (name.value.as_str(), name.referenced);
+    let literal = text.replacen('*', "", 1);
+    if text == "*" {
+        found.push(
+            file.warning(
+                at,
+                "this grants every tool, also those that the server adds later",
+            )
+            .help("name the tools, or use a pattern such as `get_*`"),
+        );
+    } else if !literal
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    {
+        if text.contains('*') {
+            return Err(file
+                .error(at, format!("{} can never match", quoted(text)))
+                .help("a pattern grants only names of A-Z, a-z, 0-9, `_`, `.` and `-`; spell other names out"));
+        }
+        found.push(
+            file.warning(
+                at,
+                format!(
+                    "{} is an unusual name for a tool and is taken literally",
+                    quoted(text)
+                ),
+            )
+            .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
+        );
+    }
+    Ok(())
+}
+
+fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
+    let text = name.value.as_str();
+    if text == "*" || Method::grantable().any(|known| known == text) {
+        return Ok(());
+    }
+    let problem = file.error(
+        name.referenced,
+        format!("{} is not granted under `methods`", quoted(text)),
+    );
+    let way_out = match Method::named(text).subject() {
+        Subject::Protocol => "it is open to every caller; leave it out".to_owned(),
+        Subject::Tool => "name the tools under `tools`".to_owned(),
+        Subject::Prompt | Subject::PromptList => "name the prompts under `prompts`".to_owned(),
+        Subject::Resource | Subject::ResourceList => {
+            "name the resources under `resources`".to_owned()
+        }
+        Subject::Reference => {
+            "name its prompts under `prompts`, its templates under `resources`".to_owned()
+        }
+        Subject::Method | Subject::Unknown => did_you_mean(text, Method::grantable())
+            .unwrap_or_else(|| {
+                format!(
+                    "those that are: {}, or \"*\"",
+                    Method::grantable().collect::<Vec<_>>().join(", ")
+                )
+            }),
+    };
+    Err(problem.help(way_out))
+}

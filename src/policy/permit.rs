@@ -1,0 +1,114 @@
+//! "May", as a type: only the policy makes a [`Permit`], and nothing is sent without one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Effect, PolicySet, Query, Reason, RuleId, ToolRules};
+use crate::identity::Principal;
+use crate::mcp::{Call, ServerName, Target};
+
+/// This principal may make this call to this server.
+#[derive(Debug)]
+pub struct Permit {
+    principal: Arc<Principal>,
+    call: Arc<Call>,
+    server: ServerName,
+    rule: RuleId,
+    tool: Option<Arc<ToolRules>>,
+}
+
+/// This principal may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// What decided.
+    pub rule: RuleId,
+}
+
+impl PolicySet {
+    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs.
+    ///
+    /// # Errors
+    /// The call is refused.
+    pub fn permit(
+        &self,
+        principal: &Arc<Principal>,
+        call: &Arc<Call>,
+        server: &ServerName,
+    ) -> Result<Permit, Denial> {
+        let query = Query {
+            principal,
+            server,
+            method: call.method(),
+            target: call.target(),
+        };
+        let decision = self.decide(&query);
+        if let Effect::Deny(reason) = decision.effect {
+            return Err(Denial {
+                reason,
+                rule: decision.rule,
+            });
+        }
+        let tool = match call.target() {
+            Target::Tool(name) => Some(self.tool_rules(server, name)),
+            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
+        };
+        Ok(Permit {
+            principal: Arc::clone(principal),
+            call: Arc::clone(call),
+            server: server.clone(),
+            rule: decision.rule,
+            tool,
+        })
+    }
+}
+
+impl Permit {
+    /// Who may.
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// What.
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// Of whom.
+    pub fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    /// By which rule.
+    pub fn rule(&self) -> &RuleId {
+        &self.rule
+    }
+
+    /// How the tool may be used, if the call is one of a tool.
+    pub fn tool(&self) -> Option<&ToolRules> {
+        self.tool.as_deref()
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self.reason {
+            Reason::NotGranted => "no role of the principal grants it",
+            Reason::IllFormedName => "no rule spells out this unusual name",
+            Reason::UnknownMethod => "the method is not known",
+        };
+        write!(f, "{text} ({})", self.rule)
+    }
+}
+
+impl Reason {
+    /// A word for logs and labels.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotGranted => "not_granted",
+            Self::IllFormedName => "ill_formed_name",
+            Self::UnknownMethod => "unknown_method",
+        }
+    }
+}

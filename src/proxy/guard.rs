@@ -1,0 +1,374 @@
+//! Watches the bytes of a connection for HTTP/1 framing that other readers may read otherwise.
+//!
+//! hyper accepts some of it (both Content-Length and Transfer-Encoding, doubled lengths, lines that end with a bare
+//! LF) or has mended it before a handler could see (RFC 9112, 2.2, 3.2, 6.1 and 6.3). Whatever is seen here condemns
+//! the connection: its messages are refused and it is closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::exchange::HttpRefusal;
+
+/// The other end of a connection, and what the guard holds against it.
+#[derive(Debug)]
+pub struct Peer {
+    address: SocketAddr,
+    flaw: OnceLock<&'static str>,
+}
+
+impl Peer {
+    /// A peer against whom nothing is held.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            flaw: OnceLock::new(),
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether every byte so far has one reading.
+    pub(super) fn sound(&self) -> Result<(), HttpRefusal> {
+        self.flaw
+            .get()
+            .map_or(Ok(()), |flaw| Err(HttpRefusal::Malformed(flaw)))
+    }
+}
+
+/// A connection whose incoming bytes are watched. They pass unchanged.
+#[derive(Debug)]
+pub struct Guard<S> {
+    stream: S,
+    framing: Framing,
+    peer: Arc<Peer>,
+}
+
+impl<S> Guard<S> {
+    /// Watches a connection.
+    pub fn new(stream: S, peer: Arc<Peer>) -> Self {
+        Self {
+            stream,
+            framing: Framing::default(),
+            peer,
+        }
+    }
+}
+
+/// Follows the framing of the messages on one connection.
+#[derive(Debug, Default)]
+struct Framing {
+    state: State,
+    /// The beginning of a line whose end has not arrived.
+    line: Vec<u8>,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// Before the first byte of a connection.
+    #[default]
+    Preface,
+    /// Before a request line.
+    Start,
+    /// Among header lines.
+    Headers,
+    /// So many bytes of body to come, then a new message; or, within chunks, a line end and a new chunk.
+    Body { left: u64, after: After },
+    /// Before a chunk's size.
+    ChunkSize,
+    /// Behind the last chunk.
+    Trailers,
+    /// HTTP/2, or condemned: nothing more to see.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Message,
+    Chunk,
+}
+
+/// The first line of HTTP/2 with prior knowledge (RFC 9113, 3.4).
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
+/// No line is longer.
+const LONGEST_LINE: usize = 128 * 1024;
+/// No chunk's size line is longer: extensions have no use here.
+const LONGEST_CHUNK_LINE: usize = 256;
+
+impl Framing {
+    /// Follows the next bytes.
+    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        while !bytes.is_empty() {
+            match self.state {
+                State::Done => return Ok(()),
+                State::Body { left, after } => {
+                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+                    bytes = bytes.get(take..).unwrap_or_default();
+                    let left = left - take as u64;
+                    self.state = match (left, after) {
+                        (0, After::Message) => State::Start,
+                        (0, After::Chunk) => State::ChunkSize,
+                        _ => State::Body { left, after },
+                    };
+                }
+                State::Preface
+                | State::Start
+                | State::Headers
+                | State::ChunkSize
+                | State::Trailers => {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else {
+                        self.line.extend_from_slice(bytes);
+                        return if self.line.len() > LONGEST_LINE {
+                            Err("a line is too long")
+                        } else {
+                            Ok(())
+                        };
+                    };
+                    let (line, rest) = bytes.split_at(end + 1);
+                    bytes = rest;
+                    if self.line.is_empty() {
+                        self.line(line)?;
+                    } else {
+                        let mut whole = std::mem::take(&mut self.line);
+                        whole.extend_from_slice(line);
+                        self.line(&whole)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        if self.state == State::Preface {
+            self.state = State::Start;
+            if line == HTTP2 {
+                self.state = State::Done;
+                return Ok(());
+            }
+        }
+        let line = line
+            .strip_suffix(b"\r\n")
+            .ok_or("a line ends with a bare line feed")?;
+        match self.state {
+            // Empty lines before a request are to be overlooked (RFC 9112, 2.2).
+            State::Start if line.is_empty() => Ok(()),
+            State::Start => {
+                self.state = State::Headers;
+                (self.length, self.chunked) = (None, false);
+                if line.contains(&b'#') {
+                    Err("the target has a fragment")
+                } else {
+                    Ok(())
+                }
+            }
+            State::Headers if line.is_empty() => self.end_of_head(),
+            State::Headers => self.header(line),
+            State::ChunkSize if line.len() > LONGEST_CHUNK_LINE => {
+                Err("a chunk's size line is too long")
+            }
+            State::ChunkSize => self.chunk(line),
+            State::Trailers => {
+                if line.is_empty() {
+                    self.state = State::Start;
+                }
+                Ok(())
+            }
+            State::Preface | State::Body { .. } | State::Done => Ok(()),
+        }
+    }
+
+    fn header(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let (name, value) = line.split_at(
+            line.iter()
+                .position(|byte| *byte == b':')
+                .unwrap_or(line.len()),
+        );
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.trim_ascii().eq_ignore_ascii_case(b"content-length") {
+            let digits = std::str::from_utf8(value)
+                .ok()
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = digits
+                .and_then(|digits| digits.parse().ok())
+                .ok_or("Content-Length is not a number")?;
+            if self.length.replace(length).is_some() {
+                return Err("Content-Length stands there twice");
+            }
+        }
+        if name.trim_ascii().eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                return Err("Transfer-Encoding is not exactly chunked");
+            }
+            self.chunked = true;
+        }
+        Ok(())
+    }
+
+    fn end_of_head(&mut self) -> Result<(), &'static str> {
+        self.state = match (self.chunked, self.length) {
+            (true, Some(_)) => return Err("both Content-Length and Transfer-Encoding"),
+            (true, None) => State::ChunkSize,
+            (false, None | Some(0)) => State::Start,
+            (false, Some(left)) => State::Body {
+                left,
+                after: After::Message,
+            },
+        };
+        Ok(())
+    }
+
+    fn chunk(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        let size = line
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let digits = std::str::from_utf8(size)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let size = digits
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .ok_or("a chunk has no size")?;
+        self.state = match size.checked_add(2) {
+            Some(2) => State::Trailers,
+            Some(left) => State::Body {
+                left,
+                after: After::Chunk,
+            },
+            None => return Err("a chunk's size is too large"),
+        };
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let Self { framing, peer, .. } = &mut *self;
+        if let Err(flaw) = framing.feed(buf.filled().get(before..).unwrap_or_default()) {
+            framing.state = State::Done;
+            // The first flaw is the one that counts.
+            let _ = peer.flaw.set(flaw);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_has_one_reading_or_condemns_the_connection_however_it_is_cut() {
+        let plain = "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\nab";
+        let chunked = "POST /mcp HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n\n\n\r\n0\r\nT: 1\r\n\r\n";
+        let sound = [
+            plain.to_owned(),
+            plain.repeat(3),
+            format!("{chunked}{plain}"),
+            format!("\r\n{plain}"),
+            "PRI * HTTP/2.0\r\n\r\nSM\n\n".to_owned(),
+        ];
+        for text in sound {
+            assert_eq!(in_pieces(&text), Ok(()), "{text:?}");
+        }
+        for (head, flaw) in [
+            (
+                "POST /mcp HTTP/1.1\nHost: a\n\n",
+                "a line ends with a bare line feed",
+            ),
+            ("POST /mcp#x HTTP/1.1\r\n\r\n", "the target has a fragment"),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n",
+                "Content-Length stands there twice",
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+                "Content-Length is not a number",
+            ),
+            (
+                "POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "both Content-Length and Transfer-Encoding",
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                "Transfer-Encoding is not exactly chunked",
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n",
+                "a chunk has no size",
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+                "a chunk's size is too large",
+            ),
+        ] {
+            assert_eq!(in_pieces(head), Err(flaw), "{head:?}");
+            assert_eq!(
+                in_pieces(&format!("{plain}{head}")),
+                Err(flaw),
+                "behind a sound one: {head:?}"
+            );
+        }
+    }
+
+    fn in_pieces(text: &str) -> Result<(), &'static str> {
+        let whole = Framing::default().feed(text.as_bytes());
+        for cut in 1..12 {
+            let mut framing = Framing::default();
+            assert_eq!(
+                text.as_bytes()
+                    .chunks(cut)
+                    .try_for_each(|piece| framing.feed(piece)),
+                whole,
+                "in pieces of {cut}"
+            );
+        }
+        whole
+    }
+}

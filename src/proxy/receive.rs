@@ -1,0 +1,304 @@
+//! What arrives: an HTTP head that has one reading, and a body that is one call.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Method as HttpMethod, Version, request};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
+
+use crate::config::RequestDecompression;
+use crate::exchange::{HttpRefusal, Refusal};
+use crate::json::Bounds;
+use crate::mcp::{self, Call, Method};
+use crate::upstream::SESSION_ID;
+
+/// What the gate takes over HTTP.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The `Host` values that it answers to; `None`: any well-formed one.
+    pub hosts: Option<Vec<String>>,
+    /// The `Origin` values that it answers to.
+    pub origins: Vec<String>,
+    /// The longest body, in bytes.
+    pub max_body_bytes: usize,
+    /// Whether gzip bodies are unpacked, checked and carried unpacked.
+    pub request_decompression: RequestDecompression,
+}
+
+/// Where MCP is.
+const PATH: &str = "/mcp";
+/// A body arrives within this.
+const BODY: Duration = Duration::from_secs(30);
+/// A packed body may unpack to this many times its length.
+const RATIO: usize = 20;
+/// Headers that may stand there once: two readers could pick different ones.
+static SINGLE: [HeaderName; 13] = [
+    header::HOST,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::AUTHORIZATION,
+    header::ORIGIN,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("last-event-id"),
+    SESSION_ID,
+];
+
+/// Checks a head by what stands in it alone.
+///
+/// # Errors
+/// It has more than one reading, is not for this gate, or asks for what is not here.
+pub(super) fn head(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
+    if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
+        return Err(HttpRefusal::Malformed(
+            "only HTTP/1.1 and HTTP/2 are spoken",
+        ));
+    }
+    unambiguous(&head.headers)?;
+    host(head, door)?;
+    origin(&head.headers, door)?;
+    if head.uri.path() != PATH {
+        return Err(HttpRefusal::NoSuchPath);
+    }
+    if head.uri.query().is_some() {
+        return Err(HttpRefusal::Query);
+    }
+    let in_session = head.headers.contains_key(&SESSION_ID);
+    match head.method {
+        HttpMethod::POST | HttpMethod::GET => Ok(()),
+        HttpMethod::DELETE if in_session => Ok(()),
+        _ => Err(HttpRefusal::MethodNotAllowed),
+    }
+}
+
+/// No header that must be single stands there twice, nor under a name that CGI-like readers take for it.
+fn unambiguous(headers: &HeaderMap) -> Result<(), HttpRefusal> {
+    for name in headers.keys() {
+        if SINGLE.contains(name) && headers.get_all(name).iter().nth(1).is_some() {
+            return Err(HttpRefusal::Malformed(
+                "a header that must be single stands there twice",
+            ));
+        }
+        if name.as_str().contains('_')
+            && SINGLE
+                .iter()
+                .any(|single| single.as_str() == name.as_str().replace('_', "-"))
+        {
+            return Err(HttpRefusal::Malformed(
+                "a header name with _ may be read as one with -",
+            ));
+        }
+    }
+    let framing = [
+        header::CONTENT_LENGTH.as_str(),
+        header::TRANSFER_ENCODING.as_str(),
+        header::HOST.as_str(),
+    ];
+    let nominated = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    if nominated.flat_map(|value| value.split(',')).any(|name| {
+        framing
+            .iter()
+            .any(|it| it.eq_ignore_ascii_case(name.trim()))
+    }) {
+        return Err(HttpRefusal::Malformed(
+            "Connection names a header that frames the message",
+        ));
+    }
+    match headers.get(header::EXPECT) {
+        Some(expected) if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(HttpRefusal::Malformed("Expect asks for something unknown"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Exactly one host, the same in the target and in the header, and one of ours (RFC 9112, 3.2; DNS rebinding).
+fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
+    let target = head.uri.authority().map(Authority::as_str);
+    let header = head.headers.get(header::HOST).map(HeaderValue::to_str);
+    let host = match (target, header) {
+        (None, None) | (_, Some(Err(_))) => {
+            return Err(HttpRefusal::Malformed("there must be exactly one Host"));
+        }
+        (Some(target), Some(Ok(header))) if !target.eq_ignore_ascii_case(header) => {
+            return Err(HttpRefusal::Malformed(
+                "Host and target name different hosts",
+            ));
+        }
+        (_, Some(Ok(host))) | (Some(host), None) => host,
+    };
+    if !is_authority(host) {
+        return Err(HttpRefusal::ForeignHost);
+    }
+    match &door.hosts {
+        Some(hosts) if !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) => {
+            Err(HttpRefusal::ForeignHost)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `host` or `host:port`, without user, path or anything else (RFC 3986, 3.2).
+fn is_authority(host: &str) -> bool {
+    !host.contains('@')
+        && host
+            .parse::<Authority>()
+            .is_ok_and(|authority| authority.as_str() == host && !authority.host().is_empty())
+}
+
+fn origin(headers: &HeaderMap, door: &Door) -> Result<(), HttpRefusal> {
+    match headers.get(header::ORIGIN) {
+        None => Ok(()),
+        Some(origin)
+            if door
+                .origins
+                .iter()
+                .any(|ours| ours.as_bytes() == origin.as_bytes()) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(HttpRefusal::ForeignOrigin),
+    }
+}
+
+/// Reads the one call that a request carries. Only for callers who are known: before that nobody's body is read.
+///
+/// # Errors
+/// There is not exactly one, or the headers say something else than it does.
+pub(super) async fn call(
+    head: &request::Parts,
+    body: Incoming,
+    door: &Door,
+) -> Result<Arc<Call>, Refusal> {
+    if head.method == HttpMethod::GET {
+        return if accepts(&head.headers, "text/event-stream") {
+            Ok(Arc::new(Call::without_message(Method::OpenStream)))
+        } else {
+            Err(HttpRefusal::NotAcceptable.into())
+        };
+    }
+    if head.method == HttpMethod::DELETE {
+        return Ok(Arc::new(Call::without_message(Method::EndSession)));
+    }
+    if !is_json(&head.headers) {
+        return Err(HttpRefusal::ContentType.into());
+    }
+    let packed = packed(&head.headers, door)?;
+    if !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
+        return Err(HttpRefusal::NotAcceptable.into());
+    }
+    let read = timeout(BODY, whole(body, door.max_body_bytes)).await;
+    let body = read.map_err(|_elapsed| HttpRefusal::TooSlow)??;
+    let body = if packed {
+        unpack(&body, door.max_body_bytes)?
+    } else {
+        body
+    };
+    let call = mcp::read(&body, &Bounds::default())?;
+    mcp::agree(&head.headers, &call)?;
+    Ok(Arc::new(call))
+}
+
+/// `application/json`, with at most `charset=utf-8` (RFC 8259, 8.1 and 11).
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
+    let parameters = parameters.trim();
+    essence.trim_end().eq_ignore_ascii_case("application/json")
+        && (parameters.is_empty()
+            || ["charset=utf-8", "charset=\"utf-8\""]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(parameters)))
+}
+
+/// Whether the body is packed. Only gzip, only if the operator wants that.
+fn packed(headers: &HeaderMap, door: &Door) -> Result<bool, HttpRefusal> {
+    match (
+        headers
+            .get(header::CONTENT_ENCODING)
+            .map(HeaderValue::as_bytes),
+        door.request_decompression,
+    ) {
+        (None, _) | (Some(b"identity"), _) => Ok(false),
+        (Some(b"gzip"), RequestDecompression::Gzip) => Ok(true),
+        (Some(_), _) => Err(HttpRefusal::ContentCoding),
+    }
+}
+
+/// Whether the caller takes this media type.
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let (wanted_type, _) = wanted.split_once('/').unwrap_or((wanted, ""));
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            let any_of_type = range
+                .strip_suffix("/*")
+                .is_some_and(|kind| kind == "*" || kind.eq_ignore_ascii_case(wanted_type));
+            any_of_type || range.eq_ignore_ascii_case(wanted)
+        })
+}
+
+/// The whole body, within the bound. One frame, the usual case, is not copied.
+async fn whole(mut body: Incoming, most: usize) -> Result<Bytes, HttpRefusal> {
+    let bound = u64::try_from(most).unwrap_or(u64::MAX);
+    if body.size_hint().lower() > bound {
+        return Err(HttpRefusal::TooLarge(most));
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| HttpRefusal::Incomplete)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.len() + all.len() + data.len() > most {
+            return Err(HttpRefusal::TooLarge(most));
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Unpacks gzip: exactly one member, nothing behind it, no bomb.
+fn unpack(packed: &[u8], most: usize) -> Result<Bytes, HttpRefusal> {
+    let most = most.min(packed.len().saturating_mul(RATIO));
+    let mut unpacked = Vec::new();
+    let mut decoder = flate2::bufread::GzDecoder::new(packed);
+    let read = decoder
+        .by_ref()
+        .take(u64::try_from(most).unwrap_or(u64::MAX))
+        .read_to_end(&mut unpacked);
+    let rest = decoder.read(&mut [0]);
+    match (read, rest) {
+        (Ok(_), Ok(0)) if decoder.into_inner().is_empty() => Ok(Bytes::from(unpacked)),
+        (Ok(_), Ok(1..)) => Err(HttpRefusal::TooLarge(most)),
+        _ => Err(HttpRefusal::ContentCoding),
+    }
+}

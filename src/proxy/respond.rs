@@ -1,0 +1,327 @@
+//! What the caller hears. The only place where a status code is chosen for an answer of the gate's own.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body::GateBody;
+use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
+use crate::identity::AuthError;
+use crate::jsonrpc::{ErrorObject, RequestId, code};
+use crate::limits::LimitExceeded;
+use crate::mcp::{Call, CallError, Era, Mismatch, ProtocolVersion, Target};
+use crate::policy::{Denial, Reason};
+use crate::upstream::UpstreamError;
+
+/// Marks an error as the gate's own.
+const ORIGIN: &str = "io.tollgate/origin";
+/// Names the decision, for whoever asks the operator.
+const DECISION: &str = "io.tollgate/decision";
+/// Whether the call ran: `no` or `unknown`.
+const EXECUTED: &str = "executed";
+
+/// An answer: the HTTP status and the error. Where the caller asked something with an id and [`Status::InBand`] is
+/// said, the error travels as the answer to it: the only form that all SDKs hand to the caller as a typed error.
+struct Saying {
+    status: Status,
+    error: ErrorObject,
+    headers: HeaderMap,
+}
+
+#[derive(Clone, Copy)]
+enum Status {
+    /// 200; this status where there is no id to answer.
+    InBand(StatusCode),
+    /// This one.
+    Http(StatusCode),
+}
+
+/// The answer to a refused message.
+pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> Response<GateBody> {
+    let call = exchange.call.as_deref();
+    let id = match refusal {
+        Refusal::Message(error) => error.id.as_ref(),
+        _ => call.and_then(Call::id),
+    };
+    let saying = say(refusal, call);
+    let status = match saying.status {
+        Status::InBand(_) if id.is_some() => StatusCode::OK,
+        Status::InBand(status) | Status::Http(status) => status,
+    };
+    let body = message(saying.error, exchange.id, id);
+    let mut response = Response::new(GateBody::whole(Bytes::from(body)));
+    *response.status_mut() = status;
+    *response.headers_mut() = saying.headers;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if closes(refusal) {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The last event of a stream that the server did not end: the same error, in the stream.
+pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
+    let text = message(upstream(error).error, decision, Some(id));
+    Bytes::from(format!("event: message\ndata: {text}\n\n"))
+}
+
+fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {
+    error
+        .with(ORIGIN, "gateway")
+        .with(DECISION, &decision.to_string())
+        .to_json(id)
+}
+
+/// Whether what follows on the connection cannot be trusted to be what it seems.
+fn closes(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Http(
+            HttpRefusal::Malformed(_)
+                | HttpRefusal::TooLarge(_)
+                | HttpRefusal::TooSlow
+                | HttpRefusal::Incomplete
+        )
+    )
+}
+
+fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
+    match refusal {
+        Refusal::Http(refusal) => http(*refusal),
+        Refusal::Identity(error) => identity(error),
+        Refusal::Message(error) => unreadable(error),
+        Refusal::Header(mismatch) => header_mismatch(mismatch),
+        Refusal::Policy(denial) => denied(denial, call),
+        Refusal::Limit(exceeded) => limited(exceeded),
+        Refusal::Upstream(error) => upstream(error),
+    }
+}
+
+fn http(refusal: HttpRefusal) -> Saying {
+    let (status, code) = match refusal {
+        HttpRefusal::Malformed(_) | HttpRefusal::Query | HttpRefusal::Incomplete => {
+            (StatusCode::BAD_REQUEST, code::INVALID_REQUEST)
+        }
+        HttpRefusal::ForeignHost | HttpRefusal::ForeignOrigin => {
+            (StatusCode::FORBIDDEN, code::INVALID_REQUEST)
+        }
+        HttpRefusal::NoSuchPath => (StatusCode::NOT_FOUND, code::INVALID_REQUEST),
+        HttpRefusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, code::INVALID_REQUEST),
+        HttpRefusal::ContentType | HttpRefusal::ContentCoding => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, code::INVALID_REQUEST)
+        }
+        HttpRefusal::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, code::INVALID_REQUEST),
+        HttpRefusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST),
+        HttpRefusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST),
+        HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED),
+    };
+    let mut saying = Saying::new(
+        Status::Http(status),
+        ErrorObject::new(code, Refusal::Http(refusal).to_string()),
+    );
+    match refusal {
+        HttpRefusal::MethodNotAllowed => saying.header(header::ALLOW, "POST, GET, DELETE"),
+        HttpRefusal::Overloaded => saying.header(header::RETRY_AFTER, "1"),
+        HttpRefusal::TooLarge(most) => {
+            saying.error = saying
+                .error
+                .with_number("limit", u64::try_from(most).unwrap_or(u64::MAX));
+        }
+        _ => {}
+    }
+    saying
+}
+
+/// Every bad credential sounds the same: what is wrong with it is the operator's to know (RFC 6750, 3).
+fn identity(error: &AuthError) -> Saying {
+    let challenge = match error {
+        AuthError::Missing => "Bearer",
+        _ => "Bearer error=\"invalid_token\"",
+    };
+    let text = match error {
+        AuthError::Missing => "a credential is required: send X-Api-Key, or Authorization: Bearer",
+        _ => "the credential is not accepted",
+    };
+    let mut saying = Saying::new(
+        Status::Http(StatusCode::UNAUTHORIZED),
+        ErrorObject::new(code::INVALID_REQUEST, text),
+    );
+    saying.header(header::WWW_AUTHENTICATE, challenge);
+    saying
+}
+
+fn unreadable(error: &CallError) -> Saying {
+    let code = if error.problem.is_parse_error() {
+        code::PARSE
+    } else {
+        code::INVALID_REQUEST
+    };
+    let object =
+        ErrorObject::new(code, error.problem.to_string()).with("reason", error.problem.reason());
+    Saying::new(Status::Http(StatusCode::BAD_REQUEST), object)
+}
+
+/// MCP 2026-07-28, Transports and Versioning: 400, and a code that tells what to mend.
+fn header_mismatch(mismatch: &Mismatch) -> Saying {
+    let text = mismatch.to_string();
+    let error = match mismatch {
+        Mismatch::Header(header) => {
+            ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header)
+        }
+        Mismatch::NoEnvelope => ErrorObject::new(code::INVALID_PARAMS, text),
+        Mismatch::BadVersion => ErrorObject::new(code::INVALID_REQUEST, text),
+        Mismatch::UnknownVersion(requested) => ErrorObject::new(code::UNSUPPORTED_VERSION, text)
+            .with_list("supported", &[ProtocolVersion::V2026_07_28.name()])
+            .with("requested", requested),
+    };
+    Saying::new(Status::Http(StatusCode::BAD_REQUEST), error)
+}
+
+/// The words for something that does not exist: whether it does is not the caller's to know.
+fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
+    let modern = call.is_some_and(|call| call.era() == Era::Modern);
+    let name = call
+        .and_then(|call| call.target().name())
+        .unwrap_or_default();
+    let no_method = |call: Option<&Call>| {
+        let method = call.map(Call::method_name).unwrap_or_default();
+        let status = if modern {
+            Status::Http(StatusCode::NOT_FOUND)
+        } else {
+            Status::InBand(StatusCode::BAD_REQUEST)
+        };
+        Saying::new(
+            status,
+            ErrorObject::new(
+                code::METHOD_NOT_FOUND,
+                format!("Method not found: {method}"),
+            ),
+        )
+    };
+    let unknown = |text: String| {
+        Saying::new(
+            Status::InBand(StatusCode::BAD_REQUEST),
+            ErrorObject::new(code::INVALID_PARAMS, text),
+        )
+    };
+    match (
+        denial.reason,
+        call.map(|call| (call.method(), call.target())),
+    ) {
+        (Reason::IllFormedName, _) => Saying::new(
+            Status::Http(StatusCode::BAD_REQUEST),
+            ErrorObject::new(
+                code::INVALID_PARAMS,
+                "a tool name is 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`",
+            ),
+        ),
+        (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => {
+            no_method(call)
+        }
+        (Reason::NotGranted, Some((method, _)))
+            if method.subject() == crate::mcp::Subject::Method =>
+        {
+            no_method(call)
+        }
+        (Reason::NotGranted, Some((_, Target::Tool(_)))) => {
+            unknown(format!("Unknown tool: {name}"))
+        }
+        (Reason::NotGranted, Some((_, Target::Prompt(_)))) => {
+            unknown(format!("Unknown prompt: {name}"))
+        }
+        (Reason::NotGranted, Some((_, Target::Resource(_)))) => {
+            unknown(format!("Resource not found: {name}"))
+        }
+        (Reason::NotGranted, Some((_, Target::Task(_)))) => {
+            unknown(format!("Task not found: {name}"))
+        }
+    }
+}
+
+fn limited(exceeded: &LimitExceeded) -> Saying {
+    let wait = exceeded.retry_after;
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+    let error = ErrorObject::new(
+        code::LIMITED,
+        format!("{exceeded}; ask again in {millis} ms"),
+    )
+    .with_number("retryAfterMs", millis);
+    let mut saying = Saying::new(Status::InBand(StatusCode::TOO_MANY_REQUESTS), error);
+    saying.header(header::RETRY_AFTER, &millis.div_ceil(1000).to_string());
+    saying
+}
+
+fn upstream(error: &UpstreamError) -> Saying {
+    let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
+    let (status, code, text, executed) = match error {
+        UpstreamError::Unreachable(_) => (
+            bad_gateway,
+            code::UPSTREAM,
+            "the server cannot be reached; nothing ran",
+            "no",
+        ),
+        UpstreamError::BrokeOff(_) => (
+            bad_gateway,
+            code::UPSTREAM,
+            "the server broke off; the call may have run: look before you repeat it",
+            "unknown",
+        ),
+        UpstreamError::TimedOut(_) => (
+            Status::InBand(StatusCode::GATEWAY_TIMEOUT),
+            code::TIMEOUT,
+            "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
+            "unknown",
+        ),
+        UpstreamError::Unacceptable(_) | UpstreamError::Unreadable => (
+            bad_gateway,
+            code::UPSTREAM,
+            "the server gave no proper answer; the call may have run",
+            "unknown",
+        ),
+        UpstreamError::NoSession => (
+            Status::Http(StatusCode::NOT_FOUND),
+            code::INVALID_REQUEST,
+            "Session not found: send initialize without Mcp-Session-Id",
+            "no",
+        ),
+    };
+    Saying::new(
+        status,
+        ErrorObject::new(code, text).with(EXECUTED, executed),
+    )
+}
+
+/// A fault of the gate's own: the caller hears nothing of what it was.
+pub(super) fn panicked() -> Response<GateBody> {
+    let error = ErrorObject::new(code::INTERNAL, "internal error of the gateway")
+        .with(ORIGIN, "gateway")
+        .with(EXECUTED, "unknown");
+    let mut response = Response::new(GateBody::whole(Bytes::from(error.to_json(None))));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+impl Saying {
+    fn new(status: Status, error: ErrorObject) -> Self {
+        Self {
+            status,
+            error,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    fn header(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+    }
+}

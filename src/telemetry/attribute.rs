@@ -1,0 +1,265 @@
+//! THE table: every attribute of spans and every label of metrics – its name, where it shows, where it comes from.
+//!
+//! Names follow the OpenTelemetry conventions for MCP (semantic-conventions-genai, `docs/gen-ai/mcp.md`, status
+//! Development); `tollgate.*` is ours. `tool_name`, `server` and `outcome` are the labels that `FastMCP` deployments
+//! already graph. What shows on a metric comes from a closed set.
+
+use opentelemetry::{KeyValue, Value};
+
+use crate::exchange::{Exchange, Outcome, ToolLabel};
+use crate::jsonrpc::code;
+use crate::mcp::{Method, Target};
+
+use Signal::{ClientDuration, ClientSpan, Decisions, ServerDuration, ServerSpan, ToolCalls};
+
+/// Where an attribute shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// The span of the message, as received.
+    ServerSpan,
+    /// The span of an attempt at the upstream.
+    ClientSpan,
+    /// `mcp.server.operation.duration`.
+    ServerDuration,
+    /// `mcp.client.operation.duration`.
+    ClientDuration,
+    /// `mcp.tool.calls`, `mcp.tool.errors` and `mcp.tool.duration`.
+    ToolCalls,
+    /// `tollgate.decisions`.
+    Decisions,
+}
+
+/// What telemetry tells of a message that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    /// What was learnt.
+    pub(super) exchange: &'a Exchange,
+    /// How it ended.
+    pub(super) outcome: Outcome,
+}
+
+/// One row of the table.
+struct Attribute {
+    name: &'static str,
+    on: &'static [Signal],
+    value: fn(&Facts<'_>) -> Option<Value>,
+}
+
+const fn row(
+    name: &'static str,
+    on: &'static [Signal],
+    value: fn(&Facts<'_>) -> Option<Value>,
+) -> Attribute {
+    Attribute { name, on, value }
+}
+
+const SPANS: &[Signal] = &[ServerSpan, ClientSpan];
+const DURATIONS: &[Signal] = &[ServerDuration, ClientDuration];
+
+#[rustfmt::skip]
+const TABLE: &[Attribute] = &[
+    row("mcp.method.name", &[ServerSpan, ClientSpan, ServerDuration, ClientDuration], |f| Some(f.method().name().into())),
+    row("gen_ai.operation.name", SPANS, |f| (f.method() == Method::ToolsCall).then(|| "execute_tool".into())),
+    row("gen_ai.tool.name", SPANS, |f| match f.target() { Target::Tool(name) => Some(text(name)), _ => None }),
+    row("gen_ai.tool.name", DURATIONS, |f| f.tool_label().map(text)),
+    row("gen_ai.prompt.name", SPANS, |f| match f.target() { Target::Prompt(name) => Some(text(name)), _ => None }),
+    row("mcp.resource.uri", SPANS, |f| match f.target() { Target::Resource(uri) => Some(text(uri)), _ => None }),
+    row("mcp.protocol.version", SPANS, |f| f.exchange.call.as_ref()?.version().map(|version| version.name().into())),
+    row("jsonrpc.request.id", SPANS, |f| f.exchange.call.as_ref()?.id().map(|id| id.to_string().into())),
+    row("rpc.response.status_code", SPANS, |f| f.code().map(|code| code.to_string().into())),
+    row("rpc.response.status_code", DURATIONS, |f| f.code().map(|code| code_label(code).into())),
+    row("error.type", &[ServerSpan], |f| f.received_error().map(ErrorType::exact)),
+    row("error.type", &[ClientSpan], |f| f.sent_error().map(ErrorType::exact)),
+    row("error.type", &[ServerDuration], |f| f.received_error().map(ErrorType::bounded)),
+    row("error.type", &[ClientDuration], |f| f.sent_error().map(ErrorType::bounded)),
+    row("http.response.status_code", &[ClientSpan], |f| f.exchange.attempt?.status.map(|status| i64::from(status).into())),
+    row("network.protocol.name", SPANS, |_| Some("http".into())),
+    row("network.transport", SPANS, |_| Some("tcp".into())),
+    row("client.address", &[ServerSpan], |f| Some(text(f.exchange.peer.ip().to_string()))),
+    row("client.port", &[ServerSpan], |f| Some(i64::from(f.exchange.peer.port()).into())),
+    row("tollgate.decision.id", SPANS, |f| Some(text(f.exchange.id.to_string()))),
+    row("tollgate.server", &[ServerSpan, ClientSpan, ServerDuration, ClientDuration], |f| Some(f.server())),
+    row("tollgate.principal", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.id().clone().into())),
+    row("tollgate.outcome", &[ServerSpan], |f| Some(f.outcome.label().into())),
+    row("tollgate.refused", &[ServerSpan], |f| f.exchange.refused.map(Into::into)),
+    row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| rule.as_str().to_owned().into())),
+    row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
+    row("tool_name", &[ToolCalls], |f| f.tool_label().map(text)),
+    row("server", &[ToolCalls, Decisions], |f| Some(f.server())),
+    row("outcome", &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
+    row("method", &[Decisions], |f| Some(f.method().name().into())),
+];
+
+/// Label of `tollgate.policy.info`.
+pub(super) const DIGEST: &str = "digest";
+/// Label of `tollgate.policy.reloads`.
+pub(super) const RESULT: &str = "result";
+/// Stands in labels for every tool that no rule names.
+pub(super) const OTHER: &str = "_other";
+
+/// The attributes of one signal, in the order of the table.
+pub(super) fn of(signal: Signal, facts: &Facts<'_>) -> Vec<KeyValue> {
+    TABLE
+        .iter()
+        .filter(|row| row.on.contains(&signal))
+        .filter_map(|row| Some(KeyValue::new(row.name, (row.value)(facts)?)))
+        .collect()
+}
+
+/// What `error.type` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorType {
+    /// A JSON-RPC error of this code.
+    Code(i64),
+    /// A failure that has a name.
+    Named(&'static str),
+}
+
+impl ErrorType {
+    fn exact(self) -> Value {
+        match self {
+            Self::Code(code) => code.to_string().into(),
+            Self::Named(name) => name.into(),
+        }
+    }
+
+    fn bounded(self) -> Value {
+        match self {
+            Self::Code(code) => code_label(code).into(),
+            Self::Named(name) => name.into(),
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// The method; a message that was not read counts as an unknown one.
+    pub(super) fn method(&self) -> Method {
+        self.exchange
+            .call
+            .as_ref()
+            .map_or(Method::Other, |call| call.method())
+    }
+
+    /// What it was about.
+    pub(super) fn target(&self) -> Target<'a> {
+        self.exchange
+            .call
+            .as_ref()
+            .map_or(Target::None, |call| call.target())
+    }
+
+    /// The tool's name as a label may have it; only of tool calls.
+    pub(super) fn tool_label(&self) -> Option<&'a str> {
+        match (self.target(), self.exchange.tool) {
+            (Target::Tool(name), ToolLabel::Name) => Some(name),
+            (Target::Tool(_), ToolLabel::Other) => Some(OTHER),
+            (Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_), _) => None,
+        }
+    }
+
+    /// The JSON-RPC error code that the client was answered with.
+    pub(super) fn code(&self) -> Option<i64> {
+        match self.outcome {
+            Outcome::ServerError(code) => Some(code),
+            Outcome::Ok
+            | Outcome::ToolError
+            | Outcome::Denied
+            | Outcome::Limited
+            | Outcome::Timeout
+            | Outcome::UpstreamError
+            | Outcome::Invalid
+            | Outcome::Unauthenticated
+            | Outcome::Cancelled => self.exchange.code,
+        }
+    }
+
+    /// What failed, as the receiver of the message sees it. What is the caller's own fault is no failure of ours.
+    pub(super) fn received_error(&self) -> Option<ErrorType> {
+        match self.outcome {
+            Outcome::ServerError(code) => {
+                (!is_callers_fault(code)).then_some(ErrorType::Code(code))
+            }
+            Outcome::ToolError => Some(ErrorType::Named("tool_error")),
+            Outcome::Timeout => Some(ErrorType::Named("timeout")),
+            Outcome::UpstreamError => Some(ErrorType::Named("upstream_error")),
+            Outcome::Ok
+            | Outcome::Denied
+            | Outcome::Limited
+            | Outcome::Invalid
+            | Outcome::Unauthenticated
+            | Outcome::Cancelled => self
+                .exchange
+                .code
+                .filter(|code| *code == code::INTERNAL)
+                .map(ErrorType::Code),
+        }
+    }
+
+    /// What failed, as the sender to the upstream sees it: there every error counts.
+    pub(super) fn sent_error(&self) -> Option<ErrorType> {
+        match self.outcome {
+            Outcome::ServerError(code) => Some(ErrorType::Code(code)),
+            Outcome::Cancelled => Some(ErrorType::Named("cancelled")),
+            Outcome::Ok
+            | Outcome::ToolError
+            | Outcome::Denied
+            | Outcome::Limited
+            | Outcome::Timeout
+            | Outcome::UpstreamError
+            | Outcome::Invalid
+            | Outcome::Unauthenticated => self.received_error(),
+        }
+    }
+
+    fn server(&self) -> Value {
+        text(self.exchange.server.as_str())
+    }
+}
+
+/// The codes that say that the request was wrong, not its handling (the conventions' own list).
+fn is_callers_fault(code: i64) -> bool {
+    matches!(
+        code,
+        code::PARSE
+            | code::INVALID_REQUEST
+            | code::METHOD_NOT_FOUND
+            | code::INVALID_PARAMS
+            | RESOURCE_NOT_FOUND
+    )
+}
+
+/// No such resource (MCP up to 2025-11-25, Resources, Error Handling).
+const RESOURCE_NOT_FOUND: i64 = -32002;
+
+/// A code that labels may be chosen by: all without a meaning are one.
+pub(super) fn bounded_code(code: i64) -> i64 {
+    code_label(code).parse().unwrap_or_default()
+}
+
+/// A code as labels have it: servers choose codes freely, so only those with a meaning keep theirs.
+fn code_label(code: i64) -> &'static str {
+    match code {
+        code::PARSE => "-32700",
+        code::INVALID_REQUEST => "-32600",
+        code::METHOD_NOT_FOUND => "-32601",
+        code::INVALID_PARAMS => "-32602",
+        code::INTERNAL => "-32603",
+        -32000 => "-32000",
+        -32001 => "-32001",
+        RESOURCE_NOT_FOUND => "-32002",
+        code::HEADER_MISMATCH => "-32020",
+        -32021 => "-32021",
+        code::UNSUPPORTED_VERSION => "-32022",
+        -32042 => "-32042",
+        code::LIMITED => "-31429",
+        code::UPSTREAM => "-31502",
+        code::OVERLOADED => "-31503",
+        code::TIMEOUT => "-31504",
+        // The conventions' word for an error type that has no name.
+        _ => "_OTHER",
+    }
+}
+
+fn text(text: impl Into<String>) -> Value {
+    text.into().into()
+}

@@ -1,0 +1,196 @@
+//! W3C trace context, in and out. What is not exactly a `traceparent` counts as absent.
+
+use std::str::FromStr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The longest `tracestate` that is carried on (Trace Context, 3.3.1.5).
+const LONGEST_STATE: usize = 512;
+
+/// The trace context that an attempt at the upstream carries.
+#[derive(Debug)]
+#[must_use]
+pub struct Propagation(Option<SpanContext>);
+
+impl Propagation {
+    /// What the caller sent goes on as it came.
+    pub(super) fn untouched() -> Self {
+        Self(None)
+    }
+
+    /// This span is the parent of what the upstream does.
+    pub(super) fn of(context: SpanContext) -> Self {
+        Self(Some(context))
+    }
+
+    /// Puts `traceparent` and `tracestate` in the place of the caller's; or leaves those, if tracing is off.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        let Some(context) = &self.0 else { return };
+        headers.remove(TRACESTATE);
+        if let Ok(value) = HeaderValue::from_str(&write(context)) {
+            headers.insert(TRACEPARENT, value);
+        }
+        let state = context.trace_state().header();
+        if let Ok(value) = HeaderValue::from_str(&state)
+            && !state.is_empty()
+        {
+            headers.insert(TRACESTATE, value);
+        }
+    }
+}
+
+/// Reads the context of an HTTP request.
+pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    // Two of them would be two parents.
+    let (Some(only), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    parse(only.to_str().ok()?, state(headers))
+}
+
+fn state(headers: &HeaderMap) -> TraceState {
+    let lines: Vec<_> = headers
+        .get_all(TRACESTATE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    if lines.is_empty() {
+        return TraceState::default();
+    }
+    let joined = lines.join(",");
+    if joined.len() > LONGEST_STATE {
+        return TraceState::default();
+    }
+    TraceState::from_str(&joined).unwrap_or_default()
+}
+
+/// Reads a `traceparent` (Trace Context, 3.2): lower-case hexadecimal digits, no id that is all zeros, and of later
+/// versions than 00 the part that 00 has.
+pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
+    let (known, rest) = text.split_at_checked(55)?;
+    let mut parts = known.split('-');
+    let (version, trace, span, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let lengths = [(version, 2), (trace, 32), (span, 16), (flags, 2)];
+    let sound = lengths.iter().all(|(part, length)| {
+        part.len() == *length
+            && part
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    });
+    let ends_well = match version {
+        "ff" => false,
+        "00" => rest.is_empty(),
+        _ => rest.is_empty() || rest.starts_with('-'),
+    };
+    if !sound || !ends_well {
+        return None;
+    }
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+    let context = SpanContext::new(trace, span, flags, true, state);
+    context.is_valid().then_some(context)
+}
+
+fn write(context: &SpanContext) -> String {
+    let sampled = u8::from(context.is_sampled());
+    format!(
+        "00-{:032x}-{:016x}-{sampled:02x}",
+        context.trace_id(),
+        context.span_id()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_an_exact_traceparent_is_one() {
+        let context = parse(GOOD, TraceState::default()).unwrap();
+        assert_eq!(write(&context), GOOD);
+        assert!(context.is_sampled() && context.is_remote());
+        let later = GOOD.replacen("00", "cc", 1);
+        assert!(
+            parse(
+                &format!("{later}-what-later-versions-have"),
+                TraceState::default()
+            )
+            .is_some()
+        );
+        let bad = [
+            "",
+            "00",
+            &GOOD.to_uppercase(),
+            &format!("{GOOD}-00"),
+            &format!("{later}00"),
+            &GOOD.replacen("00", "ff", 1),
+            &GOOD.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            &GOOD.replace("b7ad6b7169203331", &"0".repeat(16)),
+            &GOOD.replace("b7ad", "+7ad"),
+            &GOOD.replace('-', "_"),
+            &format!(" {GOOD}"),
+        ];
+        for text in bad {
+            assert_eq!(parse(text, TraceState::default()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,80}", tail in "[0-9a-f-]{0,60}") {
+            prop_assert!(parse(&text, TraceState::default()).is_none());
+            let tail = format!("00-{tail}");
+            prop_assert!(parse(&tail, TraceState::default()).is_none_or(|context| context.is_valid()));
+        }
+    }
+
+    #[test]
+    fn two_parents_are_none() {
+        assert!(from_headers(&headers(&[("traceparent", GOOD)])).is_some());
+        assert!(from_headers(&headers(&[("traceparent", GOOD), ("traceparent", GOOD)])).is_none());
+    }
+
+    #[test]
+    fn the_state_travels_with_its_parent_or_not_at_all() {
+        let read = from_headers(&headers(&[
+            ("traceparent", GOOD),
+            ("tracestate", "a=1"),
+            ("tracestate", "b=2"),
+        ]));
+        let mut out = headers(&[("traceparent", "x"), ("tracestate", "c=3")]);
+        Propagation::of(read.unwrap()).apply(&mut out);
+        assert_eq!(
+            out,
+            headers(&[("traceparent", GOOD), ("tracestate", "a=1,b=2")])
+        );
+
+        let mut out = headers(&[("tracestate", "c=3")]);
+        Propagation::of(parse(GOOD, TraceState::default()).unwrap()).apply(&mut out);
+        assert_eq!(out, headers(&[("traceparent", GOOD)]));
+
+        let mut out = headers(&[("traceparent", "x"), ("tracestate", "c=3")]);
+        Propagation::untouched().apply(&mut out);
+        assert_eq!(out, headers(&[("traceparent", "x"), ("tracestate", "c=3")]));
+    }
+}

@@ -1,0 +1,282 @@
+//! Exchange to metrics: the instruments, and the attribute sets they are recorded with, made once per label set.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+
+use super::attribute::{self, DIGEST, Facts, RESULT, Signal};
+use crate::exchange::Outcome;
+use crate::mcp::{Method, ServerName};
+
+/// Buckets of the conventions for `mcp.*.operation.duration`, in seconds.
+const SECONDS: [f64; 14] = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
+/// Buckets of `mcp.tool.duration`, in milliseconds.
+const MILLISECONDS: [f64; 14] = [
+    1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0,
+];
+/// The most attribute sets that are kept. Labels come from closed sets, so this is a belt beside braces.
+const MOST_SERIES: usize = 4096;
+
+/// The instruments.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    received: Histogram<f64>,
+    sent: Histogram<f64>,
+    tool_calls: Counter<u64>,
+    tool_errors: Counter<u64>,
+    tool_duration: Histogram<f64>,
+    decisions: Counter<u64>,
+    reloads: Counter<u64>,
+    series: RwLock<Series>,
+}
+
+/// A number that goes up and down, read when metrics are collected.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(Arc<AtomicI64>);
+
+/// One of what a [`Gauge`] counts. Dropping it counts it out.
+#[derive(Debug)]
+#[must_use]
+pub struct Counted(Gauge);
+
+/// What observers read when metrics are collected.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observed {
+    pub(super) in_flight: Gauge,
+    pub(super) streams: Gauge,
+    pub(super) sessions: Gauge,
+    /// Decision lines that were lost.
+    pub(super) dropped: Gauge,
+    /// The digest of the policy in force.
+    pub(super) policy: Arc<RwLock<Option<Arc<str>>>>,
+}
+
+/// How a reload of the policy ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The new policy is in force.
+    Ok,
+    /// It has problems; the old one stays.
+    Refused,
+}
+
+/// Attribute sets by the tool's label (empty for none), and then by the rest.
+type Series = HashMap<Box<str>, HashMap<Key, Arc<Labels>>>;
+
+/// What the labels of a message depend on, beside the tool.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    server: ServerName,
+    method: Method,
+    outcome: Outcome,
+    code: Option<i64>,
+}
+
+/// The attribute sets of one [`Key`].
+#[derive(Debug)]
+struct Labels {
+    received: Vec<KeyValue>,
+    sent: Vec<KeyValue>,
+    tool: Vec<KeyValue>,
+    decision: Vec<KeyValue>,
+}
+
+impl Metrics {
+    pub(super) fn new(meter: &Meter, observed: &Observed) -> Self {
+        observed.register(meter);
+        let seconds = |name: &'static str, what: &'static str| {
+            meter
+                .f64_histogram(name)
+                .with_unit("s")
+                .with_description(what)
+                .with_boundaries(SECONDS.to_vec())
+                .build()
+        };
+        let counter = |name: &'static str, what: &'static str| {
+            meter.u64_counter(name).with_description(what).build()
+        };
+        let metrics = Self {
+            received: seconds(
+                "mcp.server.operation.duration",
+                "From the receipt of a message to the end of its answer",
+            ),
+            sent: seconds(
+                "mcp.client.operation.duration",
+                "From the attempt at the upstream to the end of its answer",
+            ),
+            tool_calls: counter("mcp.tool.calls", "Tool calls, refused ones included"),
+            tool_errors: counter("mcp.tool.errors", "Tool calls that were refused or failed"),
+            tool_duration: meter
+                .f64_histogram("mcp.tool.duration")
+                .with_unit("ms")
+                .with_description("From the receipt of a tool call to the end of its answer")
+                .with_boundaries(MILLISECONDS.to_vec())
+                .build(),
+            decisions: counter("tollgate.decisions", "Messages by how they ended"),
+            reloads: counter(
+                "tollgate.policy.reloads",
+                "Reloads of the policy by how they ended",
+            ),
+            series: RwLock::default(),
+        };
+        // A rate needs a first value: both series exist from the beginning.
+        for result in [Reload::Ok, Reload::Refused] {
+            metrics
+                .reloads
+                .add(0, &[KeyValue::new(RESULT, result.label())]);
+        }
+        metrics
+    }
+
+    /// Counts one message that has ended.
+    pub(super) fn record(&self, facts: &Facts<'_>, took: Duration, attempt: Option<Duration>) {
+        let labels = self.labels(facts);
+        self.decisions.add(1, &labels.decision);
+        self.received.record(took.as_secs_f64(), &labels.received);
+        if let Some(attempt) = attempt {
+            self.sent.record(attempt.as_secs_f64(), &labels.sent);
+        }
+        if facts.tool_label().is_some() {
+            self.tool_calls.add(1, &labels.tool);
+            self.tool_duration
+                .record(took.as_secs_f64() * 1000.0, &labels.tool);
+            if !matches!(facts.outcome, Outcome::Ok | Outcome::Cancelled) {
+                self.tool_errors.add(1, &labels.tool);
+            }
+        }
+    }
+
+    /// Counts a reload.
+    pub(super) fn reloaded(&self, result: Reload) {
+        self.reloads
+            .add(1, &[KeyValue::new(RESULT, result.label())]);
+    }
+
+    /// The attribute sets of a message; made when first asked for.
+    fn labels(&self, facts: &Facts<'_>) -> Arc<Labels> {
+        let tool = facts.tool_label().unwrap_or_default();
+        let key = Key::of(facts);
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(labels) = known.get(tool).and_then(|others| others.get(&key)) {
+            return Arc::clone(labels);
+        }
+        drop(known);
+        let labels = Arc::new(Labels::of(facts));
+        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        if known.values().map(HashMap::len).sum::<usize>() < MOST_SERIES {
+            known
+                .entry(tool.into())
+                .or_default()
+                .insert(key, Arc::clone(&labels));
+        }
+        labels
+    }
+}
+
+impl Key {
+    fn of(facts: &Facts<'_>) -> Self {
+        // The server's own codes are one outcome here; what they are called in labels stands in `code`.
+        let outcome = match facts.outcome {
+            Outcome::ServerError(_) => Outcome::ServerError(0),
+            other => other,
+        };
+        Self {
+            server: facts.exchange.server.clone(),
+            method: facts.method(),
+            outcome,
+            code: facts.code().map(attribute::bounded_code),
+        }
+    }
+}
+
+impl Labels {
+    fn of(facts: &Facts<'_>) -> Self {
+        Self {
+            received: attribute::of(Signal::ServerDuration, facts),
+            sent: attribute::of(Signal::ClientDuration, facts),
+            tool: attribute::of(Signal::ToolCalls, facts),
+            decision: attribute::of(Signal::Decisions, facts),
+        }
+    }
+}
+
+impl Observed {
+    fn register(&self, meter: &Meter) {
+        let gauges = [
+            (
+                "tollgate.exchanges.in_flight",
+                "Messages under way",
+                &self.in_flight,
+            ),
+            ("tollgate.streams", "Open event streams", &self.streams),
+            ("tollgate.sessions", "Sessions of clients", &self.sessions),
+        ];
+        for (name, what, gauge) in gauges {
+            let gauge = gauge.clone();
+            meter
+                .i64_observable_up_down_counter(name)
+                .with_description(what)
+                .with_callback(move |observer| observer.observe(gauge.value(), &[]))
+                .build();
+        }
+        let dropped = self.dropped.clone();
+        meter
+            .u64_observable_counter("tollgate.log.dropped")
+            .with_description("Decision lines lost because standard output was blocked or closed")
+            .with_callback(move |observer| observer.observe(dropped.value().unsigned_abs(), &[]))
+            .build();
+        let policy = Arc::clone(&self.policy);
+        meter
+            .i64_observable_gauge("tollgate.policy.info")
+            .with_description("1, with the digest of the policy in force")
+            .with_callback(move |observer| {
+                if let Some(digest) = &*policy.read().unwrap_or_else(PoisonError::into_inner) {
+                    observer.observe(1, &[KeyValue::new(DIGEST, Arc::clone(digest))]);
+                }
+            })
+            .build();
+    }
+}
+
+impl Gauge {
+    /// Counts one in, until what is returned is dropped.
+    pub fn count(&self) -> Counted {
+        self.add(1);
+        Counted(self.clone())
+    }
+
+    /// Says how many there are.
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// How many there are.
+    pub fn value(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, value: i64) {
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
+}
+
+impl Reload {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+        }
+    }
+}

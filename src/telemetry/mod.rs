@@ -1,0 +1,249 @@
+//! Traces, metrics, decision lines and process logs. The only folder that names OpenTelemetry.
+//!
+//! Steps never call it: they write facts into the [`Exchange`], and the [`Recorder`] around it reads them once, at the
+//! end. Nothing here makes a call wait: spans, metrics and lines leave through bounded queues on threads of their own.
+
+mod attribute;
+mod context;
+mod export;
+mod line;
+mod log;
+mod metric;
+mod recorder;
+mod settings;
+mod span;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use http::HeaderMap;
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use prometheus::{Registry, TextEncoder};
+
+use crate::clock;
+use crate::exchange::Exchange;
+
+pub use context::Propagation;
+pub use log::{LogError, start_log};
+pub use metric::{Counted, Gauge, Reload};
+pub use recorder::Recorder;
+pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
+
+use line::Lines;
+use metric::{Metrics, Observed};
+
+/// Instrumentation scope of spans and metrics.
+const SCOPE: &str = "tollgate";
+/// How long what is still queued may take to leave at the end.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Everything that records. One for the process.
+#[derive(Debug)]
+pub struct Telemetry {
+    tracer: Option<SdkTracer>,
+    metrics: Metrics,
+    observed: Observed,
+    registry: Registry,
+    lines: Lines,
+}
+
+/// What must be shut down for the last spans, metrics and lines to leave. Dropping it ends spans and metrics at once.
+#[derive(Debug)]
+#[must_use]
+pub struct TelemetryGuard {
+    tracing: Option<SdkTracerProvider>,
+    metrics: SdkMeterProvider,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Why telemetry cannot be started.
+#[derive(Debug)]
+pub enum TelemetryError {
+    /// An exporter refuses its settings.
+    Exporter(ExporterBuildError),
+    /// Metrics cannot be read out.
+    Metrics(OTelSdkError),
+    /// No thread for decision lines.
+    Lines(io::Error),
+}
+
+impl Telemetry {
+    /// Starts it, with decision lines on standard output. Needs a runtime where spans or metrics go out by gRPC.
+    pub fn start(
+        settings: &TelemetrySettings,
+    ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+        Self::start_with(settings, io::stdout())
+    }
+
+    /// The same with decision lines elsewhere.
+    pub fn start_with(
+        settings: &TelemetrySettings,
+        decisions: impl Write + Send + 'static,
+    ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+        let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
+        Self::assemble(settings, tracing, decisions)
+    }
+
+    fn assemble(
+        settings: &TelemetrySettings,
+        tracing: Option<SdkTracerProvider>,
+        decisions: impl Write + Send + 'static,
+    ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            // There is one scope; its name on every series would say nothing.
+            .scope_info_enabled(false)
+            .build()
+            .map_err(TelemetryError::Metrics)?;
+        let builder = SdkMeterProvider::builder().with_reader(reader);
+        let provider = export::metrics(settings, builder).map_err(TelemetryError::Exporter)?;
+        let observed = Observed::default();
+        let lines =
+            Lines::start(decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
+        let telemetry = Arc::new(Self {
+            tracer: tracing.as_ref().map(|provider| provider.tracer(SCOPE)),
+            metrics: Metrics::new(&provider.meter(SCOPE), &observed),
+            observed,
+            registry,
+            lines,
+        });
+        let guard = TelemetryGuard {
+            tracing,
+            metrics: provider,
+            telemetry: Arc::clone(&telemetry),
+        };
+        Ok((telemetry, guard))
+    }
+
+    /// Begins to record one message. Of the headers only `traceparent` and `tracestate` are read.
+    pub fn open(self: &Arc<Self>, exchange: Exchange, headers: &HeaderMap) -> Recorder {
+        Recorder::open(Arc::clone(self), exchange, headers)
+    }
+
+    /// Says which policy is in force, by its digest.
+    pub fn policy(&self, digest: Arc<str>) {
+        *self
+            .observed
+            .policy
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(digest);
+    }
+
+    /// Which policy is in force, if one is.
+    pub fn digest(&self) -> Option<Arc<str>> {
+        self.observed
+            .policy
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Counts a reload of the policy.
+    pub fn reloaded(&self, result: Reload) {
+        self.metrics.reloaded(result);
+    }
+
+    /// Open event streams.
+    pub fn streams(&self) -> &Gauge {
+        &self.observed.streams
+    }
+
+    /// Sessions of clients.
+    pub fn sessions(&self) -> &Gauge {
+        &self.observed.sessions
+    }
+
+    /// Messages under way.
+    pub fn in_flight(&self) -> &Gauge {
+        &self.observed.in_flight
+    }
+
+    /// All metrics, in the text format of Prometheus.
+    pub fn metrics_text(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics cannot be written as text");
+        }
+        text
+    }
+}
+
+impl TelemetryGuard {
+    /// Sends what is still queued, for at most five seconds. It blocks: never call it on a runtime's worker thread.
+    pub fn shutdown(self) {
+        let deadline = clock::monotonic() + SHUTDOWN;
+        let Self {
+            tracing,
+            metrics,
+            telemetry,
+        } = self;
+        let (done, finished) = channel();
+        let mut waiting = Vec::new();
+        let mut start = |name: &'static str, work: Box<dyn FnOnce() -> bool + Send>| {
+            let done = done.clone();
+            let started = thread::Builder::new()
+                .name(format!("flush-{name}"))
+                .spawn(move || {
+                    // Whoever waited may have given up.
+                    let _ = done.send((name, work()));
+                });
+            match started {
+                Ok(_) => waiting.push(name),
+                Err(error) => tracing::warn!(%error, "no thread to flush {name}"),
+            }
+        };
+        start(
+            "lines",
+            Box::new(move || telemetry.lines.flush(deadline).is_ok()),
+        );
+        start(
+            "metrics",
+            Box::new(move || metrics.shutdown_with_timeout(SHUTDOWN).is_ok()),
+        );
+        if let Some(tracing) = tracing {
+            start(
+                "spans",
+                Box::new(move || tracing.shutdown_with_timeout(SHUTDOWN).is_ok()),
+            );
+        }
+        while !waiting.is_empty() {
+            let left = deadline.saturating_duration_since(clock::monotonic());
+            let Ok((name, flushed)) = finished.recv_timeout(left) else {
+                break;
+            };
+            waiting.retain(|other| *other != name);
+            if !flushed {
+                tracing::warn!("not all {name} could be sent");
+            }
+        }
+        for name in waiting {
+            tracing::warn!("{name} were still being sent when time was up");
+        }
+    }
+}
+
+impl fmt::Display for TelemetryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exporter(error) => {
+                write!(f, "an exporter of telemetry cannot be started: {error}")
+            }
+            Self::Metrics(error) => write!(f, "metrics cannot be started: {error}"),
+            Self::Lines(error) => write!(f, "no thread for decision lines: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for TelemetryError {}

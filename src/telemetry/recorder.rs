@@ -1,0 +1,122 @@
+//! Recorder: an exchange that is recorded exactly once, whatever happens.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+
+use super::attribute::Facts;
+use super::context::Propagation;
+use super::metric::Counted;
+use super::span::Spans;
+use super::{Telemetry, line};
+use crate::clock;
+use crate::exchange::{Attempt, Exchange, Outcome};
+
+/// An exchange under way. Closing it records it; so does dropping it, as cancelled.
+///
+/// Steps write facts through it as if it were the [`Exchange`] itself.
+#[derive(Debug)]
+pub struct Recorder {
+    telemetry: Arc<Telemetry>,
+    exchange: Exchange,
+    spans: Spans,
+    /// When the last attempt was begun.
+    attempt: Option<Instant>,
+    state: State,
+    _in_flight: Counted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Closed,
+}
+
+impl Recorder {
+    pub(super) fn open(telemetry: Arc<Telemetry>, exchange: Exchange, headers: &HeaderMap) -> Self {
+        let in_flight = telemetry.observed.in_flight.count();
+        let spans = Spans::open(telemetry.tracer.as_ref(), headers);
+        Self {
+            telemetry,
+            exchange,
+            spans,
+            attempt: None,
+            state: State::Open,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// Notes that the upstream is asked now, and says what trace context it is to be given.
+    pub fn begin_attempt(&mut self) -> Propagation {
+        let now = clock::monotonic();
+        let started_at = self.calendar(now);
+        self.attempt = Some(now);
+        self.exchange.attempt = Some(Attempt {
+            started_at,
+            status: None,
+        });
+        self.spans.begin_attempt(&self.exchange, started_at)
+    }
+
+    /// Notes the HTTP status that the upstream answered with.
+    pub fn answered(&mut self, status: u16) {
+        if let Some(attempt) = &mut self.exchange.attempt {
+            attempt.status = Some(status);
+        }
+    }
+
+    /// Ends the trip and records it.
+    pub fn close(mut self, outcome: Outcome) {
+        self.record(outcome);
+    }
+
+    fn record(&mut self, outcome: Outcome) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.state = State::Closed;
+        let now = clock::monotonic();
+        let took = now.saturating_duration_since(self.exchange.started);
+        let attempt = self
+            .attempt
+            .map(|begun| now.saturating_duration_since(begun));
+        let facts = Facts {
+            exchange: &self.exchange,
+            outcome,
+        };
+        self.telemetry.metrics.record(&facts, took, attempt);
+        let trace = self.spans.close(&facts, self.exchange.started_at + took);
+        self.telemetry.lines.push(line::write(&facts, took, trace));
+    }
+
+    /// The calendar time of a moment of this trip; within a trip the calendar does not jump.
+    fn calendar(&self, moment: Instant) -> SystemTime {
+        self.exchange.started_at + moment.saturating_duration_since(self.exchange.started)
+    }
+}
+
+impl Deref for Recorder {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+impl DerefMut for Recorder {
+    fn deref_mut(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.state == State::Open && thread::panicking() {
+            self.exchange.refused = Some("gate.panicked");
+        }
+        self.record(Outcome::Cancelled);
+    }
+}

@@ -1,0 +1,63 @@
+//! Which headers pass, each way.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+use super::SESSION_ID;
+
+/// What a server may see of the caller's headers: what the protocol needs, and nothing else. Credentials, cookies,
+/// hop-by-hop, forwarding and override headers are gone because they are not here. Accept-Encoding too: the gate
+/// reads what comes back.
+static TO_SERVER: [HeaderName; 7] = [
+    header::ACCEPT,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    header::ACCEPT_LANGUAGE,
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
+/// Headers whose name begins so belong to MCP, those that nobody knows yet too (MCP 2026-07-28, Transports).
+const MCP: &str = "mcp-";
+
+/// What never comes back: it is about the connection behind the gate, or speaks for the gate.
+static NOT_TO_CALLER: [HeaderName; 13] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::UPGRADE,
+    header::TE,
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::PROXY_AUTHENTICATE,
+    header::ALT_SVC,
+    header::LOCATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    SESSION_ID,
+];
+
+/// The caller's headers that the server may see.
+pub(super) fn to_server(caller: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(caller.len() + 6);
+    for (name, value) in caller {
+        if TO_SERVER.contains(name) || (name.as_str().starts_with(MCP) && *name != SESSION_ID) {
+            passed.append(name, value.clone());
+        }
+    }
+    passed
+}
+
+/// Takes out of a reply's headers what is not the caller's business.
+pub(super) fn to_caller(reply: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = reply
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in NOT_TO_CALLER.iter().chain(&nominated) {
+        reply.remove(name);
+    }
+}

@@ -1,0 +1,18 @@
+//! The gate as its callers and its servers see it: the real binary, real sockets, a recording server behind it.
+//! One file per behaviour. Not for unit tests, which stand beside the code.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise and says what it was; the bans guard the request path"
+)]
+
+mod support;
+
+mod attack_cases;
+mod drain;
+mod reload;
+mod wire;

@@ -1,0 +1,105 @@
+//! Policies that change under a running gate: the new ones take effect, broken ones do not.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use crate::support::keys::ALICE;
+use crate::support::message::{post, tool_call};
+use crate::support::upstream::Upstream;
+use crate::support::world::{Layout, READERS, World, mount, principals};
+use crate::support::{DEADLINE, raw, until};
+
+/// Readers may also do what they could not before.
+const WIDER: &str = "\
+server: records
+roles:
+  reader: { tools: [search_records, get_record_detail, get_statistics, get_pool_status] }
+";
+
+async fn may_call(gate: SocketAddr, tool: &str) -> bool {
+    let answer = raw::call(gate, &post(ALICE, &tool_call("1", tool, "{}"))).await;
+    answer.json().is_some_and(|m| m.get("result").is_some())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_policy_takes_effect_without_a_restart() {
+    let upstream = Upstream::start().await;
+    let gate = World::new(&upstream.url()).start().await;
+    assert!(!may_call(gate.data, "get_pool_status").await);
+
+    fs::write(gate.policies().join("records.yaml"), WIDER).unwrap();
+    let allowed = async || may_call(gate.data, "get_pool_status").await;
+    assert!(until(DEADLINE, allowed).await, "a grant arrives");
+
+    fs::write(gate.policies().join("records.yaml"), READERS).unwrap();
+    let denied = async || !may_call(gate.data, "get_pool_status").await;
+    assert!(until(DEADLINE, denied).await, "and goes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_taken_out_stops_working() {
+    let upstream = Upstream::start().await;
+    let gate = World::new(&upstream.url()).start().await;
+    let all = principals("reader");
+    let others: Vec<&str> = all.lines().filter(|l| !l.contains("id: alice")).collect();
+    fs::write(
+        gate.policies().join("principals.yaml"),
+        others.join("\n") + "\n",
+    )
+    .unwrap();
+    let call = post(ALICE, &tool_call("1", "search_records", "{}"));
+    let refused = async || raw::call(gate.data, &call).await.status == 401;
+    assert!(until(DEADLINE, refused).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_policy_is_refused_aloud_and_the_old_one_stays() {
+    let upstream = Upstream::start().await;
+    let gate = World::new(&upstream.url()).start().await;
+    let file = gate.policies().join("records.yaml");
+    let broken = [
+        ("no YAML", "roles: ["),
+        ("an unknown key", "server: records\nrolls: {}\n"),
+        ("a duplicate key", "server: records\nserver: records\n"),
+        ("nothing", ""),
+    ];
+    for (what, text) in broken {
+        let before = gate.log.count();
+        fs::write(&file, text).unwrap();
+        let told = |line: &str| line.contains("ERROR") || line.contains("error");
+        let line = gate.log.wait_since(before, DEADLINE, told).await;
+        assert!(line.is_some(), "{what}: an error is logged");
+        assert!(may_call(gate.data, "search_records").await, "{what}");
+        assert!(!may_call(gate.data, "get_pool_status").await, "{what}");
+    }
+
+    fs::write(&file, WIDER).unwrap();
+    let allowed = async || may_call(gate.data, "get_pool_status").await;
+    assert!(until(DEADLINE, allowed).await, "a mended file counts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_config_map_is_swapped_as_a_whole() {
+    let upstream = Upstream::start().await;
+    let world = World::new(&upstream.url()).layout(Layout::ConfigMap);
+    let gate = world.start().await;
+    assert!(may_call(gate.data, "search_records").await);
+    assert!(!may_call(gate.data, "get_pool_status").await);
+
+    let files = [
+        ("records.yaml".to_owned(), WIDER.to_owned()),
+        ("principals.yaml".to_owned(), principals("reader")),
+    ];
+    mount(&gate.policies(), "..2026_01_02", &files);
+    fs::remove_dir_all(gate.policies().join("..2026_01_01")).unwrap();
+    let allowed = async || may_call(gate.data, "get_pool_status").await;
+    assert!(until(DEADLINE, allowed).await, "the first swap counts");
+
+    let files = [
+        ("records.yaml".to_owned(), READERS.to_owned()),
+        ("principals.yaml".to_owned(), principals("reader")),
+    ];
+    mount(&gate.policies(), "..2026_01_03", &files);
+    let denied = async || !may_call(gate.data, "get_pool_status").await;
+    assert!(until(DEADLINE, denied).await, "and so does the second");
+}

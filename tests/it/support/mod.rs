@@ -1,0 +1,30 @@
+//! What the tests stand on: the gate as a process, a recording server, raw clients.
+
+pub(crate) mod gate;
+pub(crate) mod h2;
+pub(crate) mod http1;
+pub(crate) mod keys;
+pub(crate) mod message;
+pub(crate) mod raw;
+pub(crate) mod upstream;
+pub(crate) mod world;
+
+mod tests;
+
+use std::time::Duration;
+
+/// How long anything may take before a test calls it missing. Generous: it is only ever spent on a failure.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Asks again and again until it holds; `false` if it does not in time. For what tells no one when it changes.
+pub(crate) async fn until<F>(deadline: Duration, mut holds: impl FnMut() -> F) -> bool
+where
+    F: Future<Output = bool>,
+{
+    let asking = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(deadline, asking).await.is_ok()
+}

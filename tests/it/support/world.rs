@@ -1,0 +1,139 @@
+//! The files that a gate is started with: the default world, and what one test changes in it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::gate::Gate;
+use super::keys;
+
+/// How the policy folder is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Plain files.
+    Plain,
+    /// As Kubernetes mounts a `ConfigMap`: names link into `..data`, which links to a dated folder.
+    ConfigMap,
+}
+
+/// A deployment: alice and bob are readers of three tools at one server.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    server: String,
+    listen: Vec<String>,
+    top: Vec<String>,
+    layout: Layout,
+    policies: Vec<(String, String)>,
+}
+
+pub(crate) const READERS: &str = "\
+server: records
+roles:
+  reader: { tools: [search_records, get_record_detail, get_statistics] }
+";
+
+impl World {
+    pub(crate) fn new(server_url: &str) -> Self {
+        Self {
+            server: server_url.to_owned(),
+            listen: vec![
+                "address: 127.0.0.1:0".to_owned(),
+                "hosts: [\"localhost:8080\"]".to_owned(),
+            ],
+            top: Vec::new(),
+            layout: Layout::Plain,
+            policies: vec![
+                ("records.yaml".to_owned(), READERS.to_owned()),
+                ("principals.yaml".to_owned(), principals("reader")),
+            ],
+        }
+    }
+
+    /// One more line under `listen:`.
+    pub(crate) fn listen(mut self, line: &str) -> Self {
+        self.listen.push(line.to_owned());
+        self
+    }
+
+    /// One more line at the top of `tollgate.yaml`.
+    pub(crate) fn top(mut self, line: &str) -> Self {
+        self.top.push(line.to_owned());
+        self
+    }
+
+    /// This text instead of the file of that name, or beside the others.
+    pub(crate) fn policy(mut self, name: &str, text: &str) -> Self {
+        self.policies.retain(|(known, _)| known != name);
+        self.policies.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub(crate) fn layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Writes the files and starts the gate; it serves when this returns.
+    pub(crate) async fn start(&self) -> Gate {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs::write(home.path().join("tollgate.yaml"), self.config()).expect("it can be written");
+        let policies = home.path().join("policies");
+        fs::create_dir(&policies).expect("it is new");
+        match self.layout {
+            Layout::Plain => {
+                for (name, text) in &self.policies {
+                    fs::write(policies.join(name), text).expect("it can be written");
+                }
+            }
+            Layout::ConfigMap => {
+                mount(&policies, "..2026_01_01", &self.policies);
+                for (name, _) in &self.policies {
+                    symlink(Path::new("..data").join(name), policies.join(name)).expect("new");
+                }
+            }
+        }
+        Gate::start(home).await
+    }
+
+    fn config(&self) -> String {
+        let mut text = String::from("listen:\n");
+        for line in &self.listen {
+            writeln!(text, "  {line}").expect("a String takes what is written to it");
+        }
+        text.push_str("admin: { address: 127.0.0.1:0 }\n");
+        writeln!(text, "servers:\n  records: {{ url: {} }}", self.server).expect("likewise");
+        text.push_str("policies: policies/\n");
+        for line in &self.top {
+            writeln!(text, "{line}").expect("likewise");
+        }
+        text
+    }
+}
+
+/// Puts files into a dated folder and swings `..data` over to it in one step, as a kubelet does.
+pub(crate) fn mount(policies: &Path, dated: &str, files: &[(String, String)]) {
+    let folder = policies.join(dated);
+    fs::create_dir(&folder).expect("it is new");
+    for (name, text) in files {
+        fs::write(folder.join(name), text).expect("it can be written");
+    }
+    let next = policies.join("..data_tmp");
+    symlink(dated, &next).expect("it is new");
+    fs::rename(&next, policies.join("..data")).expect("a rename replaces a link");
+}
+
+/// The callers: alice with the role given, bob a reader, and one whose key has expired.
+pub(crate) fn principals(role_of_alice: &str) -> String {
+    let line = |id: &str, key: &str, role: &str, expires: &str| {
+        format!(
+            "  - {{ id: {id}, hash: \"{}\", roles: [{role}], expires: {expires} }}\n",
+            keys::hash(key)
+        )
+    };
+    let mut text = String::from("keys:\n");
+    text += &line("alice", keys::ALICE, role_of_alice, "2099-01-01");
+    text += &line("bob", keys::BOB, "reader", "2099-01-01");
+    text += &line("eve", keys::EXPIRED, "reader", "2020-01-01");
+    text
+}
