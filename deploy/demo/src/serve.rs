@@ -247,6 +247,45 @@ pub(crate) fn read_ready_line(line: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_server_is_as_healthy_as_its_database() {
+        let stop = CancellationToken::new();
+        let health = async |store: Store| {
+            let response = Server::new(Arc::new(store), &stop).health().await;
+            let code = response.status();
+            let body = response
+                .into_body()
+                .frame()
+                .await
+                .unwrap()
+                .unwrap()
+                .into_data()
+                .unwrap();
+            (code, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (code, body) = health(Store::Memory(MemoryStore::new())).await;
+        assert_eq!(
+            (code, body.contains(r#""source":"memory""#)),
+            (StatusCode::OK, true)
+        );
+
+        let Ok(cluster) = Cluster::start().await else {
+            return;
+        };
+        let open =
+            async || Store::Postgres(PostgresStore::open(cluster.database(), 2).await.unwrap());
+        let (code, body) = health(open().await).await;
+        assert_eq!(
+            (code, body.contains(r#""status":"ok""#)),
+            (StatusCode::OK, true),
+            "{body}"
+        );
+        let store = open().await;
+        drop(cluster);
+        let (code, body) = health(store).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    }
+
     #[test]
     fn the_ready_line_is_read_as_written() {
         let line = ready_line(SocketAddr::from(([127, 0, 0, 1], 4711)), Source::Memory);
