@@ -18,8 +18,22 @@ pub struct Reader {
     /// The current event has data.
     has_data: bool,
     /// How much of a byte order mark has been read; only the first bytes of a stream may be one.
-    mark: usize,
-    begun: bool,
+    mark: Mark,
+}
+
+/// How much of a byte order mark has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// So many bytes, and nothing else.
+    Read(usize),
+    /// The stream has begun.
+    Behind,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self::Read(0)
+    }
 }
 
 /// Where in a line the reader stands.
@@ -54,7 +68,7 @@ impl Reader {
     pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if !self.begun && self.is_mark(byte) {
+            if self.is_mark(byte) {
                 at += 1;
                 continue;
             }
@@ -73,9 +87,15 @@ impl Reader {
     }
 
     fn is_mark(&mut self, byte: u8) -> bool {
-        let is_mark = MARK.get(self.mark) == Some(&byte);
-        self.mark += usize::from(is_mark);
-        self.begun = !is_mark || self.mark == MARK.len();
+        let Mark::Read(read) = self.mark else {
+            return false;
+        };
+        let is_mark = MARK.get(read) == Some(&byte);
+        self.mark = if is_mark {
+            Mark::Read(read + 1)
+        } else {
+            Mark::Behind
+        };
         is_mark
     }
 

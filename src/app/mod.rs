@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Latch, Readiness};
-use crate::config::{Config, Hosts, Listen, Loaded};
+use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::limits::Limits;
 use crate::proxy::{Door, Gateway, Snapshot};
 use crate::telemetry::Telemetry;
@@ -48,21 +48,17 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let mut signals = Signals::new()?;
     let listener = listener::bind(config.listen.address)?;
     let admin = listener::bind(config.admin)?;
-    let address = listener.local_addr()?;
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (address, admin_address) = (listener.local_addr()?, admin.local_addr()?);
+    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+    let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
 
-    let limits = Limits::of(&policies.policy, None);
-    telemetry.policy(Arc::clone(policies.policy.digest()));
-    let snapshot = Snapshot {
-        authenticators: policies.authenticators,
-        policy: Arc::new(policies.policy),
-        limits,
-    };
+    let config = Arc::new(config);
+    let upstream = Arc::new(Upstream::new(config.server.url.clone(), tasks.clone())?);
     let gateway = Arc::new(Gateway {
-        snapshot: ArcSwap::from_pointee(snapshot),
+        snapshot: ArcSwap::from_pointee(snapshot(policies, &telemetry)),
         door: door(&config, address),
         server: config.server.name.clone(),
-        upstream: Arc::new(Upstream::new(config.server.url.clone(), tasks.clone())?),
+        upstream: Arc::clone(&upstream),
         telemetry: Arc::clone(&telemetry),
         room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
         draining: stop.clone(),
@@ -72,56 +68,67 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         telemetry,
     });
     state.readiness.release(Latch::Policies);
-    tracing::info!("listening on http://{address}/mcp");
-    tracing::info!("admin on http://{}", admin.local_addr()?);
 
-    let config = Arc::new(config);
-    let ended = CancellationToken::new();
     tasks.spawn(admin::serve(
         admin,
         Arc::clone(&state),
         ended.clone().cancelled_owned(),
     ));
-    tasks.spawn(probe(
-        Arc::clone(&gateway.upstream),
-        Arc::clone(&state),
-        stop.clone(),
-    ));
+    tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(reload::watch(
         Arc::clone(&config),
         Arc::clone(&gateway),
         stop.clone(),
     ));
-    let connections = TaskTracker::new();
+    tracing::info!("admin on http://{admin_address}");
+    tracing::info!("listening on http://{address}/mcp");
     let serving = tasks.spawn(listener::serve(
         listener,
         gateway,
         stop.clone(),
         connections.clone(),
     ));
-
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
     state.readiness.hold(Latch::Draining);
     stop.cancel();
-    let open = serving.await.map_err(io::Error::other)?;
     connections.close();
-    let patience = async {
-        tokio::select! {
-            () = sleep(config.drain_timeout) => {}
-            () = async { signals.stop().await; sleep(IMPATIENCE).await } => {}
-        }
-    };
+    let open = serving.await.map_err(io::Error::other)?;
+    let answered = async { tokio::join!(open.shutdown(), connections.wait()) };
     let end = tokio::select! {
-        () = async { open.shutdown().await; connections.wait().await } => End::Drained,
-        () = patience => End::CutShort,
+        _ = answered => End::Drained,
+        () = patience(config.drain_timeout, &mut signals) => End::CutShort,
     };
     ended.cancel();
+    finish(&tasks).await;
+    Ok(end)
+}
+
+/// Lets background work end.
+async fn finish(tasks: &TaskTracker) {
     tasks.close();
     if timeout(IMPATIENCE, tasks.wait()).await.is_err() {
         tracing::warn!("some background work did not end in time");
     }
-    Ok(end)
+}
+
+/// How long to wait for calls in flight: so long, or a moment more once somebody asks again.
+async fn patience(drain_timeout: Duration, signals: &mut Signals) {
+    tokio::select! {
+        () = sleep(drain_timeout) => {}
+        () = async { signals.stop().await; sleep(IMPATIENCE).await } => {}
+    }
+}
+
+/// The judgement that begins.
+fn snapshot(policies: Policies, telemetry: &Telemetry) -> Snapshot {
+    telemetry.policy(Arc::clone(policies.policy.digest()));
+    let limits = Limits::of(&policies.policy, None);
+    Snapshot {
+        authenticators: policies.authenticators,
+        policy: Arc::new(policies.policy),
+        limits,
+    }
 }
 
 /// The signals that end the process.

@@ -37,11 +37,11 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
             _ = poll.tick() => {}
             () = stop.cancelled() => return,
         }
-        told = reload(&config, &gateway, told);
+        told = reload(&config, &gateway, told.as_deref());
     }
 }
 
-/// Watches the folder, not its files: a mounted ConfigMap changes by the swap of a symbolic link beside them.
+/// Watches the folder, not its files: a mounted `ConfigMap` changes by the swap of a symbolic link beside them.
 fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -49,19 +49,19 @@ fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedW
             let _ = tell.try_send(());
         }
     });
-    let watched = watcher.and_then(|mut watcher| {
+    let watching = watcher.and_then(|mut watcher| {
         watcher
             .watch(folder, RecursiveMode::Recursive)
             .map(|()| watcher)
     });
-    watched
+    watching
         .inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s"))
         .ok()
 }
 
 /// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it
 /// is said once and not at every look.
-fn reload(config: &Config, gateway: &Gateway, told: Option<String>) -> Option<String> {
+fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<String> {
     let now = gateway.snapshot.load();
     match config.read_policies() {
         Ok(read) if read.policy.digest() == now.policy.digest() => None,
@@ -81,7 +81,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<String>) -> Option<St
         }
         Err(problems) => {
             let said = problems.to_string();
-            if told.as_ref() != Some(&said) {
+            if told != Some(said.as_str()) {
                 gateway.telemetry.reloaded(Reload::Refused);
                 tracing::error!(policy = %now.policy.digest(), "changed policies refused, the old ones stay in force:\n{said}");
             }

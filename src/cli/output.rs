@@ -59,7 +59,7 @@ pub(super) fn findings(problems: &Diagnostics) {
 
 fn rendered(problems: &Diagnostics, style: Style) -> String {
     let mut text = String::new();
-    for problem in problems.sorted() {
+    for problem in problems.iter() {
         text += &problem.render(style).to_string();
         text += "\n\n";
     }

@@ -47,9 +47,8 @@ impl Place<'_> {
     }
 
     pub(super) fn warning(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..self.error(message)
-        }
+        let mut problem = self.error(message);
+        problem.severity = Severity::Warning;
+        problem
     }
 }

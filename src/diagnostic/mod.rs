@@ -7,6 +7,8 @@ mod render;
 mod tests;
 mod text;
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ pub use text::{did_you_mean, disturbs_review, escaped, is_invisible, nearest, qu
 
 use render::Rendered;
 
-/// One problem.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One problem. Two are the same if they say the same of the same place.
+#[derive(Clone)]
 pub struct Diagnostic {
     /// Whether it forbids to go on.
     pub severity: Severity,
@@ -27,8 +29,8 @@ pub struct Diagnostic {
     pub message: String,
     /// How to put it right.
     pub help: Option<String>,
-    /// The line it stands in; `None` where showing it could give away a secret.
-    pub source_line: Option<String>,
+    /// The text of the file, to show the line; `None` where showing it could give away a secret.
+    text: Option<Arc<str>>,
 }
 
 /// Whether a problem forbids to go on.
@@ -51,9 +53,12 @@ pub struct At {
     pub width: u32,
 }
 
-/// All problems that were found, not only the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+/// All problems that were found, not only the first; each once, in the order of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics(BTreeSet<Diagnostic>);
+
+/// More problems of one severity would tell nobody more.
+const MAX_TOLD: usize = 500;
 
 /// A file that was read, for quoting from.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ impl Diagnostic {
             at: None,
             message: message.into(),
             help: None,
-            source_line: None,
+            text: None,
         }
     }
 
@@ -109,7 +114,7 @@ impl Diagnostic {
     /// Shows the place but not the line, which may hold a secret.
     #[must_use]
     pub fn without_source_line(mut self) -> Self {
-        self.source_line = None;
+        self.text = None;
         self
     }
 
@@ -128,10 +133,10 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds one, unless it is known already.
+    /// Adds one, unless it is known already or there are more than anyone would read.
     pub fn push(&mut self, problem: Diagnostic) {
-        if !self.0.contains(&problem) {
-            self.0.push(problem);
+        if self.count(problem.severity) < MAX_TOLD {
+            self.0.insert(problem);
         }
     }
 
@@ -155,11 +160,13 @@ impl Diagnostics {
 
     /// The same, but no line is shown: some may hold a secret.
     #[must_use]
-    pub fn without_source_lines(mut self) -> Self {
-        for problem in &mut self.0 {
-            problem.source_line = None;
-        }
-        self
+    pub fn without_source_lines(self) -> Self {
+        Self(
+            self.0
+                .into_iter()
+                .map(Diagnostic::without_source_line)
+                .collect(),
+        )
     }
 
     /// Whether nothing at all was found.
@@ -181,18 +188,15 @@ impl Diagnostics {
     }
 
     /// In the order of the files, top-down.
-    pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut all: Vec<_> = self.0.iter().collect();
-        all.sort_by(|a, b| {
-            (&a.file, a.at, a.severity, &a.message).cmp(&(&b.file, b.at, b.severity, &b.message))
-        });
-        all
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.0.iter()
     }
 
     /// `3 errors, 1 warning`.
     pub fn summary(&self) -> String {
         let count = |severity, word: &str| match self.count(severity) {
             1 => format!("1 {word}"),
+            MAX_TOLD => format!("{MAX_TOLD} {word}s or more"),
             n => format!("{n} {word}s"),
         };
         format!(
@@ -203,15 +207,53 @@ impl Diagnostics {
     }
 }
 
+impl Diagnostic {
+    fn order(&self) -> impl Ord {
+        (
+            &*self.file,
+            self.at,
+            self.severity,
+            &*self.message,
+            self.help.as_deref(),
+        )
+    }
+}
+
+impl Ord for Diagnostic {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for Diagnostic {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Diagnostic {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Diagnostic {}
+
+impl fmt::Debug for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.render(Style::Plain))
+    }
+}
+
 impl From<Diagnostic> for Diagnostics {
     fn from(problem: Diagnostic) -> Self {
-        Self(vec![problem])
+        Self(BTreeSet::from([problem]))
     }
 }
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in self.sorted() {
+        for problem in self.iter() {
             writeln!(f, "{}\n", problem.render(Style::Plain))?;
         }
         Ok(())
@@ -240,15 +282,9 @@ impl SourceFile {
     /// A problem at a place in this file.
     pub fn error(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
         let at = at.into();
-        let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
         Diagnostic {
             at: (at.line > 0).then_some(at),
-            source_line: self
-                .text
-                .lines()
-                .nth(index)
-                .filter(|_| at.line > 0)
-                .map(str::to_owned),
+            text: Some(Arc::clone(&self.text)),
             ..Diagnostic::error(&self.name, message)
         }
     }

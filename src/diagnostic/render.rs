@@ -18,7 +18,7 @@ impl fmt::Display for Rendered<'_> {
             at,
             message,
             help,
-            source_line,
+            text,
         } = self.problem;
         let (word, colour) = match severity {
             Severity::Error => ("error", "\x1b[1;31m"),
@@ -35,7 +35,9 @@ impl fmt::Display for Rendered<'_> {
         if let Some(At { line, column, .. }) = at {
             write!(f, ":{line}:{column}")?;
         }
-        if let (Some(at), Some(source)) = (at, source_line) {
+        if let (Some(at), Some(source)) = (at, text)
+            && let Some(source) = source.lines().nth(index(at.line))
+        {
             let Excerpt {
                 text,
                 indent,
@@ -62,6 +64,11 @@ impl fmt::Display for Rendered<'_> {
     }
 }
 
+/// Lines and columns count from 1.
+fn index(number: u32) -> usize {
+    usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX)
+}
+
 /// The part of a line that is shown.
 struct Excerpt {
     text: String,
@@ -73,7 +80,7 @@ impl Excerpt {
     /// Long lines are cut, so that the marked place stays on the screen.
     fn of(line: &str, at: At) -> Self {
         const LONGEST: usize = 160;
-        let column = usize::try_from(at.column.saturating_sub(1)).unwrap_or(0);
+        let column = index(at.column);
         let skipped = if column > LONGEST / 2 {
             column - LONGEST / 4
         } else {
@@ -85,11 +92,12 @@ impl Excerpt {
             .skip(column - skipped)
             .take(usize::try_from(at.width).unwrap_or(1))
             .collect();
+        let cut = if skipped > 0 { "…" } else { "" };
+        let shown_before = escaped(&before.replace('\t', " ")).chars().count();
+        let text = escaped(&shown().collect::<String>().replace('\t', " "));
         Self {
-            text: escaped(&shown().collect::<String>().replace('\t', " "))
-                .trim_end()
-                .to_owned(),
-            indent: " ".repeat(escaped(&before.replace('\t', " ")).chars().count()),
+            text: format!("{cut}{}", text.trim_end()),
+            indent: " ".repeat(cut.chars().count() + shown_before),
             width: escaped(marked.trim_end()).chars().count().max(1),
         }
     }

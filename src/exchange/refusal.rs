@@ -43,7 +43,7 @@ pub enum HttpRefusal {
     NoSuchPath,
     /// The target has a query; credentials and parameters do not belong there.
     Query,
-    /// Only POST, and for legacy sessions GET and DELETE.
+    /// Only POST, GET for a stream, and DELETE for a session that is named.
     MethodNotAllowed,
     /// Not `application/json`.
     ContentType,
@@ -65,13 +65,14 @@ impl Refusal {
     /// How such a message ended.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Http(HttpRefusal::Overloaded) => Outcome::Limited,
-            Self::Http(_) | Self::Message(_) | Self::Header(_) => Outcome::Invalid,
+            Self::Http(HttpRefusal::Overloaded) | Self::Limit(_) => Outcome::Limited,
+            Self::Http(_)
+            | Self::Message(_)
+            | Self::Header(_)
+            | Self::Upstream(UpstreamError::NoSession) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
             Self::Policy(_) => Outcome::Denied,
-            Self::Limit(_) => Outcome::Limited,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
-            Self::Upstream(UpstreamError::NoSession) => Outcome::Invalid,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
                 | UpstreamError::BrokeOff(_)
@@ -156,7 +157,9 @@ impl fmt::Display for HttpRefusal {
             Self::Query => {
                 f.write_str("the target must have no query; credentials go into headers")
             }
-            Self::MethodNotAllowed => f.write_str("use POST; GET and DELETE only within a session"),
+            Self::MethodNotAllowed => {
+                f.write_str("use POST; GET opens a stream, DELETE ends the session that it names")
+            }
             Self::ContentType => f.write_str("Content-Type must be application/json, in UTF-8"),
             Self::ContentCoding => f.write_str("Content-Encoding is not accepted"),
             Self::NotAcceptable => {

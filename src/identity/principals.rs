@@ -267,7 +267,7 @@ impl Reader<'_> {
                     at,
                     format!(
                         "this is the hash of a key that everyone knows: {}",
-                        quoted(&weak)
+                        quoted(weak)
                     ),
                 )
                 .help(MAKE_A_KEY),

@@ -1,5 +1,8 @@
 //! Keys that everyone knows. A policy that lists the hash of one is refused, in every mode.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::api_key::KeyHash;
 
 /// Defaults, examples and placeholders, as other gateways shipped them and tutorials show them.
@@ -120,12 +123,17 @@ const WEAK: &[&str] = &[
     "correct horse battery staple",
 ];
 
-/// The weak key that has this hash, if it is one.
-pub(super) fn weak_key(hash: &KeyHash) -> Option<String> {
-    let known = WEAK.iter().map(|key| (*key).to_owned());
+/// Computed when the first key is checked: some thousand hashes.
+static BY_HASH: LazyLock<HashMap<KeyHash, String>> = LazyLock::new(|| {
+    let known = WEAK.iter().map(|key| (*key).to_owned()).chain(runs());
     known
-        .chain(runs())
-        .find(|key| KeyHash::of(key.as_bytes()) == *hash)
+        .map(|key| (KeyHash::of(key.as_bytes()), key))
+        .collect()
+});
+
+/// The weak key that has this hash, if it is one.
+pub(super) fn weak_key(hash: &KeyHash) -> Option<&'static str> {
+    BY_HASH.get(hash).map(String::as_str)
 }
 
 /// `1`, `12`, … `12345678901234567890…`, the same from 0, and each printable character up to 64 times.
@@ -181,7 +189,7 @@ mod tests {
             "0123456789012345",
             "aaaaaaaaaaaaaaaa",
         ] {
-            assert_eq!(weak_key(&KeyHash::of(key.as_bytes())).as_deref(), Some(key));
+            assert_eq!(weak_key(&KeyHash::of(key.as_bytes())), Some(key));
         }
         assert_eq!(
             weak_key(&KeyHash::of(b"tg_8s7df6g8s7d6fg87sdf6g8s7df6g87sd")),

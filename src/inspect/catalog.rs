@@ -73,20 +73,16 @@ impl CatalogFilter {
         };
         json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
         let items = found.items(message).ok_or(Unreadable)?;
-        let shown: Vec<_> = items
-            .iter()
-            .filter(|(_, name)| self.shows(name))
-            .map(|(span, _)| span.clone())
-            .collect();
+        let shown: Vec<_> = items.iter().filter(|item| self.shows(&item.name)).collect();
         let mut edits = Vec::new();
-        if let (Some((first, _)), Some((last, _)), true) =
+        if let (Some(first), Some(last), true) =
             (items.first(), items.last(), shown.len() < items.len())
         {
             let shown: Vec<_> = shown
-                .into_iter()
-                .filter_map(|span| message.get(span))
+                .iter()
+                .filter_map(|item| message.get(item.span.clone()))
                 .collect();
-            edits.push((first.start..last.end, shown.join(&b',')));
+            edits.push((first.span.start..last.span.end, shown.join(&b',')));
         }
         // What is filtered for one caller must not be kept for another (MCP 2026-07-28, Caching).
         if let Some(scope) = found.scope {
@@ -137,10 +133,16 @@ enum Place {
     Elsewhere,
 }
 
-/// The items of a list, each with the span of its name without quotation marks.
+/// An item of a list, and its name without quotation marks.
+struct Item {
+    span: Range<usize>,
+    name: Option<Range<usize>>,
+}
+
+/// What stands in a list's answer.
 struct Found {
     list: List,
-    items: Vec<(Range<usize>, Option<Range<usize>>)>,
+    items: Vec<Item>,
     name: Option<Range<usize>>,
     scope: Option<Range<usize>>,
     /// The list is one, and of objects.
@@ -148,11 +150,14 @@ struct Found {
 }
 
 impl Found {
-    /// Every item with its name; `None` if some has none.
-    fn items<'a>(&self, message: &'a [u8]) -> Option<Vec<(Range<usize>, Cow<'a, str>)>> {
-        let named = |(span, name): &(Range<usize>, Option<Range<usize>>)| {
-            let name = std::str::from_utf8(message.get(name.clone()?)?).ok()?;
-            Some((span.clone(), json::decode(name)))
+    /// The span of every item, and its name; `None` if some has none.
+    fn items<'a>(&self, message: &'a [u8]) -> Option<Vec<Named<'a>>> {
+        let named = |item: &Item| {
+            let name = std::str::from_utf8(message.get(item.name.clone()?)?).ok()?;
+            Some(Named {
+                span: item.span.clone(),
+                name: json::decode(name),
+            })
         };
         self.items
             .iter()
@@ -160,6 +165,12 @@ impl Found {
             .collect::<Option<_>>()
             .filter(|_| self.sound)
     }
+}
+
+/// An item of a list, and its name as it reads.
+struct Named<'a> {
+    span: Range<usize>,
+    name: Cow<'a, str>,
 }
 
 impl Lens for Found {
@@ -192,7 +203,10 @@ impl Lens for Found {
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
             Place::Name if kind == Kind::String => self.name = Some(span.start + 1..span.end - 1),
-            Place::Item => self.items.push((span, self.name.take())),
+            Place::Item => self.items.push(Item {
+                span,
+                name: self.name.take(),
+            }),
             Place::Scope => self.scope = Some(span),
             Place::Items => self.sound &= kind == Kind::Array,
             Place::Message | Place::Result | Place::Name | Place::Elsewhere => {}

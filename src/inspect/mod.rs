@@ -181,7 +181,8 @@ impl Watch {
     /// The list cannot be read.
     pub fn end(&mut self) -> Result<Bytes, Unreadable> {
         match &mut self.mode {
-            Mode::Pass | Mode::Events(_) => Ok(Bytes::new()),
+            // An event that was not ended is none; browsers drop it too.
+            Mode::Pass | Mode::Events(_) | Mode::FilterEvents { .. } => Ok(Bytes::new()),
             Mode::Json(outline) => {
                 let sort = outline.finish();
                 self.hear(Some(sort));
@@ -196,8 +197,6 @@ impl Watch {
                 self.hear(Some(sort));
                 Ok(Bytes::from(list))
             }
-            // An event that was not ended is none; browsers drop it too.
-            Mode::FilterEvents { .. } => Ok(Bytes::new()),
         }
     }
 

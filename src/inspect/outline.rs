@@ -31,8 +31,7 @@ pub(super) struct Outline {
     inner: bool,
     /// Behind a colon.
     value: bool,
-    has_id: bool,
-    has_method: bool,
+    has: Has,
     result: Option<bool>,
     error: Option<i64>,
 }
@@ -41,6 +40,13 @@ pub(super) struct Outline {
 enum Escaped {
     No,
     Yes,
+}
+
+/// Which members the message has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Has {
+    id: bool,
+    method: bool,
 }
 
 /// A member of a message.
@@ -61,34 +67,27 @@ impl Outline {
     /// Follows the next bytes.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
-        while let Some((&byte, next)) = rest.split_first() {
+        while let Some((&byte, next)) = rest.get(self.skip(rest)..).and_then(<[u8]>::split_first) {
             rest = next;
-            match self.string {
-                Some(Escaped::Yes) => {
+            match (self.string, byte) {
+                (Some(Escaped::Yes), plain) => {
                     self.string = Some(Escaped::No);
-                    self.keep(byte);
+                    self.keep(plain);
                 }
-                Some(Escaped::No) => {
-                    // Long texts are skipped as fast as memory goes.
-                    if self.depth > 2 {
-                        let skip = memchr::memchr2(b'"', b'\\', std::slice::from_ref(&byte))
-                            .map_or_else(
-                                || memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
-                                |_| 0,
-                            );
-                        if skip > 0 {
-                            rest = rest.get(skip..).unwrap_or_default();
-                            continue;
-                        }
-                    }
-                    match byte {
-                        b'"' => self.string = None,
-                        b'\\' => self.string = Some(Escaped::Yes),
-                        plain => self.keep(plain),
-                    }
-                }
-                None => self.outside(byte),
+                (Some(Escaped::No), b'"') => self.string = None,
+                (Some(Escaped::No), b'\\') => self.string = Some(Escaped::Yes),
+                (Some(Escaped::No), plain) => self.keep(plain),
+                (None, byte) => self.outside(byte),
             }
+        }
+    }
+
+    /// Texts that cannot matter are skipped as fast as memory goes.
+    fn skip(&self, rest: &[u8]) -> usize {
+        if self.string == Some(Escaped::No) && self.depth > 2 {
+            memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+        } else {
+            0
         }
     }
 
@@ -96,7 +95,7 @@ impl Outline {
     pub(super) fn finish(&mut self) -> Sort {
         self.end_value();
         let seen = std::mem::take(self);
-        match (seen.has_method, seen.has_id, seen.result, seen.error) {
+        match (seen.has.method, seen.has.id, seen.result, seen.error) {
             (true, true, _, _) => Sort::Request,
             (true, false, _, _) => Sort::Notification,
             (false, _, _, Some(code)) => Sort::Error { code },
@@ -161,14 +160,14 @@ impl Outline {
                     b"error" => Member::Error,
                     _ => Member::Other,
                 };
-                self.has_id |= self.member == Member::Id;
-                self.has_method |= self.member == Member::Method;
+                self.has.id |= self.member == Member::Id;
+                self.has.method |= self.member == Member::Method;
             }
             2 => {
                 self.inner = matches!(
                     (self.member, self.word.as_slice()),
                     (Member::Result, b"isError") | (Member::Error, b"code")
-                )
+                );
             }
             _ => {}
         }
@@ -182,7 +181,7 @@ impl Outline {
                 Member::Error => {
                     self.error = std::str::from_utf8(&self.word)
                         .ok()
-                        .and_then(|code| code.parse().ok())
+                        .and_then(|code| code.parse().ok());
                 }
                 Member::Other | Member::Id | Member::Method => {}
             }

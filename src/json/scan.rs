@@ -167,7 +167,7 @@ enum Shape {
     },
 }
 
-impl<'a, P: Copy> Scanner<'a, P> {
+impl<P: Copy> Scanner<'_, P> {
     /// The loop: one value after the other; the stack is ours, so depth costs no stack of the thread.
     fn run<L: Lens<Place = P>>(&mut self, top: P, lens: &mut L) -> Result<(), Flaw> {
         self.skip_space();
@@ -276,7 +276,7 @@ impl<'a, P: Copy> Scanner<'a, P> {
                     return self.member(lens).map(Some);
                 }
                 (Some(b'}'), Shape::Object { .. }) | (Some(b']'), Shape::Array) => {
-                    self.close(lens)?
+                    self.close(lens)?;
                 }
                 _ => return Err(Flaw::Syntax),
             }

@@ -56,6 +56,14 @@ fn hex4(digits: impl Iterator<Item = char>) -> u32 {
 /// line in every log viewer.
 pub fn quote(text: &str, into: &mut String) {
     into.push('"');
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    {
+        into.push_str(text);
+        into.push('"');
+        return;
+    }
     for next in text.chars() {
         match next {
             '"' => into.push_str("\\\""),

@@ -1,4 +1,4 @@
-//! RequestId: a string or an integer, exactly as it came.
+//! `RequestId`: a string or an integer, exactly as it came.
 
 use std::fmt;
 
@@ -15,14 +15,13 @@ impl RequestId {
     /// Reads an id from its JSON text: a string of at most 256 bytes, or an integer within ±(2^53-1) without
     /// fraction, exponent or negative zero.
     pub fn from_json(lexeme: &str) -> Option<Self> {
-        let sound = match lexeme.strip_prefix('"') {
-            Some(rest) => rest.len() <= LONGEST + 1,
-            None => {
-                let digits = lexeme.strip_prefix('-').unwrap_or(lexeme);
-                lexeme != "-0"
-                    && digits.bytes().all(|byte| byte.is_ascii_digit())
-                    && digits.parse::<u64>().is_ok_and(|value| value <= LARGEST)
-            }
+        let sound = if let Some(rest) = lexeme.strip_prefix('"') {
+            rest.len() <= LONGEST + 1
+        } else {
+            let digits = lexeme.strip_prefix('-').unwrap_or(lexeme);
+            lexeme != "-0"
+                && digits.bytes().all(|byte| byte.is_ascii_digit())
+                && digits.parse::<u64>().is_ok_and(|value| value <= LARGEST)
         };
         sound.then(|| Self(lexeme.into()))
     }

@@ -169,8 +169,8 @@ fn exceeded(rule: &LimitRule, retry_after: Duration) -> LimitExceeded {
 impl fmt::Display for LimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
-            Limit::Calls { calls, every } => write!(f, "rate limit: {calls} calls in {every:?}"),
-            Limit::InFlight(most) => write!(f, "concurrency limit: {most} calls at once"),
+            Limit::Calls { calls, every } => write!(f, "rate limit: at most {calls} in {every:?}"),
+            Limit::InFlight(most) => write!(f, "concurrency limit: at most {most} at once"),
         }
     }
 }

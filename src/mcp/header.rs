@@ -111,10 +111,15 @@ fn is_later(text: &str) -> bool {
 /// The one name that `Mcp-Name` mirrors.
 fn mirrored_name(call: &Call) -> Option<&str> {
     match call.method().subject() {
-        Subject::Tool | Subject::Prompt => call.target().name(),
-        Subject::Resource if call.method() == Method::ResourcesRead => call.target().name(),
-        Subject::Method => call.target().name(),
-        _ => None,
+        Subject::Resource if call.method() != Method::ResourcesRead => None,
+        Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Method => {
+            call.target().name()
+        }
+        Subject::Protocol
+        | Subject::Reference
+        | Subject::PromptList
+        | Subject::ResourceList
+        | Subject::Unknown => None,
     }
 }
 

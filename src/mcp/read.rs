@@ -275,7 +275,7 @@ impl Found {
                 Era::Legacy
             },
             claimed: version.flatten().map(Cow::into_owned),
-            traceparent: string(&self.traceparent).flatten().map(|text| text.into()),
+            traceparent: string(&self.traceparent).flatten().map(Box::from),
             arguments: self.arguments.map(|value| value.span),
             id,
         })

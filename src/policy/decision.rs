@@ -34,37 +34,73 @@ pub enum Reason {
 
 /// A rule by file, line and path: `policies/records.yaml:4 roles.reader.tools`, or `default`, or `protocol`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RuleId(Arc<str>);
+pub struct RuleId {
+    text: Arc<str>,
+    /// Where the path begins in the text.
+    path: usize,
+}
 
 impl RuleId {
-    /// The rule at `path`, written in `file` at `line` (from 1).
+    /// The rule at `path`, written in `file` at `line` (from 1). Of the file only its name and its folder's stay: the
+    /// same rule has the same id in every replica, wherever the folder is mounted.
     pub fn at(file: &str, line: u64, path: &str) -> Self {
-        Self(Arc::from(format!("{file}:{line} {path}")))
+        let mut slashes = file.rmatch_indices('/').map(|(at, _)| at + 1);
+        let short = file.get(slashes.nth(1).unwrap_or(0)..).unwrap_or(file);
+        let place = format!("{short}:{line} ");
+        Self {
+            text: Arc::from(format!("{place}{path}")),
+            path: place.len(),
+        }
     }
 
     /// No rule: what is not granted is refused.
     pub fn default_deny() -> Self {
-        Self(Arc::from("default"))
+        Self {
+            text: Arc::from("default"),
+            path: 0,
+        }
     }
 
     /// No rule: the protocol cannot work without it.
     pub fn protocol() -> Self {
-        Self(Arc::from("protocol"))
+        Self {
+            text: Arc::from("protocol"),
+            path: 0,
+        }
     }
 
     /// The rule without its place in a file, which changes when lines above it do.
     pub fn path(&self) -> &str {
-        self.0.split_once(' ').map_or(&self.0, |(_, path)| path)
+        self.text.get(self.path..).unwrap_or_default()
     }
 
     /// The rule as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RuleId;
+
+    #[test]
+    fn a_rule_is_called_the_same_wherever_its_folder_is() {
+        for (file, text) in [
+            ("policies/a.yaml", "policies/a.yaml:4 roles.r"),
+            ("/etc/my gate/policies/a.yaml", "policies/a.yaml:4 roles.r"),
+            ("./policies/a b.yaml", "policies/a b.yaml:4 roles.r"),
+            ("a.yaml", "a.yaml:4 roles.r"),
+        ] {
+            let rule = RuleId::at(file, 4, "roles.r");
+            assert_eq!((rule.as_str(), rule.path()), (text, "roles.r"));
+        }
+        assert_eq!(RuleId::default_deny().path(), "default");
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Patience {
 }
 
 /// While a server waits for its client's user, and on streams that carry what happens: long, but not for ever.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 
 impl Patience {
     pub(super) fn of(silence: Duration) -> Self {
@@ -159,7 +159,7 @@ impl Relay {
                     Err(_trailers) => continue,
                 },
                 Poll::Ready(Some(Err(error))) => {
-                    return self.fail(UpstreamError::BrokeOff(error.to_string()));
+                    return self.fail(&UpstreamError::BrokeOff(error.to_string()));
                 }
                 Poll::Ready(None) => {
                     let rest = self.watch.end();
@@ -176,7 +176,7 @@ impl Relay {
             match passed {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                Err(_unreadable) => return self.fail(UpstreamError::Unreadable),
+                Err(_unreadable) => return self.fail(&UpstreamError::Unreadable),
             }
         }
     }
@@ -195,18 +195,18 @@ impl Relay {
         ready!(patience.timer.as_mut().poll(cx));
         let silence = patience.silence;
         self.upstream.abandon(&self.admission, &self.headers);
-        self.fail(UpstreamError::TimedOut(silence))
+        self.fail(&UpstreamError::TimedOut(silence))
     }
 
     /// The answer will not come. In a stream there is still room to say so; elsewhere the connection's end must do.
-    fn fail(&mut self, error: UpstreamError) -> Poll<Option<Result<Bytes, Broken>>> {
+    fn fail(&mut self, error: &UpstreamError) -> Poll<Option<Result<Bytes, Broken>>> {
         let call = Arc::clone(self.admission.permit().call());
         let decision = self.recorder.as_ref().map(|recorder| recorder.id);
         let event = match (call.id(), decision) {
             (Some(id), Some(decision))
                 if self.watch.is_stream() && self.watch.answer() == Answer::None =>
             {
-                Some(respond::event(&error, decision, id))
+                Some(respond::event(error, decision, id))
             }
             _ => None,
         };
@@ -215,10 +215,10 @@ impl Relay {
         Poll::Ready(Some(event.ok_or(Broken)))
     }
 
-    fn close(&mut self, error: Option<UpstreamError>) {
+    fn close(&mut self, error: Option<&UpstreamError>) {
         self.stream = None;
         if let Some(recorder) = self.recorder.take() {
-            recorder.close(outcome(self.watch.answer(), error.as_ref()));
+            recorder.close(outcome(self.watch.answer(), error));
         }
     }
 }

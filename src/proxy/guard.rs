@@ -108,44 +108,50 @@ impl Framing {
     /// Follows the next bytes.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while !bytes.is_empty() {
-            match self.state {
+            bytes = match self.state {
                 State::Done => return Ok(()),
-                State::Body { left, after } => {
-                    let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                    bytes = bytes.get(take..).unwrap_or_default();
-                    let left = left - take as u64;
-                    self.state = match (left, after) {
-                        (0, After::Message) => State::Start,
-                        (0, After::Chunk) => State::ChunkSize,
-                        _ => State::Body { left, after },
-                    };
-                }
+                State::Body { left, after } => self.body(bytes, left, after),
                 State::Preface
                 | State::Start
                 | State::Headers
                 | State::ChunkSize
-                | State::Trailers => {
-                    let Some(end) = memchr::memchr(b'\n', bytes) else {
-                        self.line.extend_from_slice(bytes);
-                        return if self.line.len() > LONGEST_LINE {
-                            Err("a line is too long")
-                        } else {
-                            Ok(())
-                        };
-                    };
-                    let (line, rest) = bytes.split_at(end + 1);
-                    bytes = rest;
-                    if self.line.is_empty() {
-                        self.line(line)?;
-                    } else {
-                        let mut whole = std::mem::take(&mut self.line);
-                        whole.extend_from_slice(line);
-                        self.line(&whole)?;
-                    }
-                }
-            }
+                | State::Trailers => self.lines(bytes)?,
+            };
         }
         Ok(())
+    }
+
+    /// Passes a body; returns what is behind it.
+    fn body<'a>(&mut self, bytes: &'a [u8], left: u64, after: After) -> &'a [u8] {
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let left = left - take as u64;
+        self.state = match (left, after) {
+            (0, After::Message) => State::Start,
+            (0, After::Chunk) => State::ChunkSize,
+            _ => State::Body { left, after },
+        };
+        bytes.get(take..).unwrap_or_default()
+    }
+
+    /// Reads a line, if its end has arrived; returns what is behind it.
+    fn lines<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        let Some(end) = memchr::memchr(b'\n', bytes) else {
+            self.line.extend_from_slice(bytes);
+            return if self.line.len() > LONGEST_LINE {
+                Err("a line is too long")
+            } else {
+                Ok(&[])
+            };
+        };
+        let (line, rest) = bytes.split_at(end + 1);
+        if self.line.is_empty() {
+            self.line(line)?;
+        } else {
+            let mut whole = std::mem::take(&mut self.line);
+            whole.extend_from_slice(line);
+            self.line(&whole)?;
+        }
+        Ok(rest)
     }
 
     fn line(&mut self, line: &[u8]) -> Result<(), &'static str> {

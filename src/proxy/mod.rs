@@ -72,7 +72,9 @@ impl Gateway {
         let principal = now.authenticators.identify(&head.headers)?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let call = receive::call(&head, body, &self.door).await?; // what do they ask for?
+        peer.sound()?; // its body's bytes too?
         seen.asks(&call, &now.policy);
+        receive::agree(&head, &call)?; // do the headers say the same?
         let permit = now.policy.permit(&principal, &call, &self.server)?; // may they?
         seen.rule = Some(permit.rule().clone());
         let admission = now.limits.admit(permit)?; // is there room for it?

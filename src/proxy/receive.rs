@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::config::RequestDecompression;
 use crate::exchange::{HttpRefusal, Refusal};
 use crate::json::Bounds;
-use crate::mcp::{self, Call, Method};
+use crate::mcp::{self, Call, Method, Mismatch};
 use crate::upstream::SESSION_ID;
 
 /// What the gate takes over HTTP.
@@ -207,9 +207,15 @@ pub(super) async fn call(
     } else {
         body
     };
-    let call = mcp::read(&body, &Bounds::default())?;
-    mcp::agree(&head.headers, &call)?;
-    Ok(Arc::new(call))
+    Ok(Arc::new(mcp::read(&body, &Bounds::default())?))
+}
+
+/// Whether the headers that mirror a message say what it says.
+pub(super) fn agree(head: &request::Parts, call: &Call) -> Result<(), Mismatch> {
+    match head.method {
+        HttpMethod::POST => mcp::agree(&head.headers, call),
+        _ => Ok(()),
+    }
 }
 
 /// `application/json`, with at most `charset=utf-8` (RFC 8259, 8.1 and 11).
@@ -237,7 +243,7 @@ fn packed(headers: &HeaderMap, door: &Door) -> Result<bool, HttpRefusal> {
             .map(HeaderValue::as_bytes),
         door.request_decompression,
     ) {
-        (None, _) | (Some(b"identity"), _) => Ok(false),
+        (None | Some(b"identity"), _) => Ok(false),
         (Some(b"gzip"), RequestDecompression::Gzip) => Ok(true),
         (Some(_), _) => Err(HttpRefusal::ContentCoding),
     }

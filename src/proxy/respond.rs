@@ -290,10 +290,11 @@ fn upstream(error: &UpstreamError) -> Saying {
             "no",
         ),
     };
-    Saying::new(
-        status,
-        ErrorObject::new(code, text).with(EXECUTED, executed),
-    )
+    let mut object = ErrorObject::new(code, text).with(EXECUTED, executed);
+    if let UpstreamError::Unacceptable(status) = error {
+        object = object.with_number("upstreamStatus", u64::from(*status));
+    }
+    Saying::new(status, object)
 }
 
 /// A fault of the gate's own: the caller hears nothing of what it was.

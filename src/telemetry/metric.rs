@@ -1,12 +1,15 @@
-//! Exchange to metrics: the instruments, and the attribute sets they are recorded with, made once per label set.
+//! Exchange to metrics: the instruments, bound once to each set of labels.
+//!
+//! Looking a set of labels up costs more than all the counting. Bound instruments spare that; the SDK still calls them
+//! experimental, so they are named in this file only.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::attribute::{self, DIGEST, Facts, RESULT, Signal};
 use crate::exchange::Outcome;
@@ -20,7 +23,7 @@ const SECONDS: [f64; 14] = [
 const MILLISECONDS: [f64; 14] = [
     1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0,
 ];
-/// The most attribute sets that are kept. Labels come from closed sets, so this is a belt beside braces.
+/// The most sets of labels that are kept. They come from closed sets, so this is a belt beside braces.
 const MOST_SERIES: usize = 4096;
 
 /// The instruments.
@@ -66,8 +69,8 @@ pub enum Reload {
     Refused,
 }
 
-/// Attribute sets by the tool's label (empty for none), and then by the rest.
-type Series = HashMap<Box<str>, HashMap<Key, Arc<Labels>>>;
+/// Bound instruments by the tool's label (empty for none), and then by the rest.
+type Series = HashMap<Box<str>, HashMap<Key, Arc<Bound>>>;
 
 /// What the labels of a message depend on, beside the tool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,13 +81,21 @@ struct Key {
     code: Option<i64>,
 }
 
-/// The attribute sets of one [`Key`].
+/// The instruments of one [`Key`]. What was never recorded must not show, so some are bound when first used.
 #[derive(Debug)]
-struct Labels {
-    received: Vec<KeyValue>,
-    sent: Vec<KeyValue>,
-    tool: Vec<KeyValue>,
-    decision: Vec<KeyValue>,
+struct Bound {
+    received: BoundHistogram<f64>,
+    sent: OnceLock<BoundHistogram<f64>>,
+    decisions: BoundCounter<u64>,
+    tool: Option<BoundTool>,
+}
+
+/// The same of a tool call.
+#[derive(Debug)]
+struct BoundTool {
+    calls: BoundCounter<u64>,
+    duration: BoundHistogram<f64>,
+    errors: Option<BoundCounter<u64>>,
 }
 
 impl Metrics {
@@ -136,18 +147,19 @@ impl Metrics {
 
     /// Counts one message that has ended.
     pub(super) fn record(&self, facts: &Facts<'_>, took: Duration, attempt: Option<Duration>) {
-        let labels = self.labels(facts);
-        self.decisions.add(1, &labels.decision);
-        self.received.record(took.as_secs_f64(), &labels.received);
+        let bound = self.bound(facts);
+        bound.decisions.add(1);
+        bound.received.record(took.as_secs_f64());
         if let Some(attempt) = attempt {
-            self.sent.record(attempt.as_secs_f64(), &labels.sent);
+            let labels = || attribute::of(Signal::ClientDuration, facts);
+            let sent = bound.sent.get_or_init(|| self.sent.bind(&labels()));
+            sent.record(attempt.as_secs_f64());
         }
-        if facts.tool_label().is_some() {
-            self.tool_calls.add(1, &labels.tool);
-            self.tool_duration
-                .record(took.as_secs_f64() * 1000.0, &labels.tool);
-            if !matches!(facts.outcome, Outcome::Ok | Outcome::Cancelled) {
-                self.tool_errors.add(1, &labels.tool);
+        if let Some(tool) = &bound.tool {
+            tool.calls.add(1);
+            tool.duration.record(took.as_secs_f64() * 1000.0);
+            if let Some(errors) = &tool.errors {
+                errors.add(1);
             }
         }
     }
@@ -158,30 +170,49 @@ impl Metrics {
             .add(1, &[KeyValue::new(RESULT, result.label())]);
     }
 
-    /// The attribute sets of a message; made when first asked for.
-    fn labels(&self, facts: &Facts<'_>) -> Arc<Labels> {
+    /// The instruments for the labels of a message; bound when first asked for.
+    fn bound(&self, facts: &Facts<'_>) -> Arc<Bound> {
         let tool = facts.tool_label().unwrap_or_default();
         let key = Key::of(facts);
         let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(labels) = known.get(tool).and_then(|others| others.get(&key)) {
-            return Arc::clone(labels);
+        if let Some(bound) = known.get(tool).and_then(|others| others.get(&key)) {
+            return Arc::clone(bound);
         }
         drop(known);
-        let labels = Arc::new(Labels::of(facts));
+        let bound = Arc::new(self.bind(facts));
         let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
         if known.values().map(HashMap::len).sum::<usize>() < MOST_SERIES {
-            known
-                .entry(tool.into())
-                .or_default()
-                .insert(key, Arc::clone(&labels));
+            let others = known.entry(tool.into()).or_default();
+            return Arc::clone(others.entry(key).or_insert(bound));
         }
-        labels
+        bound
+    }
+
+    fn bind(&self, facts: &Facts<'_>) -> Bound {
+        Bound {
+            received: self
+                .received
+                .bind(&attribute::of(Signal::ServerDuration, facts)),
+            sent: OnceLock::new(),
+            decisions: self
+                .decisions
+                .bind(&attribute::of(Signal::Decisions, facts)),
+            tool: facts.tool_label().map(|_| {
+                let labels = attribute::of(Signal::ToolCalls, facts);
+                let failed = !matches!(facts.outcome, Outcome::Ok | Outcome::Cancelled);
+                BoundTool {
+                    calls: self.tool_calls.bind(&labels),
+                    duration: self.tool_duration.bind(&labels),
+                    errors: failed.then(|| self.tool_errors.bind(&labels)),
+                }
+            }),
+        }
     }
 }
 
 impl Key {
     fn of(facts: &Facts<'_>) -> Self {
-        // The server's own codes are one outcome here; what they are called in labels stands in `code`.
+        // What the server's own codes are called in labels stands in `code`.
         let outcome = match facts.outcome {
             Outcome::ServerError(_) => Outcome::ServerError(0),
             other => other,
@@ -191,17 +222,6 @@ impl Key {
             method: facts.method(),
             outcome,
             code: facts.code().map(attribute::bounded_code),
-        }
-    }
-}
-
-impl Labels {
-    fn of(facts: &Facts<'_>) -> Self {
-        Self {
-            received: attribute::of(Signal::ServerDuration, facts),
-            sent: attribute::of(Signal::ClientDuration, facts),
-            tool: attribute::of(Signal::ToolCalls, facts),
-            decision: attribute::of(Signal::Decisions, facts),
         }
     }
 }

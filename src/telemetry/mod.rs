@@ -9,6 +9,7 @@ mod export;
 mod line;
 mod log;
 mod metric;
+mod queue;
 mod recorder;
 mod settings;
 mod span;
@@ -40,8 +41,8 @@ pub use metric::{Counted, Gauge, Reload};
 pub use recorder::Recorder;
 pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
-use line::Lines;
 use metric::{Metrics, Observed};
+use queue::Lines;
 
 /// Instrumentation scope of spans and metrics.
 const SCOPE: &str = "tollgate";

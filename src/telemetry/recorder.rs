@@ -62,9 +62,9 @@ impl Recorder {
     }
 
     /// Notes the HTTP status that the upstream answered with.
-    pub fn answered(&mut self, status: u16) {
+    pub fn answered(&mut self, status: impl Into<u16>) {
         if let Some(attempt) = &mut self.exchange.attempt {
-            attempt.status = Some(status);
+            attempt.status = Some(status.into());
         }
     }
 
@@ -89,7 +89,9 @@ impl Recorder {
         };
         self.telemetry.metrics.record(&facts, took, attempt);
         let trace = self.spans.close(&facts, self.exchange.started_at + took);
-        self.telemetry.lines.push(line::write(&facts, took, trace));
+        self.telemetry
+            .lines
+            .push(|line| line::write(&facts, took, trace, line));
     }
 
     /// The calendar time of a moment of this trip; within a trip the calendar does not jump.

@@ -21,9 +21,17 @@ use crate::mcp::{Method, Target};
 
 /// The spans of one message.
 #[derive(Debug)]
-pub(super) struct Spans {
-    /// None if tracing is off.
-    tracer: Option<SdkTracer>,
+pub(super) enum Spans {
+    /// Tracing is off: what the caller's HTTP request says of a trace is all there is.
+    Off(Option<TraceId>),
+    /// It is on.
+    On(Box<Traced>),
+}
+
+/// The spans of one message while tracing is on.
+#[derive(Debug)]
+pub(super) struct Traced {
+    tracer: SdkTracer,
     /// The caller's context as the HTTP request has it.
     ambient: Option<SpanContext>,
     server: Option<Span>,
@@ -32,28 +40,48 @@ pub(super) struct Spans {
 
 impl Spans {
     pub(super) fn open(tracer: Option<&SdkTracer>, headers: &HeaderMap) -> Self {
-        Self {
-            tracer: tracer.cloned(),
-            ambient: context::from_headers(headers),
-            server: None,
-            client: None,
+        let ambient = context::from_headers(headers);
+        match tracer {
+            None => Self::Off(ambient.map(|context| context.trace_id())),
+            Some(tracer) => Self::On(Box::new(Traced {
+                tracer: tracer.clone(),
+                ambient,
+                server: None,
+                client: None,
+            })),
         }
     }
 
     /// Begins an attempt. What it returns tells the upstream who its parent is.
     pub(super) fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Propagation {
-        self.begin(exchange);
-        let (Some(tracer), Some(server)) = (&self.tracer, &self.server) else {
-            return Propagation::untouched();
-        };
-        let parent = server.span_context().clone();
-        if !server.is_recording() {
+        match self {
+            Self::Off(_) => Propagation::untouched(),
+            Self::On(traced) => traced.begin_attempt(exchange, now),
+        }
+    }
+
+    /// Ends all spans. Returns the trace's id: ours, or if tracing is off the caller's.
+    pub(super) fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> Option<TraceId> {
+        match self {
+            Self::Off(ambient) => own_context(facts.exchange)
+                .map(|own| own.trace_id())
+                .or(*ambient),
+            Self::On(traced) => Some(traced.close(facts, now)),
+        }
+    }
+}
+
+impl Traced {
+    fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Propagation {
+        let server = self.server(exchange);
+        let (parent, recording) = (server.span_context().clone(), server.is_recording());
+        if !recording {
             return Propagation::of(parent);
         }
         let mut builder = SpanBuilder::from_name(name(exchange)).with_kind(SpanKind::Client);
         builder.start_time = Some(now);
-        let client =
-            tracer.build_with_context(builder, &Context::new().with_remote_span_context(parent));
+        let parent = Context::new().with_remote_span_context(parent);
+        let client = self.tracer.build_with_context(builder, &parent);
         let propagation = Propagation::of(client.span_context().clone());
         // An attempt before this one has failed without an answer: it ends here.
         if let Some(mut failed) = self.client.replace(client) {
@@ -63,9 +91,7 @@ impl Spans {
         propagation
     }
 
-    /// Ends all spans. Returns the trace's id: ours, or if tracing is off the caller's.
-    pub(super) fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> Option<TraceId> {
-        self.begin(facts.exchange);
+    fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> TraceId {
         if let Some(mut client) = self.client.take() {
             client.set_attributes(attribute::of(Signal::ClientSpan, facts));
             if facts.sent_error().is_some() && facts.outcome != Outcome::Cancelled {
@@ -73,10 +99,7 @@ impl Spans {
             }
             client.end_with_timestamp(now);
         }
-        let Some(mut server) = self.server.take() else {
-            return self.parent(facts.exchange).map(|parent| parent.trace_id());
-        };
-        let trace = server.span_context().trace_id();
+        let server = self.server(facts.exchange);
         if server.is_recording() {
             server.update_name(name(facts.exchange));
             server.set_attributes(attribute::of(Signal::ServerSpan, facts));
@@ -85,50 +108,56 @@ impl Spans {
             }
             server.end_with_timestamp(now);
         }
-        Some(trace)
+        server.span_context().trace_id()
     }
 
-    /// Begins the SERVER span, if it is not begun yet: here it is decided whether the trace is sampled.
-    fn begin(&mut self, exchange: &Exchange) {
-        let (Some(tracer), None) = (&self.tracer, &self.server) else {
-            return;
-        };
-        let parent = self.parent(exchange);
-        let mut builder =
-            SpanBuilder::from_name(method(exchange).name()).with_kind(SpanKind::Server);
-        builder.start_time = Some(exchange.started_at);
-        // The message's own context is the parent; the HTTP request that happened to carry it is only linked.
-        if let Some(ambient) = &self.ambient
-            && parent
-                .as_ref()
-                .is_some_and(|parent| parent.span_id() != ambient.span_id())
-        {
-            builder = builder.with_links(vec![Link::with_context(ambient.clone())]);
-        }
-        let parent = parent.map_or_else(Context::new, |it| {
-            Context::new().with_remote_span_context(it)
-        });
-        self.server = Some(tracer.build_with_context(builder, &parent));
+    /// The SERVER span. Where it is first asked for it begins, and it is decided whether the trace is sampled.
+    fn server(&mut self, exchange: &Exchange) -> &mut Span {
+        let (tracer, ambient) = (&self.tracer, self.ambient.as_ref());
+        self.server
+            .get_or_insert_with(|| begin(tracer, ambient, exchange))
     }
+}
 
-    /// `params._meta.traceparent`, else the HTTP header.
-    fn parent(&self, exchange: &Exchange) -> Option<SpanContext> {
-        let meta = exchange.call.as_ref().and_then(|call| call.traceparent());
-        let Some(own) = meta.and_then(|text| context::parse(text, TraceState::default())) else {
-            return self.ambient.clone();
-        };
-        match &self.ambient {
-            // One trace has one state, wherever it is written.
-            Some(ambient) if ambient.trace_id() == own.trace_id() => Some(SpanContext::new(
-                own.trace_id(),
-                own.span_id(),
-                own.trace_flags(),
-                true,
-                ambient.trace_state().clone(),
-            )),
-            _ => Some(own),
-        }
+fn begin(tracer: &SdkTracer, ambient: Option<&SpanContext>, exchange: &Exchange) -> Span {
+    let parent = parent(ambient, exchange);
+    let mut builder = SpanBuilder::from_name(method(exchange).name()).with_kind(SpanKind::Server);
+    builder.start_time = Some(exchange.started_at);
+    // The message's own context is the parent; the HTTP request that happened to carry it is only linked.
+    if let (Some(ambient), Some(parent)) = (ambient, &parent)
+        && parent.span_id() != ambient.span_id()
+    {
+        builder = builder.with_links(vec![Link::with_context(ambient.clone())]);
     }
+    let context = match parent {
+        Some(parent) => Context::new().with_remote_span_context(parent),
+        None => Context::new(),
+    };
+    tracer.build_with_context(builder, &context)
+}
+
+/// `params._meta.traceparent`, else the HTTP header.
+fn parent(ambient: Option<&SpanContext>, exchange: &Exchange) -> Option<SpanContext> {
+    let Some(own) = own_context(exchange) else {
+        return ambient.cloned();
+    };
+    match ambient {
+        // One trace has one state, wherever it is written.
+        Some(ambient) if ambient.trace_id() == own.trace_id() => Some(SpanContext::new(
+            own.trace_id(),
+            own.span_id(),
+            own.trace_flags(),
+            true,
+            ambient.trace_state().clone(),
+        )),
+        _ => Some(own),
+    }
+}
+
+/// The context that the message itself carries.
+fn own_context(exchange: &Exchange) -> Option<SpanContext> {
+    let text = exchange.call.as_ref().and_then(|call| call.traceparent())?;
+    context::parse(text, TraceState::default())
 }
 
 fn method(exchange: &Exchange) -> Method {

@@ -12,7 +12,8 @@ pub enum UpstreamError {
     BrokeOff(String),
     /// No word for this long: it may have run.
     TimedOut(Duration),
-    /// The server answered with a redirect, a demand for credentials or an upgrade, which the gate follows for nobody.
+    /// The server answered with this status: a redirect, a demand for credentials, an upgrade, or a failure without a
+    /// message.
     Unacceptable(u16),
     /// A list that the gate must filter, but cannot read.
     Unreadable,

@@ -65,7 +65,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How long a server may be silent about anything but a tool call, which has a timeout of its own.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// JSON up to this length is read as a whole, so that a server that breaks off is told of properly.
 const SHORT: u64 = 64 * 1024;
 
@@ -286,18 +286,18 @@ impl Upstream {
 }
 
 /// Redirects are followed for nobody, demands for credentials are the operator's to answer, and no protocol but HTTP
-/// is spoken. Everything else passes, with its meaning.
+/// is spoken; a failure without a message is told by the gate. Everything else passes, with its meaning.
 fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamError> {
     let status = head.status;
     let encoded = head
         .headers
         .get(header::CONTENT_ENCODING)
         .is_some_and(|coding| coding != "identity");
-    if status.is_redirection()
+    let unspeaking = status.is_server_error() && media_type(&head.headers) != MediaType::Json;
+    let foreign = status.is_redirection()
         || status.is_informational()
-        || matches!(status.as_u16(), 401 | 407)
-        || encoded
-    {
+        || matches!(status.as_u16(), 401 | 407);
+    if foreign || unspeaking || encoded {
         return Err(UpstreamError::Unacceptable(status.as_u16()));
     }
     Ok(())

@@ -40,7 +40,7 @@ impl Default for Sessions {
             sessions: Mutex::default(),
             bounds: Bounds {
                 sessions: 10_000,
-                idle: Duration::from_secs(24 * 3600),
+                idle: Duration::from_hours(24),
             },
         }
     }

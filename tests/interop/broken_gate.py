@@ -35,6 +35,7 @@ EDITS = {
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     upstream = None
 
     def log_message(self, *_):

@@ -30,6 +30,9 @@ BATTERIES = {
     "scripted": ["raw"],
 }
 
+# What every decision line has, whatever was decided.
+DECISION = set("time decision principal server method outcome rule policy duration_ms trace_id".split())
+
 # What differs from run to run, gate or no gate.
 VOLATILE = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<uuid>"),
@@ -131,7 +134,7 @@ def check_batteries(services, report):
         upstream = services.server(server)
         with services.gate(server, upstream) as gate:
             for client, name in names.items():
-                report.check(name, check_battery, services, server, client, upstream, gate)
+                report.check(name, check_battery, services, server, client, upstream, gate.address)
 
 
 def check_battery(services, server, client, upstream, gate):
@@ -148,9 +151,24 @@ def check_inspector(services, report):
             report.check(
                 name,
                 lambda chosen=arguments: compare(
-                    inspector(services, upstream, *chosen), inspector(services, gate, *chosen)
+                    inspector(services, upstream, *chosen), inspector(services, gate.address, *chosen)
                 ),
             )
+
+
+def check_decisions(services):
+    """One line for each message, and `ok` for all that went well."""
+    with services.gate("scripted", services.server("scripted")) as gate:
+        battery(services, "scripted", "raw", gate.address)
+    decisions = [json.loads(line) for line in gate.rest()]
+    if short := [decision for decision in decisions if not DECISION <= decision.keys()]:
+        raise Failure(f"not all of {sorted(DECISION)} in:\n" + "\n".join(map(json.dumps, short)))
+    if len({decision["decision"] for decision in decisions}) != len(decisions):
+        raise Failure("a decision was told twice")
+    outcomes = {(decision.get("tool", decision["method"]), decision["outcome"]) for decision in decisions}
+    odd = {outcome for outcome in outcomes if outcome[1] != "ok"}
+    if odd != {("hold", "cancelled"), ("numbers", "invalid")}:
+        raise Failure(f"only the call that was hung up and the one without a session should fail, but: {odd}")
 
 
 def main():
@@ -168,6 +186,7 @@ def main():
     ):
         check_batteries(services, report)
         check_inspector(services, report)
+        report.check("scripted · decision lines", check_decisions, services)
         for protocol in ("grpc", "http/protobuf"):
             report.check(f"scripted · telemetry over {protocol}", telemetry.check, services, protocol)
     print(f"{report.passed} passed, {report.failed} failed")

@@ -72,6 +72,10 @@ class Process:
                 return match
             seen.append(line)
 
+    def rest(self):
+        """What it wrote on stdout and nobody has read yet, to the end."""
+        return list(iter(self.stdout.get, None))
+
     def end(self):
         if self.popen.poll() is None:
             os.killpg(self.popen.pid, signal.SIGTERM)
@@ -132,7 +136,7 @@ class Services:
 
     @contextmanager
     def gate(self, name, upstream, tools="*", **environment):
-        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else."""
+        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else; gives its process, `address` added."""
         policies = self.scratch / name
         policies.mkdir(exist_ok=True)
         (policies / f"{name}.yaml").write_text(POLICY.format(name=name, tools=tools))
@@ -142,6 +146,7 @@ class Services:
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
-            yield process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]
+            process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]
+            yield process
         finally:
             process.end()

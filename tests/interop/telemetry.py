@@ -90,7 +90,7 @@ def check(services, protocol):
     }
     trace, parent = secrets.token_hex(16), secrets.token_hex(8)
     with services.gate("scripted", upstream, tools=TOOL, **settings) as gate:
-        shown = Session(gate).traced_call(trace, parent)
+        shown = Session(gate.address).traced_call(trace, parent)
         missing = expectations(trace, parent, shown)
         got, found = [], {}
         for item in arrivals(collector):

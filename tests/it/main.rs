@@ -13,6 +13,8 @@
 mod support;
 
 mod attack_cases;
+mod commands;
 mod drain;
+mod framing;
 mod reload;
 mod wire;

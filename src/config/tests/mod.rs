@@ -61,7 +61,7 @@ fn told(result: Result<Policies, Diagnostics>) -> String {
 }
 
 fn lines(found: &Diagnostics) -> String {
-    let lines = found.sorted().into_iter().map(|problem| {
+    let lines = found.iter().map(|problem| {
         let mark = if problem.severity == Severity::Error {
             ""
         } else {

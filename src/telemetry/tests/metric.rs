@@ -1,6 +1,7 @@
 //! Metrics, their labels, and what recording costs.
 
 use super::*;
+use crate::telemetry::{attribute, line};
 
 #[test]
 fn labels_come_from_closed_sets() {
@@ -70,47 +71,59 @@ fn the_gates_own_state_is_a_metric() {
 #[test]
 #[ignore = "a measurement, not a test"]
 fn cost_of_one_message() {
-    const MESSAGES: u32 = 300_000;
-    let measure = |what: &str, fixture: &Arc<Telemetry>, wanted: HeaderMap| {
-        let prepared = search();
-        let mut sent = HeaderMap::new();
-        let begun = clock::monotonic();
-        for _ in 0..MESSAGES {
-            let mut exchange = exchange_like(&prepared);
-            exchange.attempt = None;
-            let mut recorder = fixture.open(exchange, &wanted);
-            recorder.begin_attempt().apply(&mut sent);
-            recorder.close(Outcome::Ok);
-        }
-        let all = begun.elapsed();
-        let begun = clock::monotonic();
-        for _ in 0..MESSAGES {
-            std::hint::black_box(exchange_like(&prepared));
-        }
-        let took = (all.saturating_sub(begun.elapsed())) / MESSAGES;
-        report(what, took, fixture.observed.dropped.value());
-    };
     let (off, guard) = Telemetry::start_with(&TelemetrySettings::quiet(), io::sink()).unwrap();
-    measure("tracing off", &off, HeaderMap::new());
+    parts(&off);
+    measure("tracing off", &off, &HeaderMap::new());
     guard.shutdown();
     for (what, sampler) in [
         ("not sampled", Sampler::AlwaysOff),
         ("sampled", Sampler::AlwaysOn),
     ] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
-        let (on, guard) =
-            Telemetry::assemble(&TelemetrySettings::quiet(), Some(provider), io::sink()).unwrap();
-        measure(what, &on, headers(HTTP));
+        let settings = TelemetrySettings::quiet();
+        let (on, guard) = Telemetry::assemble(&settings, Some(provider), io::sink()).unwrap();
+        measure(what, &on, &headers(HTTP));
         guard.shutdown();
     }
 }
 
+fn parts(telemetry: &Arc<Telemetry>) {
+    let exchange = search();
+    let facts = attribute::Facts {
+        exchange: &exchange,
+        outcome: Outcome::Ok,
+    };
+    let took = Duration::from_micros(1234);
+    each("  begin", || drop(exchange_like(&exchange)));
+    each("  metrics", || {
+        telemetry.metrics.record(&facts, took, Some(took));
+    });
+    let mut text = String::new();
+    each("  line", || {
+        text.clear();
+        line::write(&facts, took, None, &mut text);
+    });
+    each("  line and queue", || {
+        telemetry
+            .lines
+            .push(|text| line::write(&facts, took, None, text));
+    });
+}
+
+fn measure(what: &str, telemetry: &Arc<Telemetry>, headers: &HeaderMap) {
+    let prepared = search();
+    let mut sent = HeaderMap::new();
+    each(what, || {
+        let mut recorder = telemetry.open(exchange_like(&prepared), headers);
+        recorder.begin_attempt().apply(&mut sent);
+        recorder.close(Outcome::Ok);
+    });
+}
+
+/// An exchange as it is when its message is read.
 fn exchange_like(prepared: &Exchange) -> Exchange {
-    let mut exchange = Exchange::begin(
-        prepared.peer,
-        prepared.server.clone(),
-        Arc::clone(&prepared.policy),
-    );
+    let policy = Arc::clone(&prepared.policy);
+    let mut exchange = Exchange::begin(prepared.peer, prepared.server.clone(), policy);
     exchange.principal.clone_from(&prepared.principal);
     exchange.rule.clone_from(&prepared.rule);
     exchange.call.clone_from(&prepared.call);
@@ -119,6 +132,15 @@ fn exchange_like(prepared: &Exchange) -> Exchange {
 }
 
 #[expect(clippy::print_stderr, reason = "a measurement is for whoever runs it")]
-fn report(what: &str, took: Duration, dropped: i64) {
-    eprintln!("{what}: {took:?} a message, {dropped} lines dropped");
+fn each(what: &str, mut work: impl FnMut()) {
+    const TIMES: u64 = 200_000;
+    let begun = processor_time();
+    (0..TIMES).for_each(|_| work());
+    eprintln!("{what}: {} ns", (processor_time() - begun) / TIMES);
+}
+
+/// What this thread has had of a processor, in nanoseconds: others may be busy.
+fn processor_time() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    told.split(' ').next().unwrap().parse().unwrap()
 }

@@ -1,5 +1,6 @@
 //! Recorders, spans, metrics and lines together, through the public door.
 
+mod export;
 mod metric;
 mod record;
 mod span;

@@ -37,7 +37,7 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
     let mut sent = headers(HTTP);
     recorder.begin_attempt().apply(&mut sent);
-    recorder.answered(200);
+    recorder.answered(200_u16);
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
     let (server, client) = (

@@ -88,6 +88,7 @@ def streamed_reply(raw):
 
 
 def whole_replies(raw):
+    raw.whole("list", raw.post("tools/list"))
     raw.whole("numbers", raw.call("numbers"))
     _, response = raw.call("large", {"bytes": 1 << 20})
     body = response.read()

@@ -1,0 +1,119 @@
+//! What it costs to carry a call: the gate beside a pass-through proxy and beside no proxy at all, in the same minute.
+//!
+//! One program in four parts: started plainly it measures; it starts itself again as the server (`serve-upstream`) and
+//! as the pass-through (`serve-floor`), and starts the gate. How to read the figures: `benches/README.md`.
+
+mod floor;
+mod load;
+mod machine;
+mod options;
+mod process;
+mod report;
+#[path = "../shared.rs"]
+mod shared;
+mod upstream;
+mod wire;
+
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::{Command, ExitCode};
+
+use options::Wanted;
+use process::{Core, Process};
+use report::Report;
+use shared::{Deployment, SERVER};
+use wire::Tool;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// The first argument of the parts that are started by the first one.
+const UPSTREAM: &str = "serve-upstream";
+const FLOOR: &str = "serve-floor";
+
+#[expect(clippy::print_stderr, reason = "the program's last word")]
+fn main() -> ExitCode {
+    let mut args = env::args().skip(1);
+    let done = match (args.next().as_deref(), args.next()) {
+        (Some(UPSTREAM), _) => upstream::serve(),
+        (Some(FLOOR), Some(address)) => floor::serve(&address),
+        _ => measure(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("carry: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<(), Failure> {
+    let options = match options::read(env::args().skip(1))? {
+        Wanted::Run(options) => options,
+        Wanted::Nothing => return Ok(()),
+    };
+    let pinned = options.pinning();
+    let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
+    let mut floor = myself(FLOOR)?;
+    floor.arg(upstream.address.to_string());
+    let floor = Process::start("floor", floor, pinned, Core::Proxy)?;
+    let deployment = gate_files(&upstream)?;
+    let gate = Process::start("gate", gate_command(&deployment), pinned, Core::Proxy)?;
+    machine::pin_myself(pinned);
+
+    let targets = [upstream, floor, gate];
+    for cell in &options.cells {
+        load::agree(&targets, cell.tool)?;
+    }
+    let mut report = Report::new(&options, &targets);
+    for round in 0..options.rounds {
+        for cell in &options.cells {
+            // Whoever is first meets a machine that the others have warmed or tired; so everybody is, in turn.
+            for target in targets.iter().cycle().skip(round).take(targets.len()) {
+                let sample = load::measure(target, cell, &options)?;
+                report.add(cell, target, sample);
+            }
+        }
+    }
+    report.print(&targets);
+    Ok(())
+}
+
+/// This program again, as another part.
+fn myself(part: &str) -> Result<Command, Failure> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(part);
+    Ok(command)
+}
+
+/// Everything that a deployment has: a key, a role, a rate limit and a bound on calls in flight, none of which is hit.
+fn gate_files(upstream: &Process) -> Result<Deployment, Failure> {
+    let tools: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
+    let mut policy = format!(
+        "server: {SERVER}\nroles:\n  caller: {{ tools: [{}] }}\ntools:\n",
+        tools.join(", ")
+    );
+    for tool in tools {
+        writeln!(
+            policy,
+            "  {tool}:\n    limits:\n      - {{ calls: 1000000000, every: 1m, per: principal }}\n      \
+             - {{ in_flight: 1000, per: tool }}"
+        )?;
+    }
+    let url = format!("http://{}/mcp", upstream.address);
+    let files = [("bench.yaml".to_owned(), policy)];
+    Ok(Deployment::new(&url, "caller", &files, &[])?)
+}
+
+/// The gate as it runs in production, but for spans: where they go is not ours to measure.
+fn gate_command(deployment: &Deployment) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(deployment.config())
+        .env_clear()
+        .env("OTEL_TRACES_EXPORTER", "none");
+    command
+}

@@ -1,0 +1,149 @@
+//! The figures: medians over rounds, and each round's gate held against the same round's floor.
+
+use std::time::Duration;
+
+use crate::machine;
+use crate::options::{Cell, Options};
+use crate::process::Process;
+
+/// One target under one load for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+    /// Of the target's own process, in microseconds per answer.
+    cpu: f64,
+    /// The share of the proxy's core that went to others.
+    others: Option<f64>,
+}
+
+impl Sample {
+    pub(crate) fn new(
+        mut latencies: Vec<Duration>,
+        took: Duration,
+        cpu: Duration,
+        busy: Option<Duration>,
+    ) -> Self {
+        latencies.sort_unstable();
+        let count = latencies.len().max(1);
+        #[expect(clippy::cast_precision_loss, reason = "no round has 2^53 answers")]
+        let answers = count as f64;
+        let rank = |percent: usize| {
+            let latency = latencies.get((count * percent / 100).min(count - 1));
+            latency.map_or(f64::NAN, |latency| micros(*latency))
+        };
+        let others = busy.map(|busy| busy.saturating_sub(cpu).as_secs_f64() / took.as_secs_f64());
+        Self {
+            per_second: answers / took.as_secs_f64(),
+            p50: rank(50),
+            p99: rank(99),
+            cpu: micros(cpu) / answers,
+            others,
+        }
+    }
+}
+
+/// All samples of a run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    heading: String,
+    rows: Vec<Row>,
+}
+
+/// One target in one cell, round by round.
+#[derive(Debug)]
+struct Row {
+    cell: Cell,
+    target: &'static str,
+    samples: Vec<Sample>,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options, targets: &[Process]) -> Self {
+        let rows = options.cells.iter().flat_map(|cell| {
+            let row = |target: &Process| Row {
+                cell: *cell,
+                target: target.name,
+                samples: Vec::new(),
+            };
+            targets.iter().map(row)
+        });
+        let heading = format!(
+            "{}; {} rounds of {:?}, {:?}",
+            machine::describe(),
+            options.rounds,
+            options.duration,
+            options.pinning(),
+        );
+        Self {
+            heading,
+            rows: rows.collect(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, cell: &Cell, target: &Process, sample: Sample) {
+        let found = |row: &&mut Row| row.cell == *cell && row.target == target.name;
+        if let Some(row) = self.rows.iter_mut().find(found) {
+            row.samples.push(sample);
+        }
+    }
+
+    /// Prints a table that can stand in a Markdown file as it is.
+    #[expect(clippy::print_stdout, reason = "this is what the program is for")]
+    pub(crate) fn print(&self, targets: &[Process]) {
+        println!("{}\n", self.heading);
+        println!(
+            "| call | connections | target | requests/s | p50 µs | p99 µs | CPU µs | CPU × floor | requests/s × floor | others |"
+        );
+        println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|");
+        for row in &self.rows {
+            let over = |figure: fn(&Sample) -> f64| self.over_floor(row, figure);
+            println!(
+                "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.2} | {:.2} | {:.0} % |",
+                row.cell.tool.name(),
+                row.cell.connections,
+                row.target,
+                row.median(|sample| sample.per_second),
+                row.median(|sample| sample.p50),
+                row.median(|sample| sample.p99),
+                row.median(|sample| sample.cpu),
+                over(|sample| sample.cpu),
+                over(|sample| sample.per_second),
+                row.median(|sample| sample.others.unwrap_or(f64::NAN)) * 100.0,
+            );
+        }
+        println!();
+        for target in targets {
+            let memory = target.peak_memory().unwrap_or(f64::NAN);
+            println!("{}: at most {memory:.0} MiB of memory", target.name);
+        }
+    }
+
+    /// The median of a figure's ratio to the floor's of the same round.
+    fn over_floor(&self, row: &Row, figure: fn(&Sample) -> f64) -> f64 {
+        let floor = self
+            .rows
+            .iter()
+            .find(|other| other.cell == row.cell && other.target == "floor");
+        let floor = floor.map_or(&[][..], |floor| &floor.samples);
+        let pairs = row.samples.iter().zip(floor);
+        median(pairs.map(|(ours, floor)| figure(ours) / figure(floor)))
+    }
+}
+
+impl Row {
+    fn median(&self, figure: fn(&Sample) -> f64) -> f64 {
+        median(self.samples.iter().map(figure))
+    }
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}

@@ -1,0 +1,188 @@
+//! What it costs to judge one call: who is it, may they, is there room. Through the files that an operator writes.
+#![expect(clippy::expect_used, reason = "a bench that cannot run says so")]
+
+#[path = "shared.rs"]
+mod shared;
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderValue};
+use tollgate::config::{self, Overrides};
+use tollgate::identity::{API_KEY, Authenticators, Principal};
+use tollgate::json::Bounds;
+use tollgate::limits::Limits;
+use tollgate::mcp::{self, Call, ServerName};
+use tollgate::policy::{PolicySet, Query};
+
+use shared::{Deployment, KEY, SERVER, is_smoke_test, key_entry, tools_call};
+
+/// A role that grants more tools would be hard to review.
+const TOOLS_PER_ROLE: usize = 100;
+/// The files are bounded; so many roles fit into one.
+const ROLES_PER_FILE: usize = 100;
+
+/// A policy in force, and one call that it judges.
+struct Scene {
+    policy: PolicySet,
+    limits: Limits,
+    authenticators: Authenticators,
+    headers: HeaderMap,
+    principal: Arc<Principal>,
+    server: ServerName,
+    /// Of the last tool of the last role, which the caller holds.
+    granted: Arc<Call>,
+    /// Of the first tool that the caller does not hold, or of none.
+    refused: Arc<Call>,
+}
+
+impl Scene {
+    /// So many rules: each grants one tool to one role.
+    fn of(rules: usize) -> Self {
+        let role_count = rules.div_ceil(TOOLS_PER_ROLE);
+        let mut files: Vec<(String, String)> = Vec::new();
+        for role in 0..role_count {
+            if role % ROLES_PER_FILE == 0 {
+                let file = format!("roles-{:03}.yaml", role / ROLES_PER_FILE);
+                files.push((file, format!("server: {SERVER}\nroles:\n")));
+            }
+            let tools = role * TOOLS_PER_ROLE..rules.min((role + 1) * TOOLS_PER_ROLE);
+            let tools: Vec<_> = tools.map(tool).collect();
+            if let Some((_, text)) = files.last_mut() {
+                writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", "))
+                    .expect("a String takes all");
+            }
+        }
+        let last = tool(rules - 1);
+        let limits = format!(
+            "server: {SERVER}\ntools:\n  {last}:\n    limits:\n      \
+             - {{ calls: 1000000000, every: 1s, per: principal }}\n      - {{ in_flight: 64, per: tool }}\n"
+        );
+        files.push(("limits.yaml".to_owned(), limits));
+        Self::load(
+            &format!("role_{}", role_count - 1),
+            &files,
+            &[],
+            [&last, &tool(rules)],
+        )
+    }
+
+    /// One rule and so many keys.
+    fn with_keys(keys: usize) -> Self {
+        let policy = format!("server: {SERVER}\nroles:\n  role_0: {{ tools: [tool_0] }}\n");
+        let more: Vec<_> = (1..keys)
+            .map(|n| key_entry(&format!("caller-{n}"), &format!("{KEY}-{n}"), "role_0"))
+            .collect();
+        Self::load(
+            "role_0",
+            &[("roles.yaml".to_owned(), policy)],
+            &more,
+            ["tool_0", "tool_1"],
+        )
+    }
+
+    fn load(
+        role: &str,
+        files: &[(String, String)],
+        keys: &[String],
+        [granted, refused]: [&str; 2],
+    ) -> Self {
+        let deployment = Deployment::new("http://127.0.0.1:9/mcp", role, files, keys)
+            .expect("the temporary folder can be written");
+        let overrides = Overrides {
+            config: Some(deployment.config()),
+            ..Overrides::default()
+        };
+        let policies = config::load(&overrides)
+            .expect("the files are good")
+            .policies;
+        let headers = HeaderMap::from_iter([(API_KEY, HeaderValue::from_static(KEY))]);
+        let principal = policies.authenticators.identify(&headers);
+        Self {
+            limits: Limits::of(&policies.policy, None),
+            policy: policies.policy,
+            principal: principal.expect("the key is known"),
+            authenticators: policies.authenticators,
+            headers,
+            server: ServerName::new(SERVER).expect("it is a name"),
+            granted: read(granted),
+            refused: read(refused),
+        }
+    }
+
+    fn query<'a>(&'a self, call: &'a Call) -> Query<'a> {
+        Query {
+            principal: &self.principal,
+            server: &self.server,
+            method: call.method(),
+            target: call.target(),
+        }
+    }
+}
+
+fn tool(n: usize) -> String {
+    format!("get_record_of_kind_{n}")
+}
+
+fn read(tool: &str) -> Arc<Call> {
+    let body = Bytes::from(tools_call(tool, r#"{"id":17}"#));
+    Arc::new(mcp::read(&body, &Bounds::default()).expect("the message is a good one"))
+}
+
+/// Debug builds read files slowly, and a smoke test need not wait for the largest ones.
+fn sizes(all: [usize; 3]) -> impl Iterator<Item = usize> {
+    let most = if is_smoke_test() { 1000 } else { usize::MAX };
+    all.into_iter().filter(move |size| *size <= most)
+}
+
+/// The decision alone: it must cost the same however long the policy is.
+fn decide(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decide");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    for rules in sizes([10, 1000, 100_000]) {
+        let scene = Scene::of(rules);
+        for (name, call) in [("granted", &scene.granted), ("refused", &scene.refused)] {
+            group.bench_function(BenchmarkId::new(name, rules), |bencher| {
+                bencher.iter(|| scene.policy.decide(black_box(&scene.query(call))));
+            });
+        }
+        let name = scene.granted.target().name().unwrap_or_default();
+        group.bench_function(BenchmarkId::new("names_tool", rules), |bencher| {
+            bencher.iter(|| scene.policy.names_tool(&scene.server, black_box(name)));
+        });
+        group.bench_function(BenchmarkId::new("judge", rules), |bencher| {
+            bencher.iter(|| {
+                let principal = scene.authenticators.identify(black_box(&scene.headers));
+                let principal = principal.expect("the key is known");
+                let permit = scene
+                    .policy
+                    .permit(&principal, &scene.granted, &scene.server);
+                scene.limits.admit(permit.expect("the rule grants it"))
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Who is it: one hash over the key, and a look-up.
+fn identify(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("identify");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    let most = if is_smoke_test() { 10 } else { 1000 };
+    for keys in [1, most] {
+        let scene = Scene::with_keys(keys);
+        group.bench_function(BenchmarkId::new("keys", keys), |bencher| {
+            bencher.iter(|| scene.authenticators.identify(black_box(&scene.headers)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decide, identify);
+criterion_main!(benches);

@@ -1,0 +1,71 @@
+//! What it costs to read one message: bytes to a call that was checked. Not what it costs to carry it; see `carry`.
+#![expect(clippy::expect_used, reason = "a bench that cannot run says so")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tollgate::json::Bounds;
+use tollgate::mcp;
+
+/// A search as a model asks for it: 246 bytes.
+const SMALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search_records","arguments":{"query":"contracts signed in 2026 that name \"Nordwind\" as supplier","limit":5,"offset":0,"fields":["id","title","signed_on","supplier"],"fuzzy":true}}}"#;
+
+/// The same in the revision of 2026-07-28: every request carries its own context.
+const MODERN: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search_records","arguments":{"query":"contracts signed in 2026 that name \"Nordwind\" as supplier","limit":5,"offset":0,"fields":["id","title","signed_on","supplier"],"fuzzy":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1.0.0"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}},"progressToken":"t-4711","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}}"#;
+
+/// Many small values: 16 KiB of records.
+fn records() -> String {
+    let record = |n: usize| {
+        format!(
+            r#"{{"id":{n},"title":"Record {n}","tags":["a","b"],"score":{n}.25,"open":true,"note":null}}"#
+        )
+    };
+    let mut list = record(1000);
+    while list.len() < 16 * 1024 - 128 {
+        list.push(',');
+        list.push_str(&record(1000 + list.len()));
+    }
+    call("import_records", &format!(r#"{{"records":[{list}]}}"#))
+}
+
+/// One long string: 1 MiB, with a line end now and then, as a document has.
+fn document() -> String {
+    let line =
+        "The quick brown fox jumps over the lazy dog, and so do the other foxes of this text.\\n";
+    let text = line.repeat((1 << 20) / line.len());
+    call("store_document", &format!(r#"{{"text":"{text}"}}"#))
+}
+
+fn call(tool: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+    )
+}
+
+fn decode(criterion: &mut Criterion) {
+    assert_eq!(SMALL.len(), 246, "the target is set for this length");
+    let messages = [
+        ("small", SMALL.to_owned()),
+        ("modern", MODERN.to_owned()),
+        ("16KiB_values", records()),
+        ("1MiB_string", document()),
+    ];
+    let bounds = Bounds::default();
+    let mut group = criterion.benchmark_group("decode");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    for (name, text) in messages {
+        let body = Bytes::from(text);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
+            bencher
+                .iter(|| mcp::read(black_box(body), &bounds).expect("the message is a good one"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode);
+criterion_main!(benches);

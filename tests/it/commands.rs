@@ -1,0 +1,300 @@
+//! The commands that read and write files: what they print, what they leave behind, what they exit with.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::support::upstream::{Ending, Recorded, Reply, Upstream};
+
+/// Runs the binary in a folder.
+async fn tollgate(home: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
+        command.env_remove(name);
+    }
+    command.args(args).current_dir(home);
+    let run = tokio::task::spawn_blocking(move || command.output());
+    run.await
+        .expect("it does not panic")
+        .expect("the binary starts")
+}
+
+/// What it said, as one text.
+fn said(output: &Output) -> String {
+    format!(
+        "exit {}\n{}{}",
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A folder with these files.
+fn home(files: &[(&str, &str)]) -> TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    fs::create_dir(home.path().join("policies")).expect("it is new");
+    for (name, text) in files {
+        fs::write(home.path().join(name), text).expect("it can be written");
+    }
+    home
+}
+
+const POLICY: &str = "server: records\nroles:\n  reader: { tools: [search_records] }\n";
+const CONFIG: &str = "servers: { records: { url: http://127.0.0.1:1/mcp } }\n";
+const HASH: &str = "sha256:8d5a1a4d3e1c7c6b7c2a5b0ea1fbc0e5b3a4ed9a2c2b6ae5bb5e0a4c1b3c9d77";
+
+fn keys(role: &str) -> String {
+    format!("keys:\n  - {{ id: alice, hash: \"{HASH}\", roles: [{role}] }}\n")
+}
+
+#[tokio::test]
+async fn check_says_every_problem_of_every_file() {
+    let home = home(&[
+        ("tollgate.yaml", "listen: { adress: 127.0.0.1:1 }\n"),
+        (
+            "policies/records.yaml",
+            "server: records\nroles:\n  reader: { tools: [] }\n",
+        ),
+        ("policies/principals.yaml", &keys("raeder")),
+    ]);
+    insta::assert_snapshot!(said(&tollgate(home.path(), &["check"]).await));
+    let run = said(&tollgate(home.path(), &["run"]).await);
+    assert!(run.starts_with("exit 2\n"), "{run}");
+    for problem in [
+        "unknown key `adress`",
+        "`roles.reader.tools` is empty",
+        "unknown role `raeder`",
+    ] {
+        assert!(run.contains(problem), "{run}");
+    }
+}
+
+#[tokio::test]
+async fn check_takes_folders_and_files_and_says_when_there_is_nothing() {
+    let home = home(&[
+        ("policies/records.yaml", POLICY),
+        ("policies/principals.yaml", &keys("reader")),
+    ]);
+    for args in [
+        &["check"][..],
+        &["check", "policies"],
+        &["check", "policies/"],
+    ] {
+        let said = said(&tollgate(home.path(), args).await);
+        assert!(
+            said.starts_with("exit 0\n") && said.contains("0 errors, 1 warning"),
+            "{said}"
+        );
+    }
+    fs::write(home.path().join("tollgate.yaml"), CONFIG).expect("it can be written");
+    for args in [
+        &["check"][..],
+        &["check", "tollgate.yaml"],
+        &["check", "."],
+        &["check", "--config", "tollgate.yaml"],
+    ] {
+        let said = said(&tollgate(home.path(), args).await);
+        assert!(said.starts_with("exit 0\n"), "{said}");
+    }
+    assert!(said(&tollgate(home.path(), &["check", "nowhere"]).await).starts_with("exit 2\n"));
+    assert!(
+        said(&tollgate(&home.path().join("policies"), &["check"]).await).starts_with("exit 2\n")
+    );
+}
+
+#[tokio::test]
+async fn a_new_key_fits_the_entry_that_is_printed_with_it() {
+    let home = home(&[("policies/records.yaml", POLICY)]);
+    let made = tollgate(
+        home.path(),
+        &[
+            "keys", "new", "--id", "on", "--role", "reader", "--role", "reader",
+        ],
+    )
+    .await;
+    let printed = stdout(&made);
+    let (key, entry) = printed
+        .split_once("\n\n")
+        .expect("the key, a blank line, the entry");
+    assert!(key.starts_with("tg_") && key.len() == 44, "{printed}");
+    assert!(!entry.contains(key), "{printed}");
+    fs::write(home.path().join("policies/principals.yaml"), entry).expect("it can be written");
+    let checked = said(&tollgate(home.path(), &["check"]).await);
+    assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+    for wrong in [
+        &["--id", "a b"][..],
+        &["--id", "a", "--role", "r s"],
+        &["--id", "a", "--expires", "2020-01-01"],
+        &[],
+    ] {
+        let args: Vec<_> = ["keys", "new"].iter().chain(wrong).copied().collect();
+        assert!(
+            said(&tollgate(home.path(), &args).await).starts_with("exit 2\n"),
+            "{wrong:?}"
+        );
+    }
+}
+
+fn tools() -> [Value; 6] {
+    [
+        json!({ "name": "search_records", "title": "Search", "annotations": { "readOnlyHint": true } }),
+        json!({ "name": "delete_record", "annotations": { "readOnlyHint": true, "destructiveHint": true } }),
+        json!({ "name": "add_record", "annotations": { "destructiveHint": false } }),
+        json!({ "name": "on", "annotations": { "readOnlyHint": true }, "description": "first line\n  - evil" }),
+        json!({ "name": "x]\nroles: \"\u{202e}", "annotations": { "readOnlyHint": true } }),
+        json!({ "name": "silent" }),
+    ]
+}
+
+/// Two pages of tools; the second is behind the cursor.
+fn page(params: &Value) -> Value {
+    let tools = tools();
+    match params["cursor"].as_str() {
+        None => json!({ "tools": tools[..3], "nextCursor": "2" }),
+        Some(_) => json!({ "tools": tools[3..] }),
+    }
+}
+
+/// A server of the era of handshakes, that answers by event streams and insists on its session.
+fn legacy(request: &Recorded) -> Reply {
+    let message = request.json().unwrap_or_default();
+    let id = &message["id"];
+    let method = message["method"].as_str().unwrap_or_default();
+    let session = request.head.first("mcp-session-id").is_some();
+    let result = match (request.method.as_str(), method, session) {
+        ("POST", "initialize", false) => {
+            let result =
+                json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {} });
+            return Reply::Whole {
+                status: 200,
+                headers: vec![
+                    ("content-type".to_owned(), "application/json".to_owned()),
+                    ("mcp-session-id".to_owned(), "s1".to_owned()),
+                ],
+                body: json!({ "jsonrpc": "2.0", "id": id, "result": result })
+                    .to_string()
+                    .into_bytes(),
+            };
+        }
+        ("POST", "notifications/initialized", true) => return Reply::empty(202),
+        ("POST", "tools/list", true) => page(&message["params"]),
+        ("DELETE", _, true) => return Reply::empty(204),
+        _ => return Reply::empty(400),
+    };
+    let note = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {} });
+    let reply = json!({ "jsonrpc": "2.0", "id": id, "result": result });
+    Reply::Events(
+        vec![
+            ": hello".to_owned(),
+            format!("data: {note}"),
+            format!("data: {reply}"),
+        ],
+        Ending::StayOpen,
+    )
+}
+
+/// A server without handshakes.
+fn modern(request: &Recorded) -> Reply {
+    const VERSION: &str = "2026-07-28";
+    let message = request.json().unwrap_or_default();
+    let refuse = |code: i64| {
+        let error = json!({ "code": code, "message": "no", "data": { "supported": [VERSION] } });
+        Reply::status(
+            400,
+            &json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }),
+        )
+    };
+    let method = message["method"].as_str().unwrap_or_default();
+    let claimed = message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].as_str();
+    if claimed != Some(VERSION) || request.head.first("mcp-protocol-version") != Some(VERSION) {
+        return refuse(-32022);
+    }
+    if request.head.first("mcp-method") != Some(method) {
+        return refuse(-32020);
+    }
+    let result = match method {
+        "server/discover" => json!({ "supportedVersions": [VERSION], "capabilities": {} }),
+        _ => page(&message["params"]),
+    };
+    Reply::json(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+}
+
+#[tokio::test]
+async fn init_grants_what_the_server_calls_read_only_in_either_era() {
+    let mut written = Vec::new();
+    for answers in [legacy, modern] {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(answers);
+        let home = tempfile::tempdir().expect("a folder");
+        let made = tollgate(
+            home.path(),
+            &["init", "--server", &upstream.url(), "--name", "records"],
+        )
+        .await;
+        assert!(made.status.success(), "{}", said(&made));
+        let policy =
+            fs::read_to_string(home.path().join("policies/records.yaml")).expect("it was written");
+        written.push(policy.replace(&upstream.url(), "URL"));
+        let checked = said(&tollgate(home.path(), &["check"]).await);
+        assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+        let keys = fs::read_to_string(home.path().join("policies/principals.yaml"))
+            .expect("it was written");
+        let key = stdout(&made);
+        assert!(
+            key.starts_with("tg_") && !keys.contains(key.trim()),
+            "{key}\n{keys}"
+        );
+
+        let again = said(
+            &tollgate(
+                home.path(),
+                &["init", "--server", &upstream.url(), "--name", "records"],
+            )
+            .await,
+        );
+        assert!(
+            again.starts_with("exit 2\n") && again.contains("nothing is overwritten"),
+            "{again}"
+        );
+    }
+    insta::assert_snapshot!(written[0]);
+    assert_eq!(written[0], written[1]);
+}
+
+#[tokio::test]
+async fn init_says_why_a_server_cannot_be_asked() {
+    let upstream = Upstream::start().await;
+    let home = tempfile::tempdir().expect("a folder");
+    let cases = [
+        (Reply::empty(404), "the path is often /mcp"),
+        (Reply::empty(401), "it wants a credential"),
+        (Reply::empty(307), "it redirects"),
+        (Reply::BreakOff, "cannot be asked"),
+        (
+            Reply::json(&json!({ "hello": "world" })),
+            "no JSON-RPC reply",
+        ),
+        (
+            Reply::json(
+                &json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32603, "message": "\u{1b}[2Jbusy" } }),
+            ),
+            "error -32603: `\\u{1b}[2Jbusy`",
+        ),
+    ];
+    for (reply, expected) in cases {
+        upstream.answer(reply);
+        let said = said(&tollgate(home.path(), &["init", "--server", &upstream.url()]).await);
+        assert!(
+            said.starts_with("exit 2\n") && said.contains(expected),
+            "{said}"
+        );
+        assert!(!home.path().join("policies").exists());
+    }
+}
