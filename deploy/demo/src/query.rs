@@ -3,7 +3,8 @@
 use std::fmt;
 
 use rmcp::schemars;
-use schemars::JsonSchema;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 /// Longest text that a search or a filter may carry, in characters.
@@ -66,6 +67,7 @@ impl Filters {
 /// The arguments of `search_records`, as written.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = without_formats)]
 pub(crate) struct SearchArguments {
     /// Text to look for in title and description, case-insensitive; empty finds every record.
     #[schemars(length(max = 200))]
@@ -84,6 +86,11 @@ pub(crate) struct SearchArguments {
 
 const fn default_limit() -> u32 {
     20
+}
+
+/// Takes Rust's `uint32` and the like out of a schema: clients know no such formats, and warn of them.
+pub(crate) fn without_formats(schema: &mut Schema) {
+    RecursiveTransform(|schema: &mut Schema| drop(schema.remove("format"))).transform(schema);
 }
 
 /// A search within bounds.

@@ -180,8 +180,7 @@ impl Server {
 
     fn metrics(&self) -> Response<Body> {
         let pool = self.store.pool();
-        let mut text = String::new();
-        for (name, help, value) in [
+        let text: String = [
             ("size", "Open database connections.", pool.size),
             (
                 "max_size",
@@ -198,16 +197,19 @@ impl Server {
                 "Calls that wait for a database connection.",
                 pool.waiting,
             ),
-        ] {
-            let gauge = format!("mcp_db_pool_{name}");
-            text += &format!("# HELP {gauge} {help}\n# TYPE {gauge} gauge\n{gauge} {value}\n");
-        }
+        ]
+        .map(|(name, help, value)| gauge(&format!("mcp_db_pool_{name}"), help, value))
+        .concat();
         plain(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
             text,
         )
     }
+}
+
+fn gauge(name: &str, help: &str, value: usize) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
 }
 
 /// Errors of one connection, or of a moment: the listener itself is sound.
@@ -244,6 +246,45 @@ pub(crate) fn read_ready_line(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_is_as_healthy_as_its_database() {
+        let stop = CancellationToken::new();
+        let health = async |store: Store| {
+            let response = Server::new(Arc::new(store), &stop).health().await;
+            let code = response.status();
+            let body = response
+                .into_body()
+                .frame()
+                .await
+                .unwrap()
+                .unwrap()
+                .into_data()
+                .unwrap();
+            (code, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (code, body) = health(Store::Memory(MemoryStore::new())).await;
+        assert_eq!(
+            (code, body.contains(r#""source":"memory""#)),
+            (StatusCode::OK, true)
+        );
+
+        let Ok(cluster) = Cluster::start().await else {
+            return;
+        };
+        let open =
+            async || Store::Postgres(PostgresStore::open(cluster.database(), 2).await.unwrap());
+        let (code, body) = health(open().await).await;
+        assert_eq!(
+            (code, body.contains(r#""status":"ok""#)),
+            (StatusCode::OK, true),
+            "{body}"
+        );
+        let store = open().await;
+        drop(cluster);
+        let (code, body) = health(store).await;
+        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    }
 
     #[test]
     fn the_ready_line_is_read_as_written() {

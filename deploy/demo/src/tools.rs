@@ -49,6 +49,7 @@ struct StatisticsArguments {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = query::without_formats)]
 struct ReportArguments {
     /// How long the report takes.
     #[schemars(range(min = 0.0, max = 10.0))]
@@ -56,6 +57,7 @@ struct ReportArguments {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = query::without_formats)]
 struct SearchResult {
     source: Source,
     /// Records that match, on all pages.
@@ -66,12 +68,14 @@ struct SearchResult {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = query::without_formats)]
 struct RecordResult {
     source: Source,
     record: Record,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = query::without_formats)]
 struct StatisticsResult {
     source: Source,
     group_by: Column,
@@ -79,6 +83,7 @@ struct StatisticsResult {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = query::without_formats)]
 struct PoolResult {
     source: Source,
     #[serde(flatten)]
@@ -86,6 +91,7 @@ struct PoolResult {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = query::without_formats)]
 struct ReportResult {
     source: Source,
     seconds: f64,
@@ -273,5 +279,35 @@ impl From<OutOfBounds> for ToolError {
 impl From<StoreError> for ToolError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_says_what_it_takes_and_what_it_does() {
+        let tools = Records::tool_router().list_all();
+        let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_ref()).collect();
+        let expected = [
+            "delete_record",
+            "get_pool_status",
+            "get_record_detail",
+            "get_statistics",
+            "search_records",
+            "slow_report",
+        ];
+        assert_eq!(names, expected);
+        for tool in &tools {
+            let hints = tool.annotations.as_ref().unwrap();
+            let deletes = tool.name == "delete_record";
+            assert_eq!(hints.read_only_hint, Some(!deletes), "{}", tool.name);
+            assert_eq!(hints.destructive_hint, Some(deletes), "{}", tool.name);
+            let output = serde_json::to_string(tool.output_schema.as_ref().unwrap()).unwrap();
+            assert!(output.contains(r#""source""#), "{}", tool.name);
+            let input = serde_json::to_string(&tool.input_schema).unwrap();
+            assert!(!(input + &output).contains(r#""format""#), "{}", tool.name);
+        }
     }
 }

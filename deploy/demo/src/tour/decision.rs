@@ -1,6 +1,7 @@
 //! What the gate says that it decided: one JSON object per message on its standard output, read in order.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -85,17 +86,24 @@ impl About<'_> {
 
 pub(super) struct Decisions {
     lines: Lines<BufReader<ChildStdout>>,
+    /// Left out where a rule names a file in it, with the slash.
+    folder: String,
 }
 
 impl Decisions {
-    pub(super) const fn new(lines: Lines<BufReader<ChildStdout>>) -> Self {
-        Self { lines }
+    /// Reads the lines of a gate whose configuration lies in `folder`.
+    pub(super) fn new(lines: Lines<BufReader<ChildStdout>>, folder: &Path) -> Self {
+        Self {
+            lines,
+            folder: format!("{}/", folder.display()),
+        }
     }
 
     /// The next decision; nothing once the gate has ended.
     pub(super) async fn next(&mut self) -> io::Result<Option<Decision>> {
         while let Some(line) = self.lines.next_line().await? {
-            if let Ok(decision) = serde_json::from_str(&line) {
+            if let Ok(mut decision) = serde_json::from_str::<Decision>(&line) {
+                decision.rule = decision.rule.map(|rule| rule.replace(&self.folder, ""));
                 return Ok(Some(decision));
             }
         }

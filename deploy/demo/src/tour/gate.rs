@@ -79,7 +79,7 @@ impl Gate {
         drop(TaskTracker::new().spawn(log.clone().keep_all(stderr)));
         Ok(Self {
             child,
-            decisions: Decisions::new(stdout),
+            decisions: Decisions::new(stdout, config.parent().unwrap_or(config)),
             url,
             admin,
             log,

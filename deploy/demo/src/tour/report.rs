@@ -179,7 +179,10 @@ Ctrl-C ends everything and removes every file. Until then, what the gate decides
             policies.display(),
             still = self.paint(Style::Bold, "Everything keeps running"),
             curl = self.paint(Style::Bold, "Ask with curl"),
-            inspector = self.paint(Style::Bold, "or with the MCP Inspector (Node.js)"),
+            inspector = self.paint(
+                Style::Bold,
+                "or with the MCP Inspector (Node.js 22 or newer)"
+            ),
         ))
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Cast {
 enum Who {
     Analyst,
     Oncall,
+    /// The operator, with the session that the analyst opened.
+    Intruder,
     Nobody,
 }
 
@@ -46,7 +48,7 @@ struct Step {
     read: fn(&Reply) -> Option<String>,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step {
         who: Who::Analyst,
         what: "tools/list",
@@ -61,10 +63,10 @@ const STEPS: [Step; 13] = [
     },
     Step {
         who: Who::Analyst,
-        what: "search_records \"refund\"",
+        what: "search_records \"refund\", open",
         ask: Ask::Tool {
             name: "search_records",
-            arguments: r#"{"query":"refund","limit":3}"#,
+            arguments: r#"{"query":"refund","limit":3,"filters":{"status":"open"}}"#,
         },
         expect: Shown::Allowed,
         read: |reply| {
@@ -167,7 +169,7 @@ const STEPS: [Step; 13] = [
     },
     Step {
         who: Who::Oncall,
-        what: "a header that names another tool than the body",
+        what: "a header that names another tool than its body",
         ask: Ask::Body {
             tool: None,
             header: "get_pool_status",
@@ -185,7 +187,14 @@ const STEPS: [Step; 13] = [
             text: r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","name":"delete_record","arguments":{"record_id":"rec-0042"}}}"#,
         },
         expect: Shown::Refused,
-        read: |reply| (reply.status == 400).then(|| "HTTP 400, not guessed at".to_owned()),
+        read: |reply| (reply.status == 400).then(|| "HTTP 400".to_owned()),
+    },
+    Step {
+        who: Who::Intruder,
+        what: "tools/list in the analyst's session",
+        ask: Ask::List,
+        expect: Shown::Refused,
+        read: |reply| (reply.status == 404).then(|| "HTTP 404".to_owned()),
     },
     Step {
         who: Who::Nobody,
@@ -196,7 +205,7 @@ const STEPS: [Step; 13] = [
     },
     Step {
         who: Who::Oncall,
-        what: "slow_report, 3 s",
+        what: "slow_report, 3 s where 1 s is granted",
         ask: Ask::Tool {
             name: "slow_report",
             arguments: r#"{"seconds":3}"#,
@@ -204,7 +213,7 @@ const STEPS: [Step; 13] = [
         expect: Shown::Timeout,
         read: |reply| {
             let executed = reply.error_data("executed")?.as_str()?;
-            (executed == "unknown").then(|| "it may have run; not repeated".to_owned())
+            (executed == "unknown").then(|| "may have run".to_owned())
         },
     },
     Step {
@@ -302,7 +311,7 @@ impl Tour<'_> {
             carried += 1;
         };
         let retry_ms = reply.error_data("retryAfterMs").and_then(Value::as_u64);
-        let note = retry_ms.map(|ms| format!("{carried} more pass, then: retry in {ms} ms"));
+        let note = retry_ms.map(|ms| format!("{carried} more, then: retry in {ms} ms"));
         self.show(
             (caller, "get_statistics at once"),
             about(&reply, ask),
@@ -315,7 +324,7 @@ impl Tour<'_> {
     async fn ask(&self, who: Who, ask: Ask) -> Result<(&'static str, Reply), Box<dyn Error>> {
         let caller = match who {
             Who::Analyst => &self.cast.analyst,
-            Who::Oncall => &self.cast.oncall,
+            Who::Oncall | Who::Intruder => &self.cast.oncall,
             Who::Nobody => &self.cast.nobody,
         };
         let name = match ask {
@@ -323,7 +332,7 @@ impl Tour<'_> {
             Ask::Tool { name, .. } | Ask::Body { header: name, .. } => Some(name),
         };
         let dialect = match who {
-            Who::Analyst => Dialect::Session(&self.session),
+            Who::Analyst | Who::Intruder => Dialect::Session(&self.session),
             Who::Oncall | Who::Nobody => Dialect::Stateless { name },
         };
         let method = ask.method();
@@ -360,14 +369,19 @@ impl Tour<'_> {
     ) -> Result<(), Box<dyn Error>> {
         let decision = self.decisions.about(about).await?;
         let shown = decision.as_ref().map(|decision| decision.outcome.shown());
+        // What breaks the protocol breaks no rule of the policy: then the answer says why.
         let rule = decision
             .and_then(|decision| decision.rule)
+            .filter(|rule| !rule.is_empty());
+        let rule = rule
+            .as_deref()
+            .or_else(|| reply.error_message())
             .unwrap_or_default();
         let what = note
             .as_ref()
             .map_or_else(|| what.to_owned(), |note| format!("{what}: {note}"));
         self.report
-            .step(who, &what, shown.unwrap_or(Shown::Failed), &rule)?;
+            .step(who, &what, shown.unwrap_or(Shown::Failed), rule)?;
         if shown == Some(expect) && note.is_some() {
             self.tally.expected += 1;
             return Ok(());
