@@ -88,9 +88,7 @@ pub fn watch(
 ) -> Result<(Watch, Reply), Unreadable> {
     let mut watch = Watch::of(permit, policy, &reply.head)?;
     if let ReplyBody::Whole(bytes) = &mut reply.body {
-        let passed = watch.feed(std::mem::take(bytes))?;
-        let rest = watch.end()?;
-        *bytes = if passed.is_empty() { rest } else { passed };
+        *bytes = watch.last(std::mem::take(bytes))?;
     }
     Ok((watch, reply))
 }
@@ -175,11 +173,17 @@ impl Watch {
         }
     }
 
-    /// The reply has ended; returns what is left to pass.
+    /// Looks at the last bytes, which may be none; returns all that is left to pass.
     ///
     /// # Errors
     /// The list cannot be read.
-    pub fn end(&mut self) -> Result<Bytes, Unreadable> {
+    pub fn last(&mut self, bytes: Bytes) -> Result<Bytes, Unreadable> {
+        let passed = self.feed(bytes)?;
+        let rest = self.end()?;
+        Ok(if passed.is_empty() { rest } else { passed })
+    }
+
+    fn end(&mut self) -> Result<Bytes, Unreadable> {
         match &mut self.mode {
             // An event that was not ended is none; browsers drop it too.
             Mode::Pass | Mode::Events(_) | Mode::FilterEvents { .. } => Ok(Bytes::new()),

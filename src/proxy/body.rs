@@ -169,25 +169,30 @@ impl Relay {
             let Some(stream) = &mut self.stream else {
                 return Poll::Ready(None);
             };
-            let passed = match Pin::new(stream).poll_frame(cx) {
+            let data = match Pin::new(&mut *stream).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => self.watch.feed(data),
+                    Ok(data) => Some(data),
                     Err(_trailers) => continue,
                 },
                 Poll::Ready(Some(Err(error))) => {
                     return self.fail(&UpstreamError::BrokeOff(error.to_string()));
                 }
-                Poll::Ready(None) => {
-                    let rest = self.watch.end();
-                    if rest.is_ok() {
-                        self.close(None);
-                    }
-                    rest
-                }
+                Poll::Ready(None) => None,
                 Poll::Pending => return self.wait(cx),
+            };
+            // At the length that was told nobody asks for more, so the end must be seen now.
+            let ended = data.is_none() || stream.is_end_stream();
+            let data = data.unwrap_or_default();
+            let passed = if ended {
+                self.watch.last(data)
+            } else {
+                self.watch.feed(data)
             };
             if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
                 patience.hear(heard);
+            }
+            if ended && passed.is_ok() {
+                self.close(None);
             }
             match passed {
                 Ok(bytes) if bytes.is_empty() => {}

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The whole suite, quickest checks first. Installs what it needs for itself into target/, and nothing else.
+#
+# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "format"
+cargo fmt --check
+
+step "the house's shape"
+cargo test --quiet --locked --test architecture
+
+step "lints"
+cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+step "unit and end-to-end tests"
+cargo test --locked --workspace
+
+step "the shipped policies, by the program's own check"
+check=$(mktemp -d)
+trap 'rm -rf "$check"' EXIT
+cp -r policies "$check/policies"
+target/debug/tollgate keys new --id suite --role reader --role operator > "$check/key"
+sed -n '/^keys:/,$p' "$check/key" > "$check/policies/principals.yaml"
+target/debug/tollgate check "$check/policies"
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
+
+step "benchmarks run"
+cargo test --quiet --locked --benches
+
+step "real servers and clients, directly and through the gate"
+tests/interop/run.sh
+
+step "all green"
