@@ -18,6 +18,8 @@ use crate::proxy::{self, Gateway, Guard, Peer};
 
 /// A head arrives within this.
 const HEAD: Duration = Duration::from_secs(10);
+/// A connection without a message under way is kept for so long.
+const IDLE: Duration = Duration::from_mins(1);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Streams of one HTTP/2 connection at once.
@@ -53,7 +55,7 @@ pub(super) async fn serve(
     server
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
+        .header_read_timeout(IDLE);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -70,7 +72,7 @@ pub(super) async fn serve(
                 }
                 let peer = Arc::new(Peer::new(address));
                 let service = proxy::service(Arc::clone(&gateway), Arc::clone(&peer));
-                let io = TokioIo::new(Guard::new(stream, peer));
+                let io = TokioIo::new(Guard::new(stream, peer, HEAD));
                 let connection = server
                     .serve_connection(io, TowerToHyperService::new(service))
                     .into_owned();

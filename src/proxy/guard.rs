@@ -9,8 +9,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::exchange::HttpRefusal;
 
@@ -49,16 +51,36 @@ pub struct Guard<S> {
     stream: S,
     framing: Framing,
     peer: Arc<Peer>,
+    /// How long a message's head may take.
+    patience: Duration,
+    /// Runs while a head is awaited that has begun, or the very first one.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guard<S> {
-    /// Watches a connection.
-    pub fn new(stream: S, peer: Arc<Peer>) -> Self {
+    /// Watches a connection, on which no head may take longer than `patience`.
+    pub fn new(stream: S, peer: Arc<Peer>, patience: Duration) -> Self {
         Self {
             stream,
             framing: Framing::default(),
             peer,
+            patience,
+            timer: None,
         }
+    }
+
+    /// Nothing has come: fails when a head takes too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !matches!(self.framing.state, State::Preface | State::Headers) {
+            return Poll::Pending;
+        }
+        let patience = self.patience;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "a message's head did not arrive in time",
+        )))
     }
 }
 
@@ -264,12 +286,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let Self { framing, peer, .. } = &mut *self;
+        if Pin::new(&mut self.stream).poll_read(cx, buf)?.is_pending() {
+            return self.wait(cx);
+        }
+        let Self {
+            framing,
+            peer,
+            timer,
+            ..
+        } = &mut *self;
         if let Err(flaw) = framing.feed(buf.filled().get(before..).unwrap_or_default()) {
             framing.state = State::Done;
             // The first flaw is the one that counts.
             let _ = peer.flaw.set(flaw);
+        }
+        // More of the same head does not buy more time.
+        if framing.state != State::Headers {
+            *timer = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -376,5 +409,32 @@ mod tests {
             );
         }
         whole
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_in_time_ends_the_connection_and_waiting_between_messages_does_not()
+     {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let patience = Duration::from_millis(20);
+        for (sent, ends) in [
+            ("", true),
+            ("P", true),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\n", true),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n", false),
+        ] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let mut guard = Guard::new(
+                server,
+                Arc::new(Peer::new(([127, 0, 0, 1], 1).into())),
+                patience,
+            );
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let reading = async {
+                while guard.read(&mut [0; 64]).await? > 0 {}
+                Ok::<(), io::Error>(())
+            };
+            let ended = tokio::time::timeout(patience * 10, reading).await;
+            assert_eq!(ended.is_ok_and(|read| read.is_err()), ends, "{sent:?}");
+        }
     }
 }
