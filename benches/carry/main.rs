@@ -53,7 +53,7 @@ fn measure() -> Result<(), Failure> {
         Wanted::Run(options) => options,
         Wanted::Nothing => return Ok(()),
     };
-    let pinned = options.pinning();
+    let pinned = options.pinning;
     let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
     let mut floor = myself(FLOOR)?;
     floor.arg(upstream.address.to_string());

@@ -15,7 +15,8 @@ pub(crate) struct Options {
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     pub(crate) cells: Vec<Cell>,
-    purpose: Purpose,
+    /// Figures need cores of their own; whether it runs can be seen without.
+    pub(crate) pinning: Pinning,
 }
 
 /// What a run is for.
@@ -101,24 +102,16 @@ fn cells(text: &str) -> Result<Vec<Cell>, Failure> {
 
 impl Options {
     fn default_for(purpose: Purpose) -> Result<Self, Failure> {
-        let (rounds, millis, cells_text) = match purpose {
-            Purpose::SmokeTest => (1, 20, SMOKE_CELLS),
-            Purpose::Figures => (3, 1000, DEFAULT_CELLS),
+        let (rounds, millis, cells_text, pinning) = match purpose {
+            Purpose::SmokeTest => (1, 20, SMOKE_CELLS, Pinning::Free),
+            Purpose::Figures => (3, 1000, DEFAULT_CELLS, machine::pinning()),
         };
         Ok(Self {
             rounds,
             warm_up: Duration::from_millis(millis / 3),
             duration: Duration::from_millis(millis),
             cells: cells(cells_text)?,
-            purpose,
+            pinning,
         })
-    }
-
-    /// Figures need cores of their own; whether it runs can be seen without.
-    pub(crate) fn pinning(&self) -> Pinning {
-        match self.purpose {
-            Purpose::SmokeTest => Pinning::Free,
-            Purpose::Figures => machine::pinning(),
-        }
     }
 }

@@ -74,7 +74,7 @@ impl Report {
             machine::describe(),
             options.rounds,
             options.duration,
-            options.pinning(),
+            options.pinning,
         );
         Self {
             heading,
