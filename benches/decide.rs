@@ -53,8 +53,7 @@ impl Scene {
             let tools = role * TOOLS_PER_ROLE..rules.min((role + 1) * TOOLS_PER_ROLE);
             let tools: Vec<_> = tools.map(tool).collect();
             if let Some((_, text)) = files.last_mut() {
-                writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", "))
-                    .expect("a String takes all");
+                writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", ")).expect("a String takes all");
             }
         }
         let last = tool(rules - 1);
@@ -63,43 +62,22 @@ impl Scene {
              - {{ calls: 1000000000, every: 1s, per: principal }}\n      - {{ in_flight: 64, per: tool }}\n"
         );
         files.push(("limits.yaml".to_owned(), limits));
-        Self::load(
-            &format!("role_{}", role_count - 1),
-            &files,
-            &[],
-            [&last, &tool(rules)],
-        )
+        Self::load(&format!("role_{}", role_count - 1), &files, &[], [&last, &tool(rules)])
     }
 
     /// One rule and so many keys.
     fn with_keys(keys: usize) -> Self {
         let policy = format!("server: {SERVER}\nroles:\n  role_0: {{ tools: [tool_0] }}\n");
-        let more: Vec<_> = (1..keys)
-            .map(|n| key_entry(&format!("caller-{n}"), &format!("{KEY}-{n}"), "role_0"))
-            .collect();
-        Self::load(
-            "role_0",
-            &[("roles.yaml".to_owned(), policy)],
-            &more,
-            ["tool_0", "tool_1"],
-        )
+        let more: Vec<_> =
+            (1..keys).map(|n| key_entry(&format!("caller-{n}"), &format!("{KEY}-{n}"), "role_0")).collect();
+        Self::load("role_0", &[("roles.yaml".to_owned(), policy)], &more, ["tool_0", "tool_1"])
     }
 
-    fn load(
-        role: &str,
-        files: &[(String, String)],
-        keys: &[String],
-        [granted, refused]: [&str; 2],
-    ) -> Self {
-        let deployment = Deployment::new("http://127.0.0.1:9/mcp", role, files, keys)
-            .expect("the temporary folder can be written");
-        let overrides = Overrides {
-            config: Some(deployment.config()),
-            ..Overrides::default()
-        };
-        let policies = config::load(&overrides)
-            .expect("the files are good")
-            .policies;
+    fn load(role: &str, files: &[(String, String)], keys: &[String], [granted, refused]: [&str; 2]) -> Self {
+        let deployment =
+            Deployment::new("http://127.0.0.1:9/mcp", role, files, keys).expect("the temporary folder can be written");
+        let overrides = Overrides { config: Some(deployment.config()), ..Overrides::default() };
+        let policies = config::load(&overrides).expect("the files are good").policies;
         let headers = HeaderMap::from_iter([(API_KEY, HeaderValue::from_static(KEY))]);
         let principal = policies.authenticators.identify(&headers);
         Self {
@@ -115,12 +93,7 @@ impl Scene {
     }
 
     fn query<'a>(&'a self, call: &'a Call) -> Query<'a> {
-        Query {
-            principal: &self.principal,
-            server: &self.server,
-            method: call.method(),
-            target: call.target(),
-        }
+        Query { principal: &self.principal, server: &self.server, method: call.method(), target: call.target() }
     }
 }
 
@@ -160,9 +133,7 @@ fn decide(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let principal = scene.authenticators.identify(black_box(&scene.headers));
                 let principal = principal.expect("the key is known");
-                let permit = scene
-                    .policy
-                    .permit(&principal, &scene.granted, &scene.server);
+                let permit = scene.policy.permit(&principal, &scene.granted, &scene.server);
                 scene.limits.admit(permit.expect("the rule grants it"))
             });
         });

@@ -18,9 +18,7 @@ const MODERN: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{
 /// Many small values: 16 KiB of records.
 fn records() -> String {
     let record = |n: usize| {
-        format!(
-            r#"{{"id":{n},"title":"Record {n}","tags":["a","b"],"score":{n}.25,"open":true,"note":null}}"#
-        )
+        format!(r#"{{"id":{n},"title":"Record {n}","tags":["a","b"],"score":{n}.25,"open":true,"note":null}}"#)
     };
     let mut list = record(1000);
     while list.len() < 16 * 1024 - 128 {
@@ -32,16 +30,13 @@ fn records() -> String {
 
 /// One long string: 1 MiB, with a line end now and then, as a document has.
 fn document() -> String {
-    let line =
-        "The quick brown fox jumps over the lazy dog, and so do the other foxes of this text.\\n";
+    let line = "The quick brown fox jumps over the lazy dog, and so do the other foxes of this text.\\n";
     let text = line.repeat((1 << 20) / line.len());
     call("store_document", &format!(r#"{{"text":"{text}"}}"#))
 }
 
 fn call(tool: &str, arguments: &str) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#)
 }
 
 fn decode(criterion: &mut Criterion) {
@@ -60,8 +55,7 @@ fn decode(criterion: &mut Criterion) {
         let body = Bytes::from(text);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &body, |bencher, body| {
-            bencher
-                .iter(|| mcp::read(black_box(body), &bounds).expect("the message is a good one"));
+            bencher.iter(|| mcp::read(black_box(body), &bounds).expect("the message is a good one"));
         });
     }
     group.finish();

@@ -20,12 +20,7 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// A deployment before the server at `url`. The key of [`KEY`] holds these roles; `policies` are file names and
     /// texts; `more_keys` follow it in the principals file.
-    pub(crate) fn new(
-        url: &str,
-        roles: &str,
-        policies: &[(String, String)],
-        more_keys: &[String],
-    ) -> io::Result<Self> {
+    pub(crate) fn new(url: &str, roles: &str, policies: &[(String, String)], more_keys: &[String]) -> io::Result<Self> {
         let folder = TempDir::new()?;
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
         fs::create_dir(folder.path().join("policies"))?;
@@ -37,10 +32,7 @@ impl Deployment {
             ),
         )?;
         let keys = std::iter::once(key_entry("bench", KEY, roles)).chain(more_keys.iter().cloned());
-        write(
-            "policies/principals.yaml",
-            &format!("keys:\n{}", keys.collect::<String>()),
-        )?;
+        write("policies/principals.yaml", &format!("keys:\n{}", keys.collect::<String>()))?;
         for (name, text) in policies {
             write(&format!("policies/{name}"), text)?;
         }
@@ -61,9 +53,7 @@ pub(crate) fn key_entry(id: &str, key: &str, roles: &str) -> String {
 
 /// A call of a tool, as clients of the revision of 2025-11-25 send it.
 pub(crate) fn tools_call(tool: &str, arguments: &str) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#)
 }
 
 /// Whether it should only be seen that the bench runs: cargo says `--bench` when figures are wanted, and the caller

@@ -91,11 +91,7 @@ impl Reader {
             return false;
         };
         let is_mark = MARK.get(read) == Some(&byte);
-        self.mark = if is_mark {
-            Mark::Read(read + 1)
-        } else {
-            Mark::Behind
-        };
+        self.mark = if is_mark { Mark::Read(read + 1) } else { Mark::Behind };
         is_mark
     }
 
@@ -163,10 +159,7 @@ pub fn with_data(event: &[u8], data: &[u8]) -> Vec<u8> {
         let behind = line_end + usize::from(rest.get(line_end..line_end + 2) == Some(b"\r\n")) + 1;
         let (line, next) = rest.split_at(behind.min(rest.len()));
         let unmarked = line.strip_prefix(MARK).unwrap_or(line);
-        if unmarked
-            .strip_prefix(NAME)
-            .is_some_and(|value| matches!(value.first(), Some(b':' | b'\n' | b'\r') | None))
-        {
+        if unmarked.strip_prefix(NAME).is_some_and(|value| matches!(value.first(), Some(b':' | b'\n' | b'\r') | None)) {
             if !std::mem::replace(&mut written, true) {
                 for piece in data.split(|byte| *byte == b'\n') {
                     out.extend_from_slice(b"data: ");
@@ -201,11 +194,7 @@ mod tests {
         }
 
         fn end(&mut self, _: usize) {
-            self.events.push(
-                self.data
-                    .take()
-                    .map(|data| String::from_utf8(data).unwrap()),
-            );
+            self.events.push(self.data.take().map(|data| String::from_utf8(data).unwrap()));
         }
     }
 
@@ -221,10 +210,7 @@ mod tests {
             ("data: a\n\n", vec![Some("a")]),
             ("data:a\r\n\r\n", vec![Some("a")]),
             ("data: a\r\rdata:b\r\r", vec![Some("a"), Some("b")]),
-            (
-                "event: message\nid: 7\ndata: a\ndata:  b\n\n",
-                vec![Some("a\n b")],
-            ),
+            ("event: message\nid: 7\ndata: a\ndata:  b\n\n", vec![Some("a\n b")]),
             (": keepalive\n\ndata: a\n\n", vec![None, Some("a")]),
             ("id: 0\nretry: 3000\ndata:\n\n", vec![None]),
             ("data\ndata\n\n", vec![Some("\n")]),
@@ -233,21 +219,14 @@ mod tests {
             ("data: unfinished\n", vec![]),
         ] {
             let read = read([stream.as_bytes()].into_iter());
-            assert_eq!(
-                read.iter().map(Option::as_deref).collect::<Vec<_>>(),
-                events,
-                "{stream:?}"
-            );
+            assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), events, "{stream:?}");
         }
     }
 
     #[test]
     fn other_lines_stay_when_the_data_is_replaced() {
         let event = b"id: 7\r\ndata: old\r\n: note\r\ndata: old\r\n\r\n";
-        assert_eq!(
-            with_data(event, b"new").as_slice(),
-            b"id: 7\r\ndata: new\n: note\r\n\r\n"
-        );
+        assert_eq!(with_data(event, b"new").as_slice(), b"id: 7\r\ndata: new\n: note\r\n\r\n");
     }
 
     proptest! {

@@ -33,13 +33,7 @@ fn sources() -> Vec<(String, String)> {
     found.sort();
     let named = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        (
-            path.strip_prefix(&src)
-                .unwrap()
-                .to_string_lossy()
-                .into_owned(),
-            text,
-        )
+        (path.strip_prefix(&src).unwrap().to_string_lossy().into_owned(), text)
     };
     found.into_iter().map(named).collect()
 }
@@ -76,10 +70,7 @@ fn a_module_uses_only_modules_listed_before_it() {
         };
         for (line, code) in code(&text) {
             for used in code.split("crate::").skip(1) {
-                let used: String = used
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
+                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 match height(&used) {
                     Some(there) if there > here => problems.push(format!(
                         "src/{file}:{line} uses `{used}`, which stands above it; pass the value in, or move the type down"
@@ -90,10 +81,7 @@ fn a_module_uses_only_modules_listed_before_it() {
             }
         }
     }
-    assert!(
-        floors.len() > 10,
-        "src/lib.rs lists the modules as `pub mod name;`"
-    );
+    assert!(floors.len() > 10, "src/lib.rs lists the modules as `pub mod name;`");
     hold(&problems);
 }
 
@@ -110,16 +98,8 @@ fn words_stay_in_their_rooms() {
         ("hyper", |file| !no_io(file), "words and policy do no IO"),
         ("std::fs", |file| !no_io(file), "words and policy do no IO"),
         ("std::env", |file| !no_io(file), "words and policy do no IO"),
-        (
-            "crate::clock",
-            |file| !no_io(file),
-            "a decision does not depend on when it is asked for",
-        ),
-        (
-            "opentelemetry",
-            |file| floor(file) == "telemetry",
-            "steps leave facts; telemetry reads them",
-        ),
+        ("crate::clock", |file| !no_io(file), "a decision does not depend on when it is asked for"),
+        ("opentelemetry", |file| floor(file) == "telemetry", "steps leave facts; telemetry reads them"),
         (
             "StatusCode",
             |file| {
@@ -129,11 +109,7 @@ fn words_stay_in_their_rooms() {
             },
             "status codes are chosen in proxy/respond.rs",
         ),
-        (
-            "extensions_mut",
-            |_| false,
-            "nothing travels in extensions: pass it",
-        ),
+        ("extensions_mut", |_| false, "nothing travels in extensions: pass it"),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources() {
@@ -153,15 +129,11 @@ fn every_file_says_what_it_is_and_is_short() {
     let mut problems = Vec::new();
     for (file, text) in sources() {
         if !text.starts_with("//!") {
-            problems.push(format!(
-                "src/{file} does not begin with a line `//!` that says what it is"
-            ));
+            problems.push(format!("src/{file} does not begin with a line `//!` that says what it is"));
         }
         let lines = text.lines().count();
         if lines > 500 {
-            problems.push(format!(
-                "src/{file} has {lines} lines; split it by what it knows"
-            ));
+            problems.push(format!("src/{file} has {lines} lines; split it by what it knows"));
         }
     }
     hold(&problems);

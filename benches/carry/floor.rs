@@ -24,9 +24,7 @@ type Passed = Either<Incoming, Empty<Bytes>>;
 /// Passes everything to the server at this address until it is killed.
 pub(crate) fn serve(upstream: &str) -> Result<(), Failure> {
     let authority: Authority = upstream.parse()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -39,11 +37,9 @@ pub(crate) fn serve(upstream: &str) -> Result<(), Failure> {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             let (client, authority) = (client.clone(), authority.clone());
-            let service =
-                service_fn(move |request| pass(client.clone(), authority.clone(), request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
+            let service = service_fn(move |request| pass(client.clone(), authority.clone(), request));
+            let connection =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
             tasks.spawn(async { connection.await.ok() });
         }
     })
@@ -57,11 +53,7 @@ async fn pass(
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
-    parts.path_and_query = request
-        .uri()
-        .path_and_query()
-        .cloned()
-        .or(Some(PathAndQuery::from_static("/")));
+    parts.path_and_query = request.uri().path_and_query().cloned().or(Some(PathAndQuery::from_static("/")));
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     for name in [HOST, CONNECTION, TRANSFER_ENCODING] {
         request.headers_mut().remove(name);

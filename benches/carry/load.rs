@@ -69,22 +69,13 @@ pub(crate) fn measure(target: &Process, cell: &Cell, options: &Options) -> Resul
             connections.spawn(connection.load(Arc::clone(&phase)));
         }
         sleep(options.warm_up).await;
-        let (cpu, busy, begun) = (
-            target.cpu()?,
-            machine::proxy_core_busy(),
-            clock::monotonic(),
-        );
+        let (cpu, busy, begun) = (target.cpu()?, machine::proxy_core_busy(), clock::monotonic());
         phase.enter(MEASURE);
         sleep(options.duration).await;
         phase.enter(STOP);
         let took = clock::monotonic().duration_since(begun);
-        let (cpu, now_busy) = (
-            target.cpu()?.saturating_sub(cpu),
-            machine::proxy_core_busy(),
-        );
-        let busy = now_busy
-            .zip(busy)
-            .map(|(now, then)| now.saturating_sub(then));
+        let (cpu, now_busy) = (target.cpu()?.saturating_sub(cpu), machine::proxy_core_busy());
+        let busy = now_busy.zip(busy).map(|(now, then)| now.saturating_sub(then));
         let mut latencies = Vec::new();
         while let Some(done) = timeout(SILENCE, connections.join_next()).await? {
             latencies.extend(done?.map_err(|error| format!("{}: {error}", target.name))?);
@@ -101,23 +92,12 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 #[expect(clippy::disallowed_methods, reason = "bounded by `Limited`")]
 async fn answer_of(target: &Process, tool: Tool) -> Result<Bytes, Failure> {
     let mut connection = Connection::open(target, tool, 0).await?;
-    let response = connection
-        .sender
-        .send_request(connection.ask.request())
-        .await?;
+    let response = connection.sender.send_request(connection.ask.request()).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), LONGEST)
-        .collect()
-        .await?
-        .to_bytes();
+    let body = Limited::new(response.into_body(), LONGEST).collect().await?.to_bytes();
     if status != StatusCode::OK {
         let text = String::from_utf8_lossy(&body);
-        return Err(format!(
-            "{} answers {} with {status}: {text}",
-            target.name,
-            tool.name()
-        )
-        .into());
+        return Err(format!("{} answers {} with {status}: {text}", target.name, tool.name()).into());
     }
     Ok(body)
 }
@@ -138,12 +118,7 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async { drop(connection.await) });
-        Ok(Self {
-            sender,
-            ask: Ask::new(target, tool)?,
-            expected,
-            _driver: driver,
-        })
+        Ok(Self { sender, ask: Ask::new(target, tool)?, expected, _driver: driver })
     }
 
     /// Asks until told to stop; returns how long each answer took that began and ended while it was measured.
@@ -161,10 +136,7 @@ impl Connection {
     }
 
     async fn ask_once(&mut self) -> Result<(), String> {
-        self.sender
-            .ready()
-            .await
-            .map_err(|error| error.to_string())?;
+        self.sender.ready().await.map_err(|error| error.to_string())?;
         let response = self.sender.send_request(self.ask.request()).await;
         let response = response.map_err(|error| error.to_string())?;
         let status = response.status();

@@ -11,11 +11,7 @@ use crate::process::{Core, Pinning};
 /// Whether processes can be bound to cores here: `taskset` is there, and a second core.
 pub(crate) fn pinning() -> Pinning {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    if cores >= 2 && Path::new("/usr/bin/taskset").exists() {
-        Pinning::Pinned
-    } else {
-        Pinning::Free
-    }
+    if cores >= 2 && Path::new("/usr/bin/taskset").exists() { Pinning::Pinned } else { Pinning::Free }
 }
 
 /// Binds this program, which makes the load, to the load's core.
@@ -33,10 +29,7 @@ pub(crate) fn pin_myself(pinning: Pinning) {
 pub(crate) fn proxy_core_busy() -> Option<Duration> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu0 "))?;
-    let ticks: Vec<u64> = line
-        .split_whitespace()
-        .map_while(|field| field.parse().ok())
-        .collect();
+    let ticks: Vec<u64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
     // user nice system idle iowait irq softirq steal (proc(5)); a tick is 10 ms on every Linux that matters here.
     let idle = ticks.get(3)? + ticks.get(4)?;
     let all: u64 = ticks.iter().take(8).sum();
@@ -46,10 +39,7 @@ pub(crate) fn proxy_core_busy() -> Option<Duration> {
 /// Cores, processor and kernel, in a line.
 pub(crate) fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cores = cpuinfo
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let model = cpuinfo
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "))

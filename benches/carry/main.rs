@@ -90,10 +90,7 @@ fn myself(part: &str) -> Result<Command, Failure> {
 /// Everything that a deployment has: a key, a role, a rate limit and a bound on calls in flight, none of which is hit.
 fn gate_files(upstream: &Process) -> Result<Deployment, Failure> {
     let tools: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
-    let mut policy = format!(
-        "server: {SERVER}\nroles:\n  caller: {{ tools: [{}] }}\ntools:\n",
-        tools.join(", ")
-    );
+    let mut policy = format!("server: {SERVER}\nroles:\n  caller: {{ tools: [{}] }}\ntools:\n", tools.join(", "));
     for tool in tools {
         writeln!(
             policy,
@@ -109,11 +106,6 @@ fn gate_files(upstream: &Process) -> Result<Deployment, Failure> {
 /// The gate as it runs in production, but for spans: where they go is not ours to measure.
 fn gate_command(deployment: &Deployment) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command
-        .arg("run")
-        .arg("--config")
-        .arg(deployment.config())
-        .env_clear()
-        .env("OTEL_TRACES_EXPORTER", "none");
+    command.arg("run").arg("--config").arg(deployment.config()).env_clear().env("OTEL_TRACES_EXPORTER", "none");
     command
 }

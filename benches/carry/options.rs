@@ -45,14 +45,11 @@ pub(crate) enum Wanted {
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--test]";
+const USAGE: &str =
+    "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
-    let mut options = Options::default_for(if is_smoke_test() {
-        Purpose::SmokeTest
-    } else {
-        Purpose::Figures
-    })?;
+    let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
     let mut args = args.peekable();
     let mut filters = Vec::new();
     while let Some(arg) = args.next() {
@@ -74,15 +71,8 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
         }
     }
     // `cargo bench decide` says "decide" to every bench.
-    let meant = filters.is_empty()
-        || filters
-            .iter()
-            .any(|filter| "carry".contains(filter.as_str()));
-    Ok(if meant {
-        Wanted::Run(options)
-    } else {
-        Wanted::Nothing
-    })
+    let meant = filters.is_empty() || filters.iter().any(|filter| "carry".contains(filter.as_str()));
+    Ok(if meant { Wanted::Run(options) } else { Wanted::Nothing })
 }
 
 fn cells(text: &str) -> Result<Vec<Cell>, Failure> {
@@ -91,10 +81,7 @@ fn cells(text: &str) -> Result<Vec<Cell>, Failure> {
         let (name, counts) = group.split_once(':').ok_or(USAGE)?;
         let tool = Tool::named(name).ok_or_else(|| format!("no tool is called {name}"))?;
         for count in counts.split(',') {
-            cells.push(Cell {
-                tool,
-                connections: count.parse()?,
-            });
+            cells.push(Cell { tool, connections: count.parse()? });
         }
     }
     Ok(cells)

@@ -52,21 +52,12 @@ pub(crate) enum Pinning {
 
 impl Process {
     /// Starts a process and waits until it serves.
-    pub(crate) fn start(
-        name: &'static str,
-        command: Command,
-        pinning: Pinning,
-        core: Core,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn start(name: &'static str, command: Command, pinning: Pinning, core: Core) -> Result<Self, Failure> {
         let mut command = match pinning {
             Pinning::Pinned => pinned(&command, core),
             Pinning::Free => command,
         };
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let Some(stderr) = child.stderr.take() else {
             return Err("standard error was not opened".into());
         };
@@ -78,11 +69,7 @@ impl Process {
                 return Err(format!("{name} does not serve: {said}").into());
             }
         };
-        Ok(Self {
-            name,
-            address,
-            child,
-        })
+        Ok(Self { name, address, child })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -106,9 +93,7 @@ impl Process {
     /// The most memory it ever had, in MiB.
     pub(crate) fn peak_memory(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib / 1024.0)
     }
@@ -126,10 +111,7 @@ impl Drop for Process {
 /// The same command, bound to a core before it starts, so that it counts its cores right.
 fn pinned(command: &Command, core: Core) -> Command {
     let mut pinned = Command::new("/usr/bin/taskset");
-    pinned
-        .args(["-c", core.number()])
-        .arg(command.get_program())
-        .args(command.get_args());
+    pinned.args(["-c", core.number()]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             pinned.env(name, value);
@@ -155,8 +137,7 @@ fn address(stderr: ChildStderr) -> Result<SocketAddr, String> {
         }
         tell.send(Err(said)).ok();
     });
-    told.recv_timeout(START)
-        .unwrap_or_else(|_silent| Err("it says nothing".to_owned()))
+    told.recv_timeout(START).unwrap_or_else(|_silent| Err("it says nothing".to_owned()))
 }
 
 /// Binds a free port and says so as the gate does.

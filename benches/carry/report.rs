@@ -19,12 +19,7 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    pub(crate) fn new(
-        mut latencies: Vec<Duration>,
-        took: Duration,
-        cpu: Duration,
-        busy: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(mut latencies: Vec<Duration>, took: Duration, cpu: Duration, busy: Option<Duration>) -> Self {
         latencies.sort_unstable();
         let count = latencies.len().max(1);
         #[expect(clippy::cast_precision_loss, reason = "no round has 2^53 answers")]
@@ -62,11 +57,7 @@ struct Row {
 impl Report {
     pub(crate) fn new(options: &Options, targets: &[Process]) -> Self {
         let rows = options.cells.iter().flat_map(|cell| {
-            let row = |target: &Process| Row {
-                cell: *cell,
-                target: target.name,
-                samples: Vec::new(),
-            };
+            let row = |target: &Process| Row { cell: *cell, target: target.name, samples: Vec::new() };
             targets.iter().map(row)
         });
         let heading = format!(
@@ -76,10 +67,7 @@ impl Report {
             options.duration,
             options.pinning,
         );
-        Self {
-            heading,
-            rows: rows.collect(),
-        }
+        Self { heading, rows: rows.collect() }
     }
 
     pub(crate) fn add(&mut self, cell: &Cell, target: &Process, sample: Sample) {
@@ -122,10 +110,7 @@ impl Report {
 
     /// The median of a figure's ratio to the floor's of the same round.
     fn over_floor(&self, row: &Row, figure: fn(&Sample) -> f64) -> f64 {
-        let floor = self
-            .rows
-            .iter()
-            .find(|other| other.cell == row.cell && other.target == "floor");
+        let floor = self.rows.iter().find(|other| other.cell == row.cell && other.target == "floor");
         let floor = floor.map_or(&[][..], |floor| &floor.samples);
         let pairs = row.samples.iter().zip(floor);
         median(pairs.map(|(ours, floor)| figure(ours) / figure(floor)))

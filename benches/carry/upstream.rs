@@ -23,16 +23,13 @@ use crate::wire::Tool;
 
 /// Serves until it is killed.
 pub(crate) fn serve() -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (listener, tasks) = (announce().await?, TaskTracker::new());
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let connection =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
             tasks.spawn(async { connection.await.ok() });
         }
     })
@@ -51,10 +48,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallib
     Ok(match call.target().name().and_then(Tool::named) {
         Some(Tool::Echo) => {
             let arguments = call.arguments().unwrap_or_default();
-            json(Bytes::from(result(
-                &call,
-                &String::from_utf8_lossy(&arguments),
-            )))
+            json(Bytes::from(result(&call, &String::from_utf8_lossy(&arguments))))
         }
         Some(Tool::Blob16k) => json(BLOB_16K.get_or_init(|| blob(&call, 1 << 14)).clone()),
         Some(Tool::Blob1m) => json(BLOB_1M.get_or_init(|| blob(&call, 1 << 20)).clone()),
@@ -69,8 +63,7 @@ static BLOB_16K: OnceLock<Bytes> = OnceLock::new();
 static BLOB_1M: OnceLock<Bytes> = OnceLock::new();
 
 fn blob(call: &Call, length: usize) -> Bytes {
-    let line =
-        "A line of a document, as tools return them: \"quoted\", with a few words and an end.\n";
+    let line = "A line of a document, as tools return them: \"quoted\", with a few words and an end.\n";
     Bytes::from(result(call, &line.repeat(length / line.len())))
 }
 
@@ -86,22 +79,14 @@ fn result(call: &Call, text: &str) -> String {
 
 fn json(text: Bytes) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(Some(text)));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 fn events(call: &Call, notifications: u32) -> Response<Answer> {
     let last = format!("event: message\ndata: {}\n\n", result(call, "done"));
-    let mut response = Response::new(Answer::Events {
-        told: 0,
-        of: notifications,
-        last: Some(Bytes::from(last)),
-    });
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    let mut response = Response::new(Answer::Events { told: 0, of: notifications, last: Some(Bytes::from(last)) });
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
 
@@ -114,21 +99,14 @@ fn refused() -> Response<Answer> {
 /// A body: all of it, or events as fast as they are taken.
 enum Answer {
     Whole(Option<Bytes>),
-    Events {
-        told: u32,
-        of: u32,
-        last: Option<Bytes>,
-    },
+    Events { told: u32, of: u32, last: Option<Bytes> },
 }
 
 impl Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match self.get_mut() {
             Self::Whole(bytes) => bytes.take(),
             Self::Events { told, of, last } if told == of => last.take(),
@@ -145,9 +123,7 @@ impl Body for Answer {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64))
-            }
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64)),
             Self::Events { .. } => SizeHint::default(),
         }
     }

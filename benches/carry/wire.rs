@@ -26,13 +26,7 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Echo,
-        Self::Blob16k,
-        Self::Blob1m,
-        Self::Sse1,
-        Self::Sse100,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Echo, Self::Blob16k, Self::Blob1m, Self::Sse1, Self::Sse100];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -58,12 +52,8 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn new(target: &Process, tool: Tool) -> Result<Self, Failure> {
-        let text =
-            "two hundred bytes or so, with \\\"quotation marks\\\" and a \\n line end, ".repeat(3);
-        let body = Bytes::from(tools_call(
-            tool.name(),
-            &format!(r#"{{"message":"{text}"}}"#),
-        ));
+        let text = "two hundred bytes or so, with \\\"quotation marks\\\" and a \\n line end, ".repeat(3);
+        let body = Bytes::from(tools_call(tool.name(), &format!(r#"{{"message":"{text}"}}"#)));
         let head = Request::builder()
             .method(Method::POST)
             .uri("/mcp")

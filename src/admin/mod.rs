@@ -62,11 +62,7 @@ pub struct AdminState {
 }
 
 /// Answers until `shutdown` is done.
-pub async fn serve(
-    listener: TcpListener,
-    state: Arc<AdminState>,
-    shutdown: impl Future<Output = ()>,
-) {
+pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl Future<Output = ()>) {
     let connections = TaskTracker::new();
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
@@ -105,10 +101,7 @@ pub async fn serve(
     drop(listener);
     connections.close();
     // Whoever has not read an answer by then has gone away.
-    let _ = tokio::time::timeout(GRACE, async {
-        tokio::join!(graceful.shutdown(), connections.wait())
-    })
-    .await;
+    let _ = tokio::time::timeout(GRACE, async { tokio::join!(graceful.shutdown(), connections.wait()) }).await;
 }
 
 /// A connection, once there is room for one.
@@ -116,10 +109,7 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) -> io::Result<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, place))
 }
@@ -130,30 +120,19 @@ fn answer<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> 
         "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
         "/readyz" => |query, state| ready(query, &state.readiness),
         "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
-        "/version" => |_, state| {
-            respond(
-                StatusCode::OK,
-                JSON,
-                version(state.telemetry.digest().as_deref()),
-            )
-        },
+        "/version" => |_, state| respond(StatusCode::OK, JSON, version(state.telemetry.digest().as_deref())),
         _ => return respond(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     };
     if request.method() != Method::GET {
         let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return response;
     }
     route(request.uri().query(), state)
 }
 
 fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
-    let held: Vec<_> = Latch::ALL
-        .into_iter()
-        .filter(|latch| readiness.holds(*latch))
-        .collect();
+    let held: Vec<_> = Latch::ALL.into_iter().filter(|latch| readiness.holds(*latch)).collect();
     let mut text = String::new();
     for latch in Latch::ALL {
         let mark = if held.contains(&latch) { "[-]" } else { "[+]" };
@@ -170,10 +149,7 @@ fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
 }
 
 fn is_verbose(query: Option<&str>) -> bool {
-    query
-        .unwrap_or_default()
-        .split('&')
-        .any(|pair| pair.split('=').next() == Some("verbose"))
+    query.unwrap_or_default().split('&').any(|pair| pair.split('=').next() == Some("verbose"))
 }
 
 fn version(digest: Option<&str>) -> String {
@@ -195,18 +171,10 @@ fn version(digest: Option<&str>) -> String {
     text
 }
 
-fn respond(
-    status: StatusCode,
-    kind: &'static str,
-    text: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
+fn respond(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -19,28 +19,14 @@ struct Admin {
 
 impl Admin {
     async fn start() -> Self {
-        let (telemetry, guard) =
-            Telemetry::start_with(&TelemetrySettings::quiet(), io::sink()).unwrap();
-        let state = Arc::new(AdminState {
-            readiness: Readiness::new(),
-            telemetry,
-        });
+        let (telemetry, guard) = Telemetry::start_with(&TelemetrySettings::quiet(), io::sink()).unwrap();
+        let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, served) = (CancellationToken::new(), TaskTracker::new());
-        served.spawn(serve(
-            listener,
-            Arc::clone(&state),
-            shutdown.clone().cancelled_owned(),
-        ));
+        served.spawn(serve(listener, Arc::clone(&state), shutdown.clone().cancelled_owned()));
         served.close();
-        Self {
-            state,
-            _guard: guard,
-            address,
-            shutdown,
-            served,
-        }
+        Self { state, _guard: guard, address, shutdown, served }
     }
 
     /// The whole answer to one request.
@@ -56,10 +42,7 @@ impl Admin {
     async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.ask("GET", path).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (
-            head.split(' ').nth(1).unwrap().parse().unwrap(),
-            body.to_owned(),
-        )
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 }
 
@@ -68,17 +51,11 @@ async fn ready_when_every_latch_is_released() {
     let admin = Admin::start().await;
     let readiness = &admin.state.readiness;
     assert_eq!(admin.get("/livez").await, (200, "live\n".to_owned()));
-    assert_eq!(
-        admin.get("/readyz").await,
-        (503, "[-] policies\n[-] upstream\nnot ready\n".to_owned())
-    );
+    assert_eq!(admin.get("/readyz").await, (503, "[-] policies\n[-] upstream\nnot ready\n".to_owned()));
     readiness.release(Latch::Policies);
     assert_eq!(
         admin.get("/readyz?verbose").await,
-        (
-            503,
-            "[+] policies\n[-] upstream\n[+] draining\nnot ready\n".to_owned()
-        )
+        (503, "[+] policies\n[-] upstream\n[+] draining\nnot ready\n".to_owned())
     );
     readiness.release(Latch::Upstream);
     assert!(readiness.is_ready());
@@ -86,10 +63,7 @@ async fn ready_when_every_latch_is_released() {
     let (status, text) = admin.get("/readyz?a=b&verbose=1").await;
     assert_eq!((status, text.lines().count()), (200, 4));
     readiness.hold(Latch::Draining);
-    assert_eq!(
-        admin.get("/readyz").await,
-        (503, "[-] draining\nnot ready\n".to_owned())
-    );
+    assert_eq!(admin.get("/readyz").await, (503, "[-] draining\nnot ready\n".to_owned()));
     assert_eq!(admin.get("/livez").await.0, 200);
 }
 
@@ -98,16 +72,8 @@ async fn the_rest_is_metrics_version_or_nothing() {
     let admin = Admin::start().await;
     admin.state.telemetry.policy(Arc::from("0123456789ab"));
     let answer = admin.ask("GET", "/metrics").await;
-    assert!(
-        answer
-            .to_lowercase()
-            .contains("content-type: text/plain; version=0.0.4"),
-        "{answer}"
-    );
-    assert!(
-        answer.contains("\ntollgate_policy_info{digest=\"0123456789ab\"} 1\n"),
-        "{answer}"
-    );
+    assert!(answer.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.contains("\ntollgate_policy_info{digest=\"0123456789ab\"} 1\n"), "{answer}");
     let (_, text) = admin.get("/version").await;
     let version: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(version["policy"], "0123456789ab");
@@ -118,10 +84,7 @@ async fn the_rest_is_metrics_version_or_nothing() {
     }
     for method in ["POST", "DELETE", "OPTIONS", "PUT"] {
         let answer = admin.ask(method, "/livez").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: GET"), "{answer}");
     }
 }
 
@@ -129,15 +92,11 @@ async fn the_rest_is_metrics_version_or_nothing() {
 async fn shutting_down_waits_for_nobody_who_is_idle() {
     let admin = Admin::start().await;
     let mut idle = TcpStream::connect(admin.address).await.unwrap();
-    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
     admin.shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(10), admin.served.wait())
-        .await
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(10), admin.served.wait()).await.unwrap();
     assert!(TcpStream::connect(admin.address).await.is_err());
 }

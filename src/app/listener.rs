@@ -32,11 +32,7 @@ const NO_ROOM: Duration = Duration::from_millis(100);
 /// # Errors
 /// The system's.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -52,14 +48,8 @@ pub(super) async fn serve(
 ) -> GracefulShutdown {
     let open = GracefulShutdown::new();
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS);
+    server.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -73,9 +63,7 @@ pub(super) async fn serve(
                 let peer = Arc::new(Peer::new(address));
                 let service = proxy::service(Arc::clone(&gateway), Arc::clone(&peer));
                 let io = TokioIo::new(Guard::new(stream, peer, HEAD));
-                let connection = server
-                    .serve_connection(io, TowerToHyperService::new(service))
-                    .into_owned();
+                let connection = server.serve_connection(io, TowerToHyperService::new(service)).into_owned();
                 let connection = open.watch(connection);
                 connections.spawn(async move {
                     if let Err(error) = connection.await {

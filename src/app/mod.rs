@@ -42,9 +42,7 @@ const PROBE: Duration = Duration::from_secs(5);
 /// # Errors
 /// An address cannot be bound, or the system refuses something that the gate cannot do without.
 pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
-    let Loaded {
-        config, policies, ..
-    } = loaded;
+    let Loaded { config, policies, .. } = loaded;
     let mut signals = Signals::new()?;
     let listener = listener::bind(config.listen.address)?;
     let admin = listener::bind(config.admin)?;
@@ -63,31 +61,15 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
         draining: stop.clone(),
     });
-    let state = Arc::new(AdminState {
-        readiness: Readiness::new(),
-        telemetry,
-    });
+    let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry });
     state.readiness.release(Latch::Policies);
 
-    tasks.spawn(admin::serve(
-        admin,
-        Arc::clone(&state),
-        ended.clone().cancelled_owned(),
-    ));
+    tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
-    tasks.spawn(reload::watch(
-        Arc::clone(&config),
-        Arc::clone(&gateway),
-        stop.clone(),
-    ));
+    tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     tracing::info!("admin on http://{admin_address}");
     tracing::info!("listening on http://{address}/mcp");
-    let serving = tasks.spawn(listener::serve(
-        listener,
-        gateway,
-        stop.clone(),
-        connections.clone(),
-    ));
+    let serving = tasks.spawn(listener::serve(listener, gateway, stop.clone(), connections.clone()));
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
     state.readiness.hold(Latch::Draining);
@@ -124,11 +106,7 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 fn snapshot(policies: Policies, telemetry: &Telemetry) -> Snapshot {
     telemetry.policy(Arc::clone(policies.policy.digest()));
     let limits = Limits::of(&policies.policy, None);
-    Snapshot {
-        authenticators: policies.authenticators,
-        policy: Arc::new(policies.policy),
-        limits,
-    }
+    Snapshot { authenticators: policies.authenticators, policy: Arc::new(policies.policy), limits }
 }
 
 /// The signals that end the process.
@@ -139,10 +117,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn stop(&mut self) {
@@ -176,18 +151,9 @@ fn door(config: &Config, address: SocketAddr) -> Door {
     let hosts = match &config.listen.hosts {
         Hosts::Any => None,
         Hosts::Only(hosts) => Some(hosts.clone()),
-        Hosts::Loopback => Some(
-            ["localhost", "127.0.0.1", "[::1]"]
-                .map(|host| format!("{host}:{port}"))
-                .to_vec(),
-        ),
+        Hosts::Loopback => Some(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")).to_vec()),
     };
-    let Listen {
-        origins,
-        max_body_bytes,
-        request_decompression,
-        ..
-    } = &config.listen;
+    let Listen { origins, max_body_bytes, request_decompression, .. } = &config.listen;
     Door {
         hosts,
         origins: origins.clone(),

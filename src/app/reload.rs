@@ -49,14 +49,8 @@ fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedW
             let _ = tell.try_send(());
         }
     });
-    let watching = watcher.and_then(|mut watcher| {
-        watcher
-            .watch(folder, RecursiveMode::Recursive)
-            .map(|()| watcher)
-    });
-    watching
-        .inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s"))
-        .ok()
+    let watching = watcher.and_then(|mut watcher| watcher.watch(folder, RecursiveMode::Recursive).map(|()| watcher));
+    watching.inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s")).ok()
 }
 
 /// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it
@@ -69,11 +63,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             let limits = Limits::of(&read.policy, Some(&now.limits));
             let policy = Arc::new(read.policy);
             let digest = Arc::clone(policy.digest());
-            gateway.snapshot.store(Arc::new(Snapshot {
-                authenticators: read.authenticators,
-                policy,
-                limits,
-            }));
+            gateway.snapshot.store(Arc::new(Snapshot { authenticators: read.authenticators, policy, limits }));
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
             tracing::info!(policy = %digest, "policies reloaded");

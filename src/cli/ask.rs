@@ -61,13 +61,7 @@ async fn ask(server: &Uri) -> Result<Vec<Tool>, String> {
         .no_proxy()
         .build()
         .map_err(|error| chain(&error))?;
-    let mut server = Server {
-        client,
-        url: server.to_string(),
-        headers: HeaderMap::new(),
-        meta: None,
-        asked: 0,
-    };
+    let mut server = Server { client, url: server.to_string(), headers: HeaderMap::new(), meta: None, asked: 0 };
     server.open().await?;
     let tools = server.tools().await;
     server.close().await;
@@ -103,20 +97,14 @@ impl Server {
         });
         match self.request("initialize", hello).await {
             Ok(result) => {
-                let agreed = result
-                    .get("protocolVersion")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let agreed = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
                 if agreed >= ProtocolVersion::V2025_06_18.name() {
                     let value = HeaderValue::from_str(agreed).map_err(|error| error.to_string())?;
                     self.headers.insert(VERSION, value);
                 }
                 self.notify("notifications/initialized").await
             }
-            Err(Refused::Error {
-                code: UNSUPPORTED_VERSION,
-                ..
-            }) => self.discover().await,
+            Err(Refused::Error { code: UNSUPPORTED_VERSION, .. }) => self.discover().await,
             Err(refused) => Err(refused.told()),
         }
     }
@@ -124,17 +112,13 @@ impl Server {
     /// The modern era: every message says itself what it speaks.
     async fn discover(&mut self) -> Result<(), String> {
         let version = ProtocolVersion::V2026_07_28.name();
-        self.headers
-            .insert(VERSION, HeaderValue::from_static(version));
+        self.headers.insert(VERSION, HeaderValue::from_static(version));
         self.meta = Some(json!({
             "io.modelcontextprotocol/protocolVersion": version,
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": { "name": "tollgate-init", "version": env!("CARGO_PKG_VERSION") },
         }));
-        let found = self
-            .request("server/discover", json!({}))
-            .await
-            .map_err(Refused::told)?;
+        let found = self.request("server/discover", json!({})).await.map_err(Refused::told)?;
         let speaks = found.get("supportedVersions").and_then(Value::as_array);
         if speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
             Ok(())
@@ -147,25 +131,14 @@ impl Server {
         let mut tools: Vec<Tool> = Vec::new();
         let mut cursor: Option<Value> = None;
         for _ in 0..MAX_PAGES {
-            let params = cursor
-                .take()
-                .map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
-            let page = self
-                .request("tools/list", params)
-                .await
-                .map_err(Refused::told)?;
-            let listed = page
-                .get("tools")
-                .and_then(Value::as_array)
-                .ok_or("its list of tools is no list")?;
+            let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
+            let page = self.request("tools/list", params).await.map_err(Refused::told)?;
+            let listed = page.get("tools").and_then(Value::as_array).ok_or("its list of tools is no list")?;
             tools.extend(listed.iter().filter_map(tool));
             if tools.len() > MAX_TOOLS {
                 return Err(format!("it has more than {MAX_TOOLS} tools"));
             }
-            cursor = page
-                .get("nextCursor")
-                .filter(|cursor| cursor.is_string())
-                .cloned();
+            cursor = page.get("nextCursor").filter(|cursor| cursor.is_string()).cloned();
             if cursor.is_none() {
                 tools.sort_by(|a, b| a.name.cmp(&b.name));
                 tools.dedup_by(|a, b| a.name == b.name);
@@ -178,13 +151,7 @@ impl Server {
     /// Ends the session. Nothing depends on it.
     async fn close(&self) {
         if self.headers.contains_key(SESSION) {
-            drop(
-                self.client
-                    .delete(&self.url)
-                    .headers(self.headers.clone())
-                    .send()
-                    .await,
-            );
+            drop(self.client.delete(&self.url).headers(self.headers.clone()).send().await);
         }
     }
 
@@ -193,8 +160,7 @@ impl Server {
         if let (Some(meta), Some(params)) = (&self.meta, params.as_object_mut()) {
             params.insert("_meta".to_owned(), meta.clone());
         }
-        let message =
-            json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
+        let message = json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
         let response = self.send(method, &message).await.map_err(Refused::Other)?;
         if let Some(session) = response.headers().get(SESSION) {
             self.headers.insert(SESSION, session.clone());
@@ -203,21 +169,11 @@ impl Server {
     }
 
     async fn notify(&self, method: &'static str) -> Result<(), String> {
-        let sent = self
-            .send(method, &json!({ "jsonrpc": "2.0", "method": method }))
-            .await?;
-        if sent.status().is_success() {
-            Ok(())
-        } else {
-            Err(format!("it answers {method} with {}", sent.status()))
-        }
+        let sent = self.send(method, &json!({ "jsonrpc": "2.0", "method": method })).await?;
+        if sent.status().is_success() { Ok(()) } else { Err(format!("it answers {method} with {}", sent.status())) }
     }
 
-    async fn send(
-        &self,
-        method: &'static str,
-        message: &Value,
-    ) -> Result<reqwest::Response, String> {
+    async fn send(&self, method: &'static str, message: &Value) -> Result<reqwest::Response, String> {
         let mut request = self
             .client
             .post(&self.url)
@@ -244,24 +200,15 @@ impl Refused {
 /// The reply to the request of this id, from a body or an event stream.
 async fn answer(mut response: reqwest::Response, id: u64) -> Result<Value, Refused> {
     let status = response.status();
-    let kind = response
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
+    let kind =
+        response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let streams = kind.starts_with("text/event-stream");
     let mut events = Events::default();
     let (mut reader, mut body, mut size) = (sse::Reader::default(), Vec::new(), 0);
-    while let Some(bytes) = response
-        .chunk()
-        .await
-        .map_err(|error| Refused::Other(chain(&error)))?
-    {
+    while let Some(bytes) = response.chunk().await.map_err(|error| Refused::Other(chain(&error)))? {
         size += bytes.len();
         if size > MAX_ANSWER {
-            return Err(Refused::Other(format!(
-                "its answer is larger than {MAX_ANSWER} bytes"
-            )));
+            return Err(Refused::Other(format!("its answer is larger than {MAX_ANSWER} bytes")));
         }
         if !streams {
             body.extend_from_slice(&bytes);
@@ -300,18 +247,9 @@ fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
     )]
     let mut message: Value = serde_json::from_slice(message).ok()?;
     if let Some(error) = message.get("error") {
-        let code = error
-            .get("code")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let text = error
-            .get("message")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        return Some(Err(Refused::Error {
-            code,
-            message: crate::diagnostic::quoted(text),
-        }));
+        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
+        let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
+        return Some(Err(Refused::Error { code, message: crate::diagnostic::quoted(text) }));
     }
     let ours = message.get("id").and_then(Value::as_u64) == Some(id);
     let result = message.as_object_mut()?.remove("result").filter(|_| ours)?;
@@ -335,18 +273,8 @@ fn no_reply(status: StatusCode) -> String {
 
 /// A tool of a list. What has no name cannot be granted.
 fn tool(listed: &Value) -> Option<Tool> {
-    let text = |key: &str| {
-        listed
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
-    let hint = |key: &str| {
-        listed
-            .get("annotations")
-            .and_then(|said| said.get(key))
-            .and_then(Value::as_bool)
-    };
+    let text = |key: &str| listed.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let hint = |key: &str| listed.get("annotations").and_then(|said| said.get(key)).and_then(Value::as_bool);
     let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
         (Some(true), None | Some(false)) => Nature::ReadOnly,
         (None, None) => Nature::Unsaid,
@@ -354,14 +282,8 @@ fn tool(listed: &Value) -> Option<Tool> {
         // Whoever says both that it changes nothing and that it destroys is not believed the first.
         (_, Some(true)) | (Some(false), None) => Nature::Destructive,
     };
-    let about = text("title")
-        .or_else(|| text("description"))
-        .unwrap_or_default();
-    Some(Tool {
-        name: text("name")?.to_owned(),
-        about: about.to_owned(),
-        nature,
-    })
+    let about = text("title").or_else(|| text("description")).unwrap_or_default();
+    Some(Tool { name: text("name")?.to_owned(), about: about.to_owned(), nature })
 }
 
 /// An error with its causes: reqwest keeps the reason there.

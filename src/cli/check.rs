@@ -26,14 +26,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut paths = args.paths.clone();
     paths.extend(args.config.clone());
     if paths.is_empty() {
-        let usual = [CONFIG, POLICIES]
-            .map(PathBuf::from)
-            .into_iter()
-            .find(|path| path.exists());
+        let usual = [CONFIG, POLICIES].map(PathBuf::from).into_iter().find(|path| path.exists());
         let Some(usual) = usual else {
-            return output::failed(
-                &"there is neither tollgate.yaml nor policies/ here; say what to check",
-            );
+            return output::failed(&"there is neither tollgate.yaml nor policies/ here; say what to check");
         };
         paths.push(usual);
     }
@@ -45,25 +40,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         found.extend(check(path));
     }
     output::findings(&found);
-    if found.has_errors() {
-        ExitCode::from(output::NO)
-    } else {
-        ExitCode::SUCCESS
-    }
+    if found.has_errors() { ExitCode::from(output::NO) } else { ExitCode::SUCCESS }
 }
 
 /// All that is wrong or odd with a configuration or a policy folder.
 fn check(path: &Path) -> Diagnostics {
-    let config = if path.is_dir() {
-        path.join(CONFIG)
-    } else {
-        path.to_owned()
-    };
+    let config = if path.is_dir() { path.join(CONFIG) } else { path.to_owned() };
     if config.is_file() {
-        let overrides = Overrides {
-            config: Some(config),
-            ..Overrides::default()
-        };
+        let overrides = Overrides { config: Some(config), ..Overrides::default() };
         return config::load(&overrides).map_or_else(|found| found, |loaded| loaded.warnings);
     }
     let folder = Folder::read(path);

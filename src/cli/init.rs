@@ -44,26 +44,17 @@ pub(super) fn run(args: &Args) -> ExitCode {
 fn init(args: &Args) -> Result<(), String> {
     let policy = format!("{}.yaml", args.name);
     if policy == PRINCIPALS {
-        return Err(
-            "a server of this name would share a file with the keys; choose another `--name`"
-                .to_owned(),
-        );
+        return Err("a server of this name would share a file with the keys; choose another `--name`".to_owned());
     }
     for file in [policy.as_str(), PRINCIPALS] {
         let path = args.out.join(file);
         if path.symlink_metadata().is_ok() {
-            return Err(format!(
-                "{} is there already, and nothing is overwritten",
-                path.display()
-            ));
+            return Err(format!("{} is there already, and nothing is overwritten", path.display()));
         }
     }
     let tools = ask::tools(&args.server)?;
     let made = keys::make(&args.id, &[ROLE.to_owned()], None).map_err(|error| error.to_string())?;
-    let files = [
-        (policy, policy_file(args, &tools)),
-        (PRINCIPALS.to_owned(), principals_file(&made.entry)),
-    ];
+    let files = [(policy, policy_file(args, &tools)), (PRINCIPALS.to_owned(), principals_file(&made.entry))];
     if tools.iter().any(is_granted) {
         holds(&args.name, &files)?;
     }
@@ -83,16 +74,11 @@ fn is_granted(tool: &Tool) -> bool {
 
 /// What was written is what `check` accepts, whatever the server's names were.
 fn holds(server: &ServerName, files: &[(String, String)]) -> Result<(), String> {
-    let read = files
-        .iter()
-        .map(|(name, text)| (name.clone(), text.clone().into_bytes()))
-        .collect();
+    let read = files.iter().map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect();
     let folder = Folder::of(String::new(), read);
     match folder.compile(std::slice::from_ref(server), Reach::Unknown, clock::wall()) {
         Ok(_) => Ok(()),
-        Err(found) => Err(format!(
-            "the server's answer does not make a policy:\n{found}"
-        )),
+        Err(found) => Err(format!("the server's answer does not make a policy:\n{found}")),
     }
 }
 
@@ -143,15 +129,8 @@ fn comment(tool: &Tool) -> String {
     };
     let about = escaped(tool.about.lines().next().unwrap_or_default());
     let about: String = about.chars().take(LONGEST).collect();
-    let parts: Vec<&str> = nature
-        .into_iter()
-        .chain(Some(about.trim()).filter(|about| !about.is_empty()))
-        .collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        format!("  # {}", parts.join(": "))
-    }
+    let parts: Vec<&str> = nature.into_iter().chain(Some(about.trim()).filter(|about| !about.is_empty())).collect();
+    if parts.is_empty() { String::new() } else { format!("  # {}", parts.join(": ")) }
 }
 
 fn principals_file(entry: &str) -> String {
@@ -174,21 +153,13 @@ fn next_steps(args: &Args, tools: &[Tool]) -> String {
     if granted == 0 {
         text += "The server calls no tool read-only: take the `#` from those that readers may use before you start.\n";
     }
-    let _ = write!(
-        text,
-        "\nNext: tollgate run --server {} --policies {out}",
-        args.server
-    );
+    let _ = write!(text, "\nNext: tollgate run --server {} --policies {out}", args.server);
     text
 }
 
 /// Writes a file that is not there yet.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)?
-        .write_all(text.as_bytes())
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }
 
 fn url(text: &str) -> Result<http::Uri, String> {

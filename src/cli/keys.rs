@@ -62,55 +62,29 @@ pub(super) struct Made {
 pub(super) fn make(id: &str, roles: &[String], expires: Option<Date>) -> std::io::Result<Made> {
     let new = new_key()?;
     let expires = expires.unwrap_or_else(|| Date::of(clock::wall() + LIFETIME));
-    let roles = if roles.is_empty() {
-        String::new()
-    } else {
-        format!(", roles: [{}]", list(roles))
-    };
-    let entry = format!(
-        "- {{ id: {}, hash: \"{}\"{roles}, expires: {expires} }}",
-        plain(id),
-        new.hash
-    );
-    Ok(Made {
-        key: new.key,
-        entry,
-    })
+    let roles = if roles.is_empty() { String::new() } else { format!(", roles: [{}]", list(roles)) };
+    let entry = format!("- {{ id: {}, hash: \"{}\"{roles}, expires: {expires} }}", plain(id), new.hash);
+    Ok(Made { key: new.key, entry })
 }
 
 fn list(roles: &[String]) -> String {
-    roles
-        .iter()
-        .map(|role| plain(role))
-        .collect::<Vec<_>>()
-        .join(", ")
+    roles.iter().map(|role| plain(role)).collect::<Vec<_>>().join(", ")
 }
 
 /// A name as YAML reads it back: in quotes, unless it can only be text.
 pub(super) fn plain(name: &str) -> String {
-    let words = [
-        "true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan",
-    ];
+    let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"];
     let is_text = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         && !words.contains(&name.to_ascii_lowercase().as_str());
-    if is_text {
-        name.to_owned()
-    } else {
-        format!("\"{name}\"")
-    }
+    if is_text { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 pub(super) fn id(text: &str) -> Result<String, String> {
     if is_principal_id(text) {
         Ok(text.to_owned())
     } else {
-        Err(
-            "use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"
-                .to_owned(),
-        )
+        Err("use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit".to_owned())
     }
 }
 

@@ -50,11 +50,7 @@ pub(super) fn warnings(problems: &Diagnostics) {
 
 /// All that was found, and how much it is.
 pub(super) fn findings(problems: &Diagnostics) {
-    answer(&format!(
-        "{}{}",
-        rendered(problems, style(&io::stdout())),
-        problems.summary()
-    ));
+    answer(&format!("{}{}", rendered(problems, style(&io::stdout())), problems.summary()));
 }
 
 fn rendered(problems: &Diagnostics, style: Style) -> String {
@@ -69,11 +65,7 @@ fn rendered(problems: &Diagnostics, style: Style) -> String {
 /// Colours for people, unless they asked for none (<https://no-color.org>).
 fn style(stream: &impl IsTerminal) -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if stream.is_terminal() && !unwanted {
-        Style::Ansi
-    } else {
-        Style::Plain
-    }
+    if stream.is_terminal() && !unwanted { Style::Ansi } else { Style::Plain }
 }
 
 /// A reader that went away (`| head`) is no problem of ours.

@@ -33,10 +33,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     output::warnings(&loaded.warnings);
     // One provider for everything that speaks TLS. It fails only where there is one already.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return output::failed(&problem),
     };

@@ -9,7 +9,8 @@ use http::uri::Authority;
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:0`.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_not_told| "write an IP address and a port, such as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:8080`")
+    text.parse()
+        .map_err(|_not_told| "write an IP address and a port, such as `127.0.0.1:8080`, `0.0.0.0:8080` or `[::1]:8080`")
 }
 
 /// The URL of an MCP endpoint.
@@ -17,9 +18,7 @@ pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
 /// # Errors
 /// What was expected.
 pub fn endpoint(text: &str) -> Result<Uri, &'static str> {
-    let url: Uri = text
-        .parse()
-        .map_err(|_not_told| "write a URL such as `http://127.0.0.1:8000/mcp`")?;
+    let url: Uri = text.parse().map_err(|_not_told| "write a URL such as `http://127.0.0.1:8000/mcp`")?;
     if !matches!(url.scheme_str(), Some("http" | "https")) {
         return Err("the URL must begin with `http://` or `https://`");
     }
@@ -48,20 +47,14 @@ pub(super) fn host(text: &str) -> Result<String, &'static str> {
 /// A value of the `Origin` header, in lower case.
 pub(super) fn origin(text: &str) -> Result<String, &'static str> {
     match text.split_once("://") {
-        Some((scheme, authority)) if is_scheme(scheme) && is_host(authority) => {
-            Ok(text.to_ascii_lowercase())
-        }
-        _ => Err(
-            "write an origin as browsers send it, such as `https://app.example.com`: no path, no `*`, no `null`",
-        ),
+        Some((scheme, authority)) if is_scheme(scheme) && is_host(authority) => Ok(text.to_ascii_lowercase()),
+        _ => Err("write an origin as browsers send it, such as `https://app.example.com`: no path, no `*`, no `null`"),
     }
 }
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
 /// A host, perhaps with a port, without anything that a proxy could read otherwise.
@@ -76,13 +69,10 @@ fn is_host(text: &str) -> bool {
             }
         }
         Some(_) => return false,
-        None => text
-            .split_once(':')
-            .map_or((text, None), |(name, port)| (name, Some(port))),
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
     };
-    let port_fits = |port: &str| {
-        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
+    let port_fits =
+        |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     !name.is_empty() && name.len() <= 253 && name.bytes().all(plain) && port.is_none_or(port_fits)
 }
 
@@ -92,12 +82,9 @@ mod tests {
 
     #[test]
     fn endpoints() {
-        for good in [
-            "http://127.0.0.1:8000/mcp",
-            "https://mcp.example.com",
-            "http://[::1]:8000/mcp",
-            "http://records:8000/",
-        ] {
+        for good in
+            ["http://127.0.0.1:8000/mcp", "https://mcp.example.com", "http://[::1]:8000/mcp", "http://records:8000/"]
+        {
             assert!(endpoint(good).is_ok(), "{good}");
         }
         for bad in [
@@ -126,20 +113,13 @@ mod tests {
 
     #[test]
     fn hosts_and_origins() {
-        for good in [
-            "localhost",
-            "localhost:8080",
-            "MCP.example.com",
-            "[::1]",
-            "[::1]:8080",
-            "127.0.0.1:1",
-        ] {
+        for good in ["localhost", "localhost:8080", "MCP.example.com", "[::1]", "[::1]:8080", "127.0.0.1:1"] {
             assert!(host(good).is_ok(), "{good}");
             assert!(origin(&format!("https://{good}")).is_ok(), "{good}");
         }
         for bad in [
-            "", "*", "a/b", "a:b", "a:", ":80", "a@b", "http://a", "[::1]x", "[::g]", "a b", "a?b",
-            "a#b", "ä.de", "*.a.de",
+            "", "*", "a/b", "a:b", "a:", ":80", "a@b", "http://a", "[::1]x", "[::g]", "a b", "a?b", "a#b", "ä.de",
+            "*.a.de",
         ] {
             assert!(host(bad).is_err(), "{bad}");
             assert!(origin(&format!("https://{bad}")).is_err(), "{bad}");
@@ -151,13 +131,9 @@ mod tests {
 
     #[test]
     fn sockets() {
-        for (text, fits) in [
-            ("127.0.0.1:0", true),
-            ("[::]:80", true),
-            ("localhost:80", false),
-            (":80", false),
-            ("1.2.3.4", false),
-        ] {
+        for (text, fits) in
+            [("127.0.0.1:0", true), ("[::]:80", true), ("localhost:80", false), (":80", false), ("1.2.3.4", false)]
+        {
             assert_eq!(socket(text).is_ok(), fits, "{text}");
         }
     }

@@ -10,9 +10,7 @@ use super::given::Given;
 use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource};
 use super::yaml::Document;
-use super::{
-    Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies,
-};
+use super::{Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
@@ -37,15 +35,10 @@ pub(super) struct Draft {
 impl Draft {
     /// Reads the file, if there is one, and lays the flags over it.
     pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
-        let path = overrides
-            .config
-            .clone()
-            .or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let path = overrides.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
         let document = path.as_ref().and_then(|path| found.take(document(path)));
         let broken = path.is_some() && document.is_none();
-        let written = document
-            .as_ref()
-            .and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
+        let written = document.as_ref().and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
         let broken = broken || (document.is_some() && written.is_none());
         let source: ConfigSource = written.unwrap_or_default();
         let none = SourceFile::new(DEFAULT_FILE, "");
@@ -62,23 +55,14 @@ impl Draft {
         Self {
             policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
             listen: listen(overrides.listen.as_deref(), file, &source.listen, found),
-            admin: admin(
-                overrides.admin.as_deref(),
-                file,
-                source.admin.address.as_ref(),
-                found,
-            ),
+            admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
             server,
             drain_timeout: drain_timeout(file, source.drain_timeout.as_ref(), found),
         }
     }
 
     /// Gives the server the name that the policy files use, if it has none. Returns all names there are.
-    pub(super) fn name_server(
-        &mut self,
-        folder: &Folder,
-        found: &mut Diagnostics,
-    ) -> Vec<ServerName> {
+    pub(super) fn name_server(&mut self, folder: &Folder, found: &mut Diagnostics) -> Vec<ServerName> {
         self.server.name(|| folder.servers(), found)
     }
 
@@ -112,11 +96,7 @@ fn document(path: &Path) -> Result<Document, Diagnostics> {
 }
 
 /// The folder as the operator named it; a relative one in the file is relative to the file.
-fn policies_folder(
-    overrides: &Overrides,
-    file: Option<&Path>,
-    written: Option<&Spanned<String>>,
-) -> PathBuf {
+fn policies_folder(overrides: &Overrides, file: Option<&Path>, written: Option<&Spanned<String>>) -> PathBuf {
     let beside = file.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     match (&overrides.policies, written) {
         (Some(path), _) => path.clone(),
@@ -125,49 +105,22 @@ fn policies_folder(
     }
 }
 
-fn listen(
-    flag: Option<&str>,
-    file: &SourceFile,
-    source: &ListenSource,
-    found: &mut Diagnostics,
-) -> Option<Listen> {
-    let given = Given::either(
-        flag,
-        "--listen",
-        source.address.as_ref().map(|address| (file, address)),
-    );
+fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &mut Diagnostics) -> Option<Listen> {
+    let given = Given::either(flag, "--listen", source.address.as_ref().map(|address| (file, address)));
     let address = socket(given.as_ref(), 8080, found);
     let hosts = match (&source.hosts, address) {
         (Some(hosts), _) => {
             if hosts.value.is_empty() {
-                found.push(
-                    file.error(hosts.referenced, "`hosts` is empty")
-                        .help("name a host, or leave `hosts` out"),
-                );
+                found.push(file.error(hosts.referenced, "`hosts` is empty").help("name a host, or leave `hosts` out"));
             }
             Hosts::Only(all(file, &hosts.value, address::host, found))
         }
         (None, Some(address)) if Reach::of(address) == Reach::Network => Hosts::Any,
         (None, _) => Hosts::Loopback,
     };
-    let origins = source
-        .origins
-        .as_deref()
-        .map(|origins| all(file, origins, address::origin, found));
-    let max_body = number(
-        file,
-        source.max_body_bytes.as_ref(),
-        DEFAULT_BODY,
-        MAX_BODY,
-        found,
-    );
-    let max_in_flight = number(
-        file,
-        source.max_in_flight.as_ref(),
-        DEFAULT_IN_FLIGHT,
-        MAX_IN_FLIGHT,
-        found,
-    );
+    let origins = source.origins.as_deref().map(|origins| all(file, origins, address::origin, found));
+    let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
+    let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
     Some(Listen {
         address: address?,
         hosts,
@@ -195,32 +148,21 @@ fn admin(
         found.push(
             given
                 .place
-                .warning(
-                    "metrics and probes can be reached from other machines, without any credential",
-                )
+                .warning("metrics and probes can be reached from other machines, without any credential")
                 .help("in a pod that is usual; elsewhere use `127.0.0.1`"),
         );
     }
     Some(address)
 }
 
-fn socket(
-    given: Option<&Given<'_>>,
-    default_port: u16,
-    found: &mut Diagnostics,
-) -> Option<SocketAddr> {
+fn socket(given: Option<&Given<'_>>, default_port: u16, found: &mut Diagnostics) -> Option<SocketAddr> {
     let Some(given) = given else {
         return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, default_port)));
     };
     match address::socket(given.text) {
         Ok(address) => Some(address),
         Err(expected) => {
-            found.push(
-                given
-                    .place
-                    .error(format!("{} is not an address", quoted(given.text)))
-                    .help(expected),
-            );
+            found.push(given.place.error(format!("{} is not an address", quoted(given.text))).help(expected));
             None
         }
     }
@@ -239,11 +181,7 @@ fn all(
             Ok(text) => good.push(text),
             Err(expected) => {
                 found.push(
-                    file.error(
-                        value.referenced,
-                        format!("{} does not fit here", quoted(&value.value)),
-                    )
-                    .help(expected),
+                    file.error(value.referenced, format!("{} does not fit here", quoted(&value.value))).help(expected),
                 );
             }
         }
@@ -262,29 +200,19 @@ fn number(
         return Some(default);
     };
     if !(1..=max).contains(&number.value) {
-        found.push(file.error(
-            number.referenced,
-            format!("expected a number from 1 to {max}"),
-        ));
+        found.push(file.error(number.referenced, format!("expected a number from 1 to {max}")));
         return None;
     }
     usize::try_from(number.value).ok()
 }
 
-fn drain_timeout(
-    file: &SourceFile,
-    written: Option<&Spanned<String>>,
-    found: &mut Diagnostics,
-) -> Option<Duration> {
+fn drain_timeout(file: &SourceFile, written: Option<&Spanned<String>>, found: &mut Diagnostics) -> Option<Duration> {
     let Some(text) = written else {
         return Some(DRAIN);
     };
     parse_duration(&text.value, Duration::ZERO..=Duration::from_hours(1))
         .map_err(|expected| {
-            let message = format!(
-                "{} is not a span of time that fits here",
-                quoted(&text.value)
-            );
+            let message = format!("{} is not a span of time that fits here", quoted(&text.value));
             found.push(file.error(text.referenced, message).help(expected));
         })
         .ok()

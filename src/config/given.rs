@@ -25,14 +25,10 @@ impl<'a> Given<'a> {
         file: Option<(&'a SourceFile, &'a Spanned<String>)>,
     ) -> Option<Self> {
         match (flag, file) {
-            (Some(text), _) => Some(Self {
-                text,
-                place: Place::Flag(name),
-            }),
-            (None, Some((file, value))) => Some(Self {
-                text: &value.value,
-                place: Place::File(file, value.referenced),
-            }),
+            (Some(text), _) => Some(Self { text, place: Place::Flag(name) }),
+            (None, Some((file, value))) => {
+                Some(Self { text: &value.value, place: Place::File(file, value.referenced) })
+            }
             (None, None) => None,
         }
     }

@@ -131,18 +131,10 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {
             found.extend(std::mem::take(&mut policies.warnings));
-            Ok(Loaded {
-                config,
-                policies,
-                warnings: found,
-            })
+            Ok(Loaded { config, policies, warnings: found })
         }
         (_, policies) => {
-            found.extend(
-                policies
-                    .map(|policies| policies.warnings)
-                    .unwrap_or_default(),
-            );
+            found.extend(policies.map(|policies| policies.warnings).unwrap_or_default());
             Err(found)
         }
     }
@@ -179,10 +171,6 @@ pub enum Reach {
 
 impl Reach {
     fn of(address: SocketAddr) -> Self {
-        if address.ip().to_canonical().is_loopback() {
-            Self::Loopback
-        } else {
-            Self::Network
-        }
+        if address.ip().to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
     }
 }

@@ -60,17 +60,13 @@ impl Folder {
         let name = folder_name(path);
         match files(path, &name) {
             Ok(files) => Self::of(name, files),
-            Err(problem) => Self {
-                found: problem.into(),
-                ..Self::of(name, Vec::new())
-            },
+            Err(problem) => Self { found: problem.into(), ..Self::of(name, Vec::new()) },
         }
     }
 
     /// A folder of these files, in this order.
     pub fn of(name: String, files: Vec<Named>) -> Self {
-        let (mut policies, mut principals, mut found) =
-            (Vec::new(), Vec::new(), Diagnostics::new());
+        let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut hash = Sha256::new();
         for (file, bytes) in files {
             hash.update(format!("{file}\0{}\0", bytes.len()));
@@ -81,34 +77,16 @@ impl Folder {
                 Err(problems) => found.extend(problems),
             }
         }
-        let digest: String = hash
-            .finalize()
-            .iter()
-            .take(6)
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .filter_map(digit)
-            .collect();
-        Self {
-            name,
-            digest: Arc::from(digest),
-            policies,
-            principals,
-            found,
-        }
+        let digest: String =
+            hash.finalize().iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
+        Self { name, digest: Arc::from(digest), policies, principals, found }
     }
 
     /// The servers that the policy files name; `default` if they name none.
     pub fn servers(&self) -> Vec<ServerName> {
-        let named: BTreeSet<&str> = self
-            .policies
-            .iter()
-            .filter_map(PolicyFile::server)
-            .map(|name| name.value.as_str())
-            .collect();
-        let mut servers: Vec<_> = named
-            .into_iter()
-            .filter_map(|name| ServerName::new(name).ok())
-            .collect();
+        let named: BTreeSet<&str> =
+            self.policies.iter().filter_map(PolicyFile::server).map(|name| name.value.as_str()).collect();
+        let mut servers: Vec<_> = named.into_iter().filter_map(|name| ServerName::new(name).ok()).collect();
         if servers.is_empty() {
             servers.extend(ServerName::new("default").ok());
         }
@@ -119,32 +97,19 @@ impl Folder {
     ///
     /// # Errors
     /// Every problem of every file.
-    pub fn compile(
-        mut self,
-        servers: &[ServerName],
-        reach: Reach,
-        now: SystemTime,
-    ) -> Result<Policies, Diagnostics> {
+    pub fn compile(mut self, servers: &[ServerName], reach: Reach, now: SystemTime) -> Result<Policies, Diagnostics> {
         let mut found = std::mem::take(&mut self.found);
         let whole = !found.has_errors();
         if whole && self.policies.is_empty() && self.principals.is_empty() {
             return Err(no_files(&self.name).into());
         }
-        let elsewhere = if whole {
-            RolesElsewhere::None
-        } else {
-            RolesElsewhere::InBrokenFiles
-        };
-        let policy = found.take(policy::compile(
-            &self.policies,
-            servers,
-            elsewhere,
-            Arc::clone(&self.digest),
-        ));
+        let elsewhere = if whole { RolesElsewhere::None } else { RolesElsewhere::InBrokenFiles };
+        let policy = found.take(policy::compile(&self.policies, servers, elsewhere, Arc::clone(&self.digest)));
         if whole && self.policies.is_empty() {
             found.push(
-                Diagnostic::error(&self.name, "there are keys, but no file says what they may do")
-                    .help("write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one"),
+                Diagnostic::error(&self.name, "there are keys, but no file says what they may do").help(
+                    "write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one",
+                ),
             );
         }
         let known = self.known(elsewhere, now);
@@ -158,11 +123,7 @@ impl Folder {
             (Some(policy), Some(identity)) if !found.has_errors() => {
                 found.extend(policy.warnings);
                 found.extend(identity.warnings);
-                Ok(Policies {
-                    policy: policy.policy,
-                    authenticators: identity.authenticators,
-                    warnings: found,
-                })
+                Ok(Policies { policy: policy.policy, authenticators: identity.authenticators, warnings: found })
             }
             (policy, identity) => {
                 found.extend(policy.map(|done| done.warnings).unwrap_or_default());
@@ -173,21 +134,11 @@ impl Folder {
     }
 
     fn known(&self, elsewhere: RolesElsewhere, now: SystemTime) -> Known<'_> {
-        let roles = self
-            .policies
-            .iter()
-            .flat_map(PolicyFile::roles)
-            .map(|role| role.value.as_str())
-            .collect();
-        let open = self.policies.iter().any(PolicyFile::opens_to_all)
-            || elsewhere == RolesElsewhere::InBrokenFiles;
+        let roles = self.policies.iter().flat_map(PolicyFile::roles).map(|role| role.value.as_str()).collect();
+        let open = self.policies.iter().any(PolicyFile::opens_to_all) || elsewhere == RolesElsewhere::InBrokenFiles;
         Known {
             roles: (elsewhere == RolesElsewhere::None).then_some(roles),
-            without_role: if open {
-                WithoutRole::Something
-            } else {
-                WithoutRole::Nothing
-            },
+            without_role: if open { WithoutRole::Something } else { WithoutRole::Nothing },
             now,
         }
     }
@@ -204,16 +155,10 @@ impl Folder {
             .chain(self.policies.iter().flat_map(PolicyFile::inherited))
             .collect();
         for file in &self.policies {
-            for role in file
-                .roles()
-                .filter(|role| !held.contains(role.value.as_str()))
-            {
+            for role in file.roles().filter(|role| !held.contains(role.value.as_str())) {
                 found.push(
                     file.file()
-                        .warning(
-                            role.referenced,
-                            format!("nobody holds the role {}", quoted(&role.value)),
-                        )
+                        .warning(role.referenced, format!("nobody holds the role {}", quoted(&role.value)))
                         .help("give it to a key under `keys:`, or delete it"),
                 );
             }
@@ -222,15 +167,14 @@ impl Folder {
 
     /// Whoever can connect is let in: on a network that is everyone.
     fn anonymous_reach(&self, reach: Reach, found: &mut Diagnostics) {
-        for (file, at) in self
-            .principals
-            .iter()
-            .filter_map(PrincipalsFile::lets_in_anyone)
-        {
+        for (file, at) in self.principals.iter().filter_map(PrincipalsFile::lets_in_anyone) {
             if reach == Reach::Network {
                 found.push(
-                    file.error(at.referenced, "callers without a credential are let in, and the gate listens to the network")
-                        .help("listen on `127.0.0.1`, or delete `anonymous: true` and give out keys"),
+                    file.error(
+                        at.referenced,
+                        "callers without a credential are let in, and the gate listens to the network",
+                    )
+                    .help("listen on `127.0.0.1`, or delete `anonymous: true` and give out keys"),
                 );
             }
         }
@@ -241,38 +185,18 @@ impl Folder {
 fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
     // A principals file that is wrong may hold a key in any place: its lines are not shown.
     let may_hold_keys = bytes.windows(4).any(|word| word == b"keys");
-    let document = Document::new(name, bytes).map_err(|found| {
-        if may_hold_keys {
-            found.without_source_lines()
-        } else {
-            found
-        }
-    })?;
+    let document =
+        Document::new(name, bytes).map_err(|found| if may_hold_keys { found.without_source_lines() } else { found })?;
     let file = document.file();
-    let of = |kind: &[&str]| {
-        document
-            .keys()
-            .iter()
-            .find(|(key, _)| kind.contains(&key.as_str()))
-    };
+    let of = |kind: &[&str]| document.keys().iter().find(|(key, _)| kind.contains(&key.as_str()));
     match (of(POLICY_KEYS), of(PRINCIPALS_KEYS)) {
-        (Some(_), None) => Ok(Kind::Policy(PolicyFile::new(
-            file.clone(),
-            document.read()?,
-        ))),
+        (Some(_), None) => Ok(Kind::Policy(PolicyFile::new(file.clone(), document.read()?))),
         (None, Some(_)) => {
             let written = document.read().map_err(Diagnostic::without_source_line)?;
             Ok(Kind::Principals(PrincipalsFile::new(file.clone(), written)))
         }
         (Some((key, _)), Some((other, at))) => Err(file
-            .error(
-                *at,
-                format!(
-                    "{} and {} stand in the same file",
-                    quoted(key),
-                    quoted(other)
-                ),
-            )
+            .error(*at, format!("{} and {} stand in the same file", quoted(key), quoted(other)))
             .without_source_line()
             .help("put `keys` and `anonymous` into a file of their own, such as principals.yaml")
             .into()),
@@ -306,36 +230,23 @@ fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             return Ok(files);
         }
     }
-    Err(Diagnostic::error(
-        name,
-        "the folder changed again and again while it was read",
-    ))
+    Err(Diagnostic::error(name, "the folder changed again and again while it was read"))
 }
 
 fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
-    let cannot =
-        |name: &str, error: &io::Error| Diagnostic::error(name, format!("cannot be read: {error}"));
+    let cannot = |name: &str, error: &io::Error| Diagnostic::error(name, format!("cannot be read: {error}"));
     let entries = fs::read_dir(path).map_err(|error| {
-        cannot(name, &error).help(
-            "this is the policy folder; `--policies DIR` or `policies:` in tollgate.yaml names it",
-        )
+        cannot(name, &error)
+            .help("this is the policy folder; `--policies DIR` or `policies:` in tollgate.yaml names it")
     })?;
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| cannot(name, &error))?;
-        let Some(file) = entry
-            .file_name()
-            .to_str()
-            .filter(|file| is_policy_file(file))
-            .map(str::to_owned)
-        else {
+        let Some(file) = entry.file_name().to_str().filter(|file| is_policy_file(file)).map(str::to_owned) else {
             continue;
         };
         if files.len() >= MAX_FILES {
-            return Err(Diagnostic::error(
-                name,
-                format!("the folder has more than {MAX_FILES} policy files"),
-            ));
+            return Err(Diagnostic::error(name, format!("the folder has more than {MAX_FILES} policy files")));
         }
         let bytes = read_file(&entry.path()).map_err(|error| cannot(&join(name, &file), &error))?;
         files.push((file, bytes));
@@ -349,9 +260,7 @@ fn is_policy_file(name: &str) -> bool {
     let Some((stem, "yaml" | "yml")) = name.rsplit_once('.') else {
         return false;
     };
-    let is_test = stem
-        .rsplit_once('.')
-        .is_some_and(|(_, kind)| kind == "test");
+    let is_test = stem.rsplit_once('.').is_some_and(|(_, kind)| kind == "test");
     !stem.is_empty() && !stem.starts_with('.') && !is_test
 }
 
@@ -361,9 +270,7 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    let bound = u64::try_from(MAX_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let bound = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(bound).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -376,11 +283,7 @@ fn no_files(folder: &str) -> Diagnostic {
 fn folder_name(path: &Path) -> String {
     let name = path.display().to_string();
     let trimmed = name.trim_end_matches('/');
-    if trimmed.is_empty() && !name.is_empty() {
-        "/".to_owned()
-    } else {
-        trimmed.to_owned()
-    }
+    if trimmed.is_empty() && !name.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
 }
 
 fn join(folder: &str, file: &str) -> String {

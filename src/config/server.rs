@@ -37,11 +37,8 @@ impl ServerDraft {
             (None, [(name, server)]) => Some(Self::from_file(file, name, server, found)),
             (None, [_, (second, _), ..]) => {
                 found.push(
-                    file.error(
-                        second.referenced,
-                        "this version of Tollgate stands in front of one server",
-                    )
-                    .help("run one gate for each server, or leave one of them out"),
+                    file.error(second.referenced, "this version of Tollgate stands in front of one server")
+                        .help("run one gate for each server, or leave one of them out"),
                 );
                 Some(Self::Wrong(None))
             }
@@ -63,21 +60,9 @@ impl ServerDraft {
         }
     }
 
-    fn from_file(
-        file: &SourceFile,
-        name: &Spanned<String>,
-        server: &ServerSource,
-        found: &mut Diagnostics,
-    ) -> Self {
-        let url = read_url(
-            &server.url.value,
-            Place::File(file, server.url.referenced),
-            found,
-        );
-        match (
-            read_name(&name.value, Place::File(file, name.referenced), found),
-            url,
-        ) {
+    fn from_file(file: &SourceFile, name: &Spanned<String>, server: &ServerSource, found: &mut Diagnostics) -> Self {
+        let url = read_url(&server.url.value, Place::File(file, server.url.referenced), found);
+        match (read_name(&name.value, Place::File(file, name.referenced), found), url) {
             (Some(name), Some(url)) => Self::Named(Server { name, url }),
             (name, _) => Self::Wrong(name),
         }
@@ -98,22 +83,12 @@ impl ServerDraft {
         };
         let names = in_policies();
         if let [name] = names.as_slice() {
-            *self = Self::Named(Server {
-                name: name.clone(),
-                url,
-            });
+            *self = Self::Named(Server { name: name.clone(), url });
         } else {
-            let several = names
-                .iter()
-                .map(ServerName::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let several = names.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ");
             found.push(
-                Diagnostic::error(
-                    "--server",
-                    format!("the policy files are for several servers: {several}"),
-                )
-                .help("say which of them this is: `--server NAME=URL`"),
+                Diagnostic::error("--server", format!("the policy files are for several servers: {several}"))
+                    .help("say which of them this is: `--server NAME=URL`"),
             );
         }
         names

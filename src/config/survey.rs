@@ -23,18 +23,10 @@ pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics
     options.emit_unresolved_aliases = true;
     options.flow_nesting_limit = MAX_DEPTH;
     options.block_nesting_limit = MAX_DEPTH;
-    let mut survey = Survey {
-        file,
-        open: Vec::new(),
-        top: Vec::new(),
-        nodes: 0,
-        documents: 0,
-        found: Diagnostics::new(),
-    };
+    let mut survey =
+        Survey { file, open: Vec::new(), top: Vec::new(), nodes: 0, documents: 0, found: Diagnostics::new() };
     for event in Parser::new_from_str_with_options(file.text(), options) {
-        let step = event
-            .map_err(|error| survey.syntax(&error))
-            .and_then(|(event, span)| survey.read(event, span));
+        let step = event.map_err(|error| survey.syntax(&error)).and_then(|(event, span)| survey.read(event, span));
         if let Err(fatal) = step {
             survey.found.push(fatal);
             break;
@@ -44,15 +36,9 @@ pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics
         }
     }
     if survey.nodes == 0 && survey.found.is_empty() {
-        survey
-            .found
-            .push(Diagnostic::error(file.name(), "the file is empty"));
+        survey.found.push(Diagnostic::error(file.name(), "the file is empty"));
     }
-    if survey.found.is_empty() {
-        Ok(survey.top)
-    } else {
-        Err(survey.found)
-    }
+    if survey.found.is_empty() { Ok(survey.top) } else { Err(survey.found) }
 }
 
 struct Survey<'a> {
@@ -67,10 +53,7 @@ struct Survey<'a> {
 /// A list or mapping that has not ended yet.
 enum Open {
     List,
-    Mapping {
-        seen: HashMap<String, u32>,
-        key: Option<(String, At)>,
-    },
+    Mapping { seen: HashMap<String, u32>, key: Option<(String, At)> },
 }
 
 impl Survey<'_> {
@@ -97,13 +80,7 @@ impl Survey<'_> {
             }
             Event::MappingStart(..) => {
                 self.node(span)?;
-                self.collection(
-                    span,
-                    Open::Mapping {
-                        seen: HashMap::new(),
-                        key: None,
-                    },
-                )?;
+                self.collection(span, Open::Mapping { seen: HashMap::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.open.pop();
@@ -125,10 +102,7 @@ impl Survey<'_> {
     fn node(&mut self, span: Span) -> Result<(), Diagnostic> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.file.error(
-                place(span),
-                format!("the file has more than {MAX_NODES} values"),
-            ));
+            return Err(self.file.error(place(span), format!("the file has more than {MAX_NODES} values")));
         }
         Ok(())
     }
@@ -143,15 +117,10 @@ impl Survey<'_> {
             );
         }
         if let Some(tag) = event.tag() {
-            let at = span
-                .tag_start
-                .map_or(place(span), |start| place(Span::empty(start)));
+            let at = span.tag_start.map_or(place(span), |start| place(Span::empty(start)));
             self.found.push(
                 self.file
-                    .error(
-                        at,
-                        format!("tags ({}) are refused", quoted(&tag.original())),
-                    )
+                    .error(at, format!("tags ({}) are refused", quoted(&tag.original())))
                     .help("nothing is included, computed or converted by a policy file"),
             );
         }
@@ -162,23 +131,14 @@ impl Survey<'_> {
         let plain = style == ScalarStyle::Plain;
         let mut problem = None;
         match self.open.last_mut() {
-            Some(Open::Mapping {
-                seen,
-                key: key @ None,
-            }) => {
+            Some(Open::Mapping { seen, key: key @ None }) => {
                 if plain && text == "<<" {
-                    problem = Some(
-                        self.file
-                            .error(at, "merge keys (`<<`) are refused")
-                            .help("write the keys out"),
-                    );
+                    problem = Some(self.file.error(at, "merge keys (`<<`) are refused").help("write the keys out"));
                 } else if let Some(first) = seen.insert(text.to_string(), at.line) {
                     problem = Some(
                         self.file
                             .error(at, format!("the key {} stands here twice", quoted(&text)))
-                            .help(format!(
-                                "it stands in line {first} already; keep one of them"
-                            )),
+                            .help(format!("it stands in line {first} already; keep one of them")),
                     );
                 }
                 *key = Some((text.into_owned(), at));
@@ -192,10 +152,7 @@ impl Survey<'_> {
                 if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
                     problem = Some(no_value(self.file, holder.as_deref(), at));
                 } else if holder.is_none() {
-                    problem = Some(
-                        self.file
-                            .error(at, "expected keys and values, such as `roles:`"),
-                    );
+                    problem = Some(self.file.error(at, "expected keys and values, such as `roles:`"));
                 }
                 self.value_done();
             }
@@ -210,15 +167,10 @@ impl Survey<'_> {
             return Err(self.file.error(place(span), "a key must be plain text"));
         }
         if self.open.is_empty() && matches!(new, Open::List) {
-            return Err(self.file.error(
-                place(span),
-                "expected keys and values, such as `roles:`, not a list",
-            ));
+            return Err(self.file.error(place(span), "expected keys and values, such as `roles:`, not a list"));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(self
-                .file
-                .error(place(span), format!("nested more than {MAX_DEPTH} deep")));
+            return Err(self.file.error(place(span), format!("nested more than {MAX_DEPTH} deep")));
         }
         self.open.push(new);
         Ok(())
@@ -233,23 +185,17 @@ impl Survey<'_> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let at = place(Span::empty(*error.marker()));
-        self.file
-            .error(at, format!("this is not YAML: {}", error.info()))
+        self.file.error(at, format!("this is not YAML: {}", error.info()))
     }
 }
 
 /// Nothing where a value should be: a reader may take it for "none" or for "no restriction".
 fn no_value(file: &SourceFile, holder: Option<&Open>, at: At) -> Diagnostic {
     match holder {
-        Some(Open::Mapping {
-            key: Some((key, at)),
-            ..
-        }) => file
-            .error(*at, format!("{} has no value", quoted(key)))
-            .help("give it a value, or leave the key out"),
-        Some(_) => file
-            .error(at, "this entry is empty")
-            .help("a name that is spelt `null` must be put in quotes"),
+        Some(Open::Mapping { key: Some((key, at)), .. }) => {
+            file.error(*at, format!("{} has no value", quoted(key))).help("give it a value, or leave the key out")
+        }
+        Some(_) => file.error(at, "this entry is empty").help("a name that is spelt `null` must be put in quotes"),
         None => Diagnostic::error(file.name(), "the file is empty"),
     }
 }

@@ -4,9 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy};
 
 use super::survey::{self, MAX_DEPTH, MAX_NODES};
-use crate::diagnostic::{
-    At, Diagnostic, Diagnostics, SourceFile, did_you_mean, disturbs_review, quoted,
-};
+use crate::diagnostic::{At, Diagnostic, Diagnostics, SourceFile, did_you_mean, disturbs_review, quoted};
 
 /// No file of ours is larger.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -57,43 +55,25 @@ impl Document {
             reject_unsupported_tags: true,
             with_snippet: false,
         };
-        serde_yaml::from_str_with_options(self.file.text(), options)
-            .map_err(|error| problem(&self.file, &error))
+        serde_yaml::from_str_with_options(self.file.text(), options).map_err(|error| problem(&self.file, &error))
     }
 }
 
 /// The bytes as text in which nothing is hidden.
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     if bytes.len() > MAX_BYTES {
-        return Err(Diagnostic::error(
-            name,
-            format!("the file is larger than {MAX_BYTES} bytes"),
-        ));
+        return Err(Diagnostic::error(name, format!("the file is larger than {MAX_BYTES} bytes")));
     }
-    let text = str::from_utf8(bytes).map_err(|error| {
-        Diagnostic::error(name, format!("not UTF-8 text: {error}")).help("save the file as UTF-8")
-    })?;
+    let text = str::from_utf8(bytes)
+        .map_err(|error| Diagnostic::error(name, format!("not UTF-8 text: {error}")).help("save the file as UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, content) in (1..).zip(text.split('\n')) {
         let content = content.strip_suffix('\r').unwrap_or(content);
-        if let Some((column, found)) = (1..)
-            .zip(content.chars())
-            .find(|(_, c)| *c == '\r' || disturbs_review(*c))
-        {
+        if let Some((column, found)) = (1..).zip(content.chars()).find(|(_, c)| *c == '\r' || disturbs_review(*c)) {
             let file = SourceFile::new(name, text);
-            let message = format!(
-                "the character U+{:04X} must not stand in this file",
-                u32::from(found)
-            );
+            let message = format!("the character U+{:04X} must not stand in this file", u32::from(found));
             return Err(file
-                .error(
-                    At {
-                        line,
-                        column,
-                        width: 1,
-                    },
-                    message,
-                )
+                .error(At { line, column, width: 1 }, message)
                 .help("it is invisible, or makes the text look other than it is read; delete it"));
         }
     }
@@ -105,26 +85,13 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
     let error = error.without_snippet();
     let at = error.location().unwrap_or(Location::UNKNOWN);
     match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => unknown_key(file, at, field, expected),
-        Error::SerdeMissingField { field, .. } => {
-            file.error(at, format!("the key `{field}` is missing here"))
-        }
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => file
-            .error(
-                at,
-                format!("{} is none of {}", quoted(variant), listed(expected)),
-            )
+        Error::SerdeUnknownField { field, expected, .. } => unknown_key(file, at, field, expected),
+        Error::SerdeMissingField { field, .. } => file.error(at, format!("the key `{field}` is missing here")),
+        Error::SerdeUnknownVariant { variant, expected, .. } => file
+            .error(at, format!("{} is none of {}", quoted(variant), listed(expected)))
             .maybe_help(did_you_mean(variant, expected.iter().copied())),
-        Error::Unexpected { expected, .. } => {
-            file.error(at, format!("expected {}", plain_words(expected)))
-        }
-        Error::SerdeInvalidType { expected, .. } => {
-            file.error(at, format!("expected {}", plain_words(expected)))
-        }
+        Error::Unexpected { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
+        Error::SerdeInvalidType { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
         Error::InvalidScalar { ty, .. } => file.error(at, format!("expected {}", plain_words(ty))),
         Error::InvalidBooleanStrict { .. } => file.error(at, "expected `true` or `false`"),
         Error::QuotingRequired { .. } => file
@@ -132,18 +99,13 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
             .help("put text in quotes; give a span of time a unit, such as `5s`"),
         Error::Message { msg, .. } => file.error(at, msg),
         Error::Budget { .. } => file.error(at, "the file is too large or too deeply nested"),
-        other => file.error(
-            at,
-            other.render_with_formatter(&serde_yaml::UserMessageFormatter),
-        ),
+        other => file.error(at, other.render_with_formatter(&serde_yaml::UserMessageFormatter)),
     }
 }
 
 fn unknown_key(file: &SourceFile, at: Location, key: &str, known: &[&str]) -> Diagnostic {
     let problem = file.error(at, format!("unknown key {}", quoted(key)));
-    let secret = [
-        "key", "api_key", "apikey", "secret", "token", "password", "value",
-    ];
+    let secret = ["key", "api_key", "apikey", "secret", "token", "password", "value"];
     if known.contains(&"hash") && secret.contains(&key) {
         return problem.without_source_line().help(
             "keys never stand in files, only their hashes: `hash: \"sha256:…\"`\n\
@@ -161,18 +123,12 @@ fn plain_words(expected: &str) -> String {
         "mapping start" => "keys and values, such as `{ key: value }`".to_owned(),
         "string scalar" | "scalar" | "a string" => "one text".to_owned(),
         "boolean" | "bool" => "`true` or `false`".to_owned(),
-        integer if integer.starts_with(['u', 'i']) && integer.len() <= 5 => {
-            "a whole number".to_owned()
-        }
+        integer if integer.starts_with(['u', 'i']) && integer.len() <= 5 => "a whole number".to_owned(),
         other => other.strip_prefix("struct ").unwrap_or(other).to_owned(),
     }
 }
 
 /// `` `a`, `b` ``.
 fn listed(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -91,10 +91,7 @@ impl Diagnostic {
 
     /// The same, but one can go on.
     pub fn warning(file: &str, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(file, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(file, message) }
     }
 
     /// Says how to put it right.
@@ -120,10 +117,7 @@ impl Diagnostic {
 
     /// As text of several lines, without a line break at the end.
     pub fn render(&self, style: Style) -> impl fmt::Display {
-        Rendered {
-            problem: self,
-            style,
-        }
+        Rendered { problem: self, style }
     }
 }
 
@@ -161,12 +155,7 @@ impl Diagnostics {
     /// The same, but no line is shown: some may hold a secret.
     #[must_use]
     pub fn without_source_lines(self) -> Self {
-        Self(
-            self.0
-                .into_iter()
-                .map(Diagnostic::without_source_line)
-                .collect(),
-        )
+        Self(self.0.into_iter().map(Diagnostic::without_source_line).collect())
     }
 
     /// Whether nothing at all was found.
@@ -181,10 +170,7 @@ impl Diagnostics {
 
     /// How many there are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.0
-            .iter()
-            .filter(|problem| problem.severity == severity)
-            .count()
+        self.0.iter().filter(|problem| problem.severity == severity).count()
     }
 
     /// In the order of the files, top-down.
@@ -199,23 +185,13 @@ impl Diagnostics {
             MAX_TOLD => format!("{MAX_TOLD} {word}s or more"),
             n => format!("{n} {word}s"),
         };
-        format!(
-            "{}, {}",
-            count(Severity::Error, "error"),
-            count(Severity::Warning, "warning")
-        )
+        format!("{}, {}", count(Severity::Error, "error"), count(Severity::Warning, "warning"))
     }
 }
 
 impl Diagnostic {
     fn order(&self) -> impl Ord {
-        (
-            &*self.file,
-            self.at,
-            self.severity,
-            &*self.message,
-            self.help.as_deref(),
-        )
+        (&*self.file, self.at, self.severity, &*self.message, self.help.as_deref())
     }
 }
 
@@ -263,10 +239,7 @@ impl fmt::Display for Diagnostics {
 impl SourceFile {
     /// A file of this name with this content.
     pub fn new(name: &str, text: &str) -> Self {
-        Self {
-            name: Arc::from(name),
-            text: Arc::from(text),
-        }
+        Self { name: Arc::from(name), text: Arc::from(text) }
     }
 
     /// The file as the operator named it.
@@ -291,20 +264,13 @@ impl SourceFile {
 
     /// The same, but one can go on.
     pub fn warning(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..self.error(at, message)
-        }
+        Diagnostic { severity: Severity::Warning, ..self.error(at, message) }
     }
 }
 
 impl From<serde_yaml::Location> for At {
     fn from(location: serde_yaml::Location) -> Self {
         let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        Self {
-            line: number(location.line()),
-            column: number(location.column()),
-            width: number(location.span().len()),
-        }
+        Self { line: number(location.line()), column: number(location.column()), width: number(location.span().len()) }
     }
 }

@@ -12,14 +12,7 @@ pub(super) struct Rendered<'a> {
 
 impl fmt::Display for Rendered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic {
-            severity,
-            file,
-            at,
-            message,
-            help,
-            text,
-        } = self.problem;
+        let Diagnostic { severity, file, at, message, help, text } = self.problem;
         let (word, colour) = match severity {
             Severity::Error => ("error", "\x1b[1;31m"),
             Severity::Warning => ("warning", "\x1b[1;33m"),
@@ -38,25 +31,14 @@ impl fmt::Display for Rendered<'_> {
         if let (Some(at), Some(source)) = (at, text)
             && let Some(source) = source.lines().nth(index(at.line))
         {
-            let Excerpt {
-                text,
-                indent,
-                width,
-            } = Excerpt::of(source, *at);
+            let Excerpt { text, indent, width } = Excerpt::of(source, *at);
             let caret = "^".repeat(width);
             write!(f, "\n{margin} {blue}|{plain}\n{blue}{line} |{plain} {text}")?;
-            write!(
-                f,
-                "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}"
-            )?;
+            write!(f, "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}")?;
         }
         if let Some(help) = help {
             for (n, line) in help.lines().enumerate() {
-                let lead = if n == 0 {
-                    format!("{blue}={plain} help:")
-                } else {
-                    "       ".to_owned()
-                };
+                let lead = if n == 0 { format!("{blue}={plain} help:") } else { "       ".to_owned() };
                 write!(f, "\n{margin} {lead} {line}")?;
             }
         }
@@ -81,17 +63,10 @@ impl Excerpt {
     fn of(line: &str, at: At) -> Self {
         const LONGEST: usize = 160;
         let column = index(at.column);
-        let skipped = if column > LONGEST / 2 {
-            column - LONGEST / 4
-        } else {
-            0
-        };
+        let skipped = if column > LONGEST / 2 { column - LONGEST / 4 } else { 0 };
         let shown = || line.chars().skip(skipped).take(LONGEST);
         let before: String = shown().take(column - skipped).collect();
-        let marked: String = shown()
-            .skip(column - skipped)
-            .take(usize::try_from(at.width).unwrap_or(1))
-            .collect();
+        let marked: String = shown().skip(column - skipped).take(usize::try_from(at.width).unwrap_or(1)).collect();
         let cut = if skipped > 0 { "…" } else { "" };
         let shown_before = escaped(&before.replace('\t', " ")).chars().count();
         let text = escaped(&shown().collect::<String>().replace('\t', " "));

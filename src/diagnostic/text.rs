@@ -16,11 +16,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 fn visible(c: char) -> impl Iterator<Item = char> {
-    let (plain, escape) = if is_invisible(c) {
-        (None, Some(c.escape_unicode()))
-    } else {
-        (Some(c), None)
-    };
+    let (plain, escape) = if is_invisible(c) { (None, Some(c.escape_unicode())) } else { (Some(c), None) };
     plain.into_iter().chain(escape.into_iter().flatten())
 }
 
@@ -50,12 +46,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let allowed = (name.chars().count() / 3).max(1);
     known
         .into_iter()
-        .map(|candidate| {
-            (
-                distance(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
@@ -75,11 +66,8 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, x) in a.chars().enumerate() {
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let at =
-                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
-            let mut best = (at(&last, j) + usize::from(x != *y))
-                .min(at(&last, j + 1) + 1)
-                .min(at(&row, j) + 1);
+            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX - 1);
+            let mut best = (at(&last, j) + usize::from(x != *y)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
             if let Some(k) = j.checked_sub(1)
                 && previous == Some(*y)
                 && b.get(k) == Some(&x)

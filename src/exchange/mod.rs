@@ -133,11 +133,9 @@ impl Exchange {
         self.call = Some(Arc::clone(call));
         self.tool = match call.target() {
             Target::Tool(name) if policy.names_tool(&self.server, name) => ToolLabel::Name,
-            Target::Tool(_)
-            | Target::None
-            | Target::Prompt(_)
-            | Target::Resource(_)
-            | Target::Task(_) => ToolLabel::Other,
+            Target::Tool(_) | Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => {
+                ToolLabel::Other
+            }
         };
     }
 

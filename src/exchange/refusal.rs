@@ -66,10 +66,9 @@ impl Refusal {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Http(HttpRefusal::Overloaded) | Self::Limit(_) => Outcome::Limited,
-            Self::Http(_)
-            | Self::Message(_)
-            | Self::Header(_)
-            | Self::Upstream(UpstreamError::NoSession) => Outcome::Invalid,
+            Self::Http(_) | Self::Message(_) | Self::Header(_) | Self::Upstream(UpstreamError::NoSession) => {
+                Outcome::Invalid
+            }
             Self::Identity(_) => Outcome::Unauthenticated,
             Self::Policy(_) => Outcome::Denied,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
@@ -100,11 +99,7 @@ impl Refusal {
         match self {
             Self::Policy(denial) => Some(&denial.rule),
             Self::Limit(exceeded) => Some(&exceeded.rule),
-            Self::Http(_)
-            | Self::Identity(_)
-            | Self::Message(_)
-            | Self::Header(_)
-            | Self::Upstream(_) => None,
+            Self::Http(_) | Self::Identity(_) | Self::Message(_) | Self::Header(_) | Self::Upstream(_) => None,
         }
     }
 }
@@ -149,22 +144,16 @@ impl fmt::Display for HttpRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(what) => f.write_str(what),
-            Self::ForeignHost => {
-                f.write_str("Host is not one that this gateway answers to (listen.hosts)")
-            }
+            Self::ForeignHost => f.write_str("Host is not one that this gateway answers to (listen.hosts)"),
             Self::ForeignOrigin => f.write_str("Origin is not allowed (listen.origins)"),
             Self::NoSuchPath => f.write_str("nothing is here; the MCP endpoint is /mcp"),
-            Self::Query => {
-                f.write_str("the target must have no query; credentials go into headers")
-            }
+            Self::Query => f.write_str("the target must have no query; credentials go into headers"),
             Self::MethodNotAllowed => {
                 f.write_str("use POST; GET opens a stream, DELETE ends the session that it names")
             }
             Self::ContentType => f.write_str("Content-Type must be application/json, in UTF-8"),
             Self::ContentCoding => f.write_str("Content-Encoding is not accepted"),
-            Self::NotAcceptable => {
-                f.write_str("Accept must list application/json and text/event-stream")
-            }
+            Self::NotAcceptable => f.write_str("Accept must list application/json and text/event-stream"),
             Self::TooLarge(most) => write!(f, "the body is longer than {most} bytes"),
             Self::TooSlow => f.write_str("the body did not arrive in time"),
             Self::Incomplete => f.write_str("the body broke off"),

@@ -54,26 +54,15 @@ impl ApiKeys {
     }
 
     /// Whose key this is.
-    pub(super) fn identify(
-        &self,
-        key: &[u8],
-        now: SystemTime,
-    ) -> Result<Arc<Principal>, AuthError> {
-        if !(MIN_LENGTH..=MAX_LENGTH).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic)
-        {
-            return Err(if is_jwt(key) {
-                AuthError::LooksLikeJwt
-            } else {
-                AuthError::Malformed
-            });
+    pub(super) fn identify(&self, key: &[u8], now: SystemTime) -> Result<Arc<Principal>, AuthError> {
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {
+            return Err(if is_jwt(key) { AuthError::LooksLikeJwt } else { AuthError::Malformed });
         }
         let Some(known) = self.0.get(&KeyHash::of(key)) else {
             return Err(why_unknown(key));
         };
         match known.expires {
-            Some(end) if now >= end => Err(AuthError::Expired {
-                id: Arc::clone(known.principal.id()),
-            }),
+            Some(end) if now >= end => Err(AuthError::Expired { id: Arc::clone(known.principal.id()) }),
             _ => Ok(Arc::clone(&known.principal)),
         }
     }
@@ -92,9 +81,7 @@ fn why_unknown(key: &[u8]) -> AuthError {
 
 fn is_jwt(credential: &[u8]) -> bool {
     const LONGEST: usize = 16 << 10;
-    credential.len() <= LONGEST
-        && credential.starts_with(b"eyJ")
-        && jsonwebtoken::decode_header(credential).is_ok()
+    credential.len() <= LONGEST && credential.starts_with(b"eyJ") && jsonwebtoken::decode_header(credential).is_ok()
 }
 
 /// Whether this is a key of our own form that was mistyped or cut.
@@ -103,8 +90,7 @@ fn has_wrong_checksum(key: &[u8]) -> bool {
         return false;
     };
     let (random, checksum) = rest.split_at(rest.len().min(RANDOM));
-    random.iter().all(u8::is_ascii_alphanumeric)
-        && checksum != format!("_{:08x}", crc32(random)).as_bytes()
+    random.iter().all(u8::is_ascii_alphanumeric) && checksum != format!("_{:08x}", crc32(random)).as_bytes()
 }
 
 impl KeyHash {
@@ -148,9 +134,7 @@ impl fmt::Debug for KeyHash {
 
 impl fmt::Debug for NewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewKey")
-            .field("hash", &self.hash)
-            .finish_non_exhaustive()
+        f.debug_struct("NewKey").field("hash", &self.hash).finish_non_exhaustive()
     }
 }
 
@@ -216,10 +200,7 @@ mod tests {
         assert!(!has_wrong_checksum(key.key.as_bytes()));
         assert!(has_wrong_checksum(format!("{}0", key.key).as_bytes()));
         assert_ne!(key.key, new_key().unwrap().key);
-        assert!(
-            KeyHash::from_hex(key.hash.strip_prefix("sha256:").unwrap())
-                == Some(KeyHash::of(key.key.as_bytes()))
-        );
+        assert!(KeyHash::from_hex(key.hash.strip_prefix("sha256:").unwrap()) == Some(KeyHash::of(key.key.as_bytes())));
         assert!(!format!("{key:?}").contains(&key.key));
     }
 
@@ -227,14 +208,8 @@ mod tests {
     fn a_hash_is_64_lower_case_digits() {
         let good = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert!(KeyHash::from_hex(good) == Some(KeyHash::of(b"")));
-        for bad in [
-            "",
-            "e3",
-            &good.to_uppercase(),
-            &format!("{good}0"),
-            &good.replacen('e', "g", 1),
-            &"+1".repeat(32),
-        ] {
+        for bad in ["", "e3", &good.to_uppercase(), &format!("{good}0"), &good.replacen('e', "g", 1), &"+1".repeat(32)]
+        {
             assert!(KeyHash::from_hex(bad).is_none(), "{bad}");
         }
     }

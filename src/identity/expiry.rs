@@ -15,15 +15,12 @@ pub struct Date {
 
 /// The moment from which on a key no longer counts: the begin of the day, if no time is given.
 pub fn parse_expiry(text: &str) -> Option<SystemTime> {
-    let (date, time) = text
-        .split_once('T')
-        .map_or((text, None), |(date, time)| (date, Some(time)));
+    let (date, time) = text.split_once('T').map_or((text, None), |(date, time)| (date, Some(time)));
     let seconds = match time {
         None => 0,
         Some(time) => {
             let [hours, minutes, seconds] = numbers(time.strip_suffix('Z')?, ':', [2, 2, 2])?;
-            (hours < 24 && minutes < 60 && seconds < 60)
-                .then_some(hours * 3600 + minutes * 60 + seconds)?
+            (hours < 24 && minutes < 60 && seconds < 60).then_some(hours * 3600 + minutes * 60 + seconds)?
         }
     };
     Some(UNIX_EPOCH + Duration::from_secs(Date::parse(date)?.days() * DAY + seconds))
@@ -33,39 +30,25 @@ impl Date {
     /// Reads `YYYY-MM-DD`.
     pub fn parse(text: &str) -> Option<Self> {
         let [year, month, day] = numbers(text, '-', [4, 2, 2])?;
-        let fits =
-            year >= 1970 && (1..=12).contains(&month) && (1..=length(year, month)).contains(&day);
+        let fits = year >= 1970 && (1..=12).contains(&month) && (1..=length(year, month)).contains(&day);
         fits.then_some(Self { year, month, day })
     }
 
     /// The day of a moment.
     pub fn of(moment: SystemTime) -> Self {
-        let mut days = moment
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs()
-            / DAY;
+        let mut days = moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY;
         let (mut year, mut month) = (1970, 1);
         while days >= length(year, month) {
             days -= length(year, month);
-            (year, month) = if month == 12 {
-                (year + 1, 1)
-            } else {
-                (year, month + 1)
-            };
+            (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
         }
-        Self {
-            year,
-            month,
-            day: days + 1,
-        }
+        Self { year, month, day: days + 1 }
     }
 
     /// Days since 1970-01-01.
     fn days(self) -> u64 {
         let leap_years_before = |year: u64| (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400;
-        let years =
-            (self.year - 1970) * 365 + leap_years_before(self.year) - leap_years_before(1970);
+        let years = (self.year - 1970) * 365 + leap_years_before(self.year) - leap_years_before(1970);
         let months: u64 = (1..self.month).map(|month| length(self.year, month)).sum();
         years + months + self.day - 1
     }
@@ -87,9 +70,7 @@ fn numbers(text: &str, separator: char, digits: [usize; 3]) -> Option<[u64; 3]> 
     let mut parts = text.split(separator);
     let mut numbers = [0; 3];
     for (number, digits) in numbers.iter_mut().zip(digits) {
-        let part = parts
-            .next()
-            .filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(numbers)
@@ -117,10 +98,7 @@ mod tests {
             let moment = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(parse_expiry(text), Some(moment), "{text}");
             assert_eq!(Date::of(moment).to_string(), text);
-            assert_eq!(
-                Date::of(moment + Duration::from_secs(DAY - 1)).to_string(),
-                text
-            );
+            assert_eq!(Date::of(moment + Duration::from_secs(DAY - 1)).to_string(), text);
         }
         let noon = UNIX_EPOCH + Duration::from_secs(951_868_800 + DAY / 2);
         assert_eq!(parse_expiry("2000-03-01T12:00:00Z"), Some(noon));

@@ -20,8 +20,7 @@ pub use api_key::{NewKey, hash_entry, new_key};
 pub use expiry::{Date, parse_expiry};
 pub use principal::{ANONYMOUS, Principal, Proof};
 pub use principals::{
-    Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile,
-    is_principal_id,
+    Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,
 };
 
 use api_key::ApiKeys;
@@ -113,33 +112,20 @@ fn bearer(value: &HeaderValue) -> Result<&[u8], AuthError> {
     let token = value.get(scheme.len() + 1..).unwrap_or_default();
     let padding = token.iter().rev().take_while(|b| **b == b'=').count();
     let body = token.get(..token.len() - padding).unwrap_or_default();
-    let token68 =
-        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    if !body.is_empty() && body.iter().all(token68) {
-        Ok(token)
-    } else {
-        Err(AuthError::Malformed)
-    }
+    let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    if !body.is_empty() && body.iter().all(token68) { Ok(token) } else { Err(AuthError::Malformed) }
 }
 
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => {
-                f.write_str("no credential, and the policy does not say `anonymous: true`")
-            }
+            Self::Missing => f.write_str("no credential, and the policy does not say `anonymous: true`"),
             Self::Several => f.write_str("more than one credential"),
-            Self::Malformed => {
-                f.write_str("the credential is not a key: wrong length, characters or checksum")
-            }
-            Self::UnsupportedScheme => {
-                f.write_str("`authorization` with another scheme than Bearer")
-            }
+            Self::Malformed => f.write_str("the credential is not a key: wrong length, characters or checksum"),
+            Self::UnsupportedScheme => f.write_str("`authorization` with another scheme than Bearer"),
             Self::Unknown => f.write_str("no key of the policy has this hash"),
             Self::Expired { id } => write!(f, "the key of `{id}` has expired"),
-            Self::LooksLikeJwt => {
-                f.write_str("the credential is a JWT, and no issuer of tokens is configured")
-            }
+            Self::LooksLikeJwt => f.write_str("the credential is a JWT, and no issuer of tokens is configured"),
         }
     }
 }

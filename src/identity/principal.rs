@@ -25,16 +25,8 @@ pub enum Proof {
 pub const ANONYMOUS: &str = "anonymous";
 
 impl Principal {
-    pub(super) fn new(
-        id: Arc<str>,
-        roles: impl IntoIterator<Item = Arc<str>>,
-        proof: Proof,
-    ) -> Self {
-        Self {
-            id,
-            roles: roles.into_iter().collect(),
-            proof,
-        }
+    pub(super) fn new(id: Arc<str>, roles: impl IntoIterator<Item = Arc<str>>, proof: Proof) -> Self {
+        Self { id, roles: roles.into_iter().collect(), proof }
     }
 
     /// Who it is: the key's id, or `anonymous`.
@@ -57,10 +49,6 @@ impl Principal {
 impl Principal {
     /// A principal out of thin air, for tests of the floors above.
     pub fn for_test(id: &str, roles: &[&str]) -> Self {
-        Self::new(
-            Arc::from(id),
-            roles.iter().map(|role| Arc::from(*role)),
-            Proof::ApiKey,
-        )
+        Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey)
     }
 }

@@ -19,8 +19,7 @@ const LONG: Duration = Duration::from_hours(400 * 24);
 pub const PRINCIPALS_KEYS: &[&str] = &["keys", "anonymous"];
 
 /// How to make a key, for whoever has none.
-const MAKE_A_KEY: &str =
-    "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
+const MAKE_A_KEY: &str = "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
 
 /// A principals file that was read.
 #[derive(Debug)]
@@ -84,22 +83,13 @@ impl PrincipalsFile {
 
     /// The roles that somebody holds by it.
     pub fn roles_held(&self) -> impl Iterator<Item = &str> {
-        let listed = self
-            .keys()
-            .filter_map(|key| key.value.roles.as_ref())
-            .flat_map(|roles| &roles.value);
-        listed
-            .map(|role| role.value.as_str())
-            .chain(self.lets_in_anyone().map(|_| ANONYMOUS))
+        let listed = self.keys().filter_map(|key| key.value.roles.as_ref()).flat_map(|roles| &roles.value);
+        listed.map(|role| role.value.as_str()).chain(self.lets_in_anyone().map(|_| ANONYMOUS))
     }
 
     /// Where it says that callers without a credential are let in, if it does.
     pub fn lets_in_anyone(&self) -> Option<(&SourceFile, &Spanned<bool>)> {
-        self.written
-            .anonymous
-            .as_ref()
-            .filter(|anonymous| anonymous.value)
-            .map(|anonymous| (&self.file, anonymous))
+        self.written.anonymous.as_ref().filter(|anonymous| anonymous.value).map(|anonymous| (&self.file, anonymous))
     }
 
     fn keys(&self) -> impl Iterator<Item = &Spanned<KeySource>> {
@@ -111,17 +101,8 @@ impl PrincipalsFile {
 ///
 /// # Errors
 /// Every problem in all files, warnings among them.
-pub fn compile(
-    folder: &str,
-    files: &[PrincipalsFile],
-    known: &Known<'_>,
-) -> Result<Compiled, Diagnostics> {
-    let mut reader = Reader {
-        known,
-        found: Diagnostics::new(),
-        keys: ApiKeys::default(),
-        seen: Seen::default(),
-    };
+pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Result<Compiled, Diagnostics> {
+    let mut reader = Reader { known, found: Diagnostics::new(), keys: ApiKeys::default(), seen: Seen::default() };
     let mut anonymous = None;
     for file in files {
         let before = std::mem::take(&mut reader.found);
@@ -129,35 +110,17 @@ pub fn compile(
         let found = std::mem::replace(&mut reader.found, before);
         // What stands where a hash should be may be the key itself.
         let shown = file.keys().all(|key| hash_of(&key.value).is_some());
-        reader.found.extend(if shown {
-            found
-        } else {
-            found.without_source_lines()
-        });
+        reader.found.extend(if shown { found } else { found.without_source_lines() });
         if let Some((file, at)) = file.lets_in_anyone() {
             reader.anonymous(file, at);
-            anonymous = Some(Arc::new(Principal::new(
-                Arc::from(ANONYMOUS),
-                [Arc::from(ANONYMOUS)],
-                Proof::Anonymous,
-            )));
+            anonymous = Some(Arc::new(Principal::new(Arc::from(ANONYMOUS), [Arc::from(ANONYMOUS)], Proof::Anonymous)));
         }
     }
-    let Reader {
-        mut found,
-        keys,
-        seen,
-        ..
-    } = reader;
+    let Reader { mut found, keys, seen, .. } = reader;
     if seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
         found.push(
-            Diagnostic::error(
-                folder,
-                "nobody could use this policy: it has neither keys nor `anonymous: true`",
-            )
-            .help(
-                format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}")
-                    .replace("//", "/"),
+            Diagnostic::error(folder, "nobody could use this policy: it has neither keys nor `anonymous: true`").help(
+                format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/"),
             ),
         );
     }
@@ -167,19 +130,14 @@ pub fn compile(
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Compiled {
-        authenticators: Authenticators { keys, anonymous },
-        warnings: found,
-    })
+    Ok(Compiled { authenticators: Authenticators { keys, anonymous }, warnings: found })
 }
 
 /// Whether a text can be the id of a caller: it travels in headers and stands in logs.
 pub fn is_principal_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-@:/+".contains(&b))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-@:/+".contains(&b))
         && text != ANONYMOUS
 }
 
@@ -201,16 +159,8 @@ struct Seen {
 impl Reader<'_> {
     fn file(&mut self, source: &PrincipalsFile) {
         let file = &source.file;
-        if let Some(keys) = source
-            .written
-            .keys
-            .as_ref()
-            .filter(|keys| keys.value.is_empty())
-        {
-            self.found.push(
-                file.error(keys.referenced, "`keys` is empty")
-                    .help(MAKE_A_KEY),
-            );
+        if let Some(keys) = source.written.keys.as_ref().filter(|keys| keys.value.is_empty()) {
+            self.found.push(file.error(keys.referenced, "`keys` is empty").help(MAKE_A_KEY));
         }
         for key in source.keys() {
             let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
@@ -234,13 +184,8 @@ impl Reader<'_> {
         let place = format!("{}:{}", file.name(), id.referenced.line());
         if let Some(first) = self.seen.ids.insert(id.value.clone(), place) {
             self.found.push(
-                file.error(
-                    id.referenced,
-                    format!("two keys have the id {}", quoted(&id.value)),
-                )
-                .help(format!(
-                    "the other is at {first}; give each key an id of its own"
-                )),
+                file.error(id.referenced, format!("two keys have the id {}", quoted(&id.value)))
+                    .help(format!("the other is at {first}; give each key an id of its own")),
             );
             return None;
         }
@@ -255,33 +200,21 @@ impl Reader<'_> {
             return None;
         };
         if is_placeholder(hex) {
-            self.found.push(
-                file.error(at, "this hash is a placeholder")
-                    .help(MAKE_A_KEY),
-            );
+            self.found.push(file.error(at, "this hash is a placeholder").help(MAKE_A_KEY));
             return None;
         }
         if let Some(weak) = weak_key(&hash) {
             self.found.push(
-                file.error(
-                    at,
-                    format!(
-                        "this is the hash of a key that everyone knows: {}",
-                        quoted(weak)
-                    ),
-                )
-                .help(MAKE_A_KEY),
+                file.error(at, format!("this is the hash of a key that everyone knows: {}", quoted(weak)))
+                    .help(MAKE_A_KEY),
             );
             return None;
         }
         let place = format!("{}:{}", file.name(), at.line());
         if let Some(first) = self.seen.hashes.insert(hex.to_owned(), place) {
             self.found.push(
-                file.error(
-                    at,
-                    "two entries have this hash, so one key would prove two identities",
-                )
-                .help(format!("the other is at {first}; {MAKE_A_KEY}")),
+                file.error(at, "two entries have this hash, so one key would prove two identities")
+                    .help(format!("the other is at {first}; {MAKE_A_KEY}")),
             );
             return None;
         }
@@ -295,10 +228,7 @@ impl Reader<'_> {
                 self.found.push(
                     file.warning(
                         id.referenced,
-                        format!(
-                            "the key {} holds no role and may use nothing",
-                            quoted(&id.value)
-                        ),
+                        format!("the key {} holds no role and may use nothing", quoted(&id.value)),
                     )
                     .help("give it `roles: [...]`"),
                 );
@@ -306,16 +236,10 @@ impl Reader<'_> {
             return Vec::new();
         };
         if roles.value.is_empty() {
-            self.found.push(
-                file.error(roles.referenced, "`roles` is empty")
-                    .help("name a role, or leave `roles` out"),
-            );
+            self.found.push(file.error(roles.referenced, "`roles` is empty").help("name a role, or leave `roles` out"));
         }
         if let Some(known) = &self.known.roles {
-            let unknown = roles
-                .value
-                .iter()
-                .filter(|role| !known.contains(role.value.as_str()));
+            let unknown = roles.value.iter().filter(|role| !known.contains(role.value.as_str()));
             for role in unknown {
                 self.found.push(unknown_role(file, role, known));
             }
@@ -324,11 +248,7 @@ impl Reader<'_> {
         unique.into_iter().map(Arc::from).collect()
     }
 
-    fn expires(
-        &mut self,
-        file: &SourceFile,
-        key: &KeySource,
-    ) -> Result<Option<SystemTime>, NotADate> {
+    fn expires(&mut self, file: &SourceFile, key: &KeySource) -> Result<Option<SystemTime>, NotADate> {
         let id = quoted(&key.id.value);
         let Some(text) = &key.expires else {
             self.seen.valid += 1;
@@ -340,8 +260,9 @@ impl Reader<'_> {
         };
         let Some(end) = parse_expiry(&text.value) else {
             self.found.push(
-                file.error(text.referenced, format!("{} is not a date", quoted(&text.value)))
-                    .help("write `2027-06-01` (the first day on which the key is refused, UTC) or `2027-06-01T12:00:00Z`"),
+                file.error(text.referenced, format!("{} is not a date", quoted(&text.value))).help(
+                    "write `2027-06-01` (the first day on which the key is refused, UTC) or `2027-06-01T12:00:00Z`",
+                ),
             );
             return Err(NotADate);
         };
@@ -353,28 +274,17 @@ impl Reader<'_> {
         } else {
             self.seen.valid += 1;
         }
-        if end
-            .duration_since(self.known.now)
-            .is_ok_and(|left| left > LONG)
-        {
+        if end.duration_since(self.known.now).is_ok_and(|left| left > LONG) {
             self.found.push(
-                file.warning(
-                    text.referenced,
-                    format!("the key {id} is valid for more than 400 days"),
-                )
-                .help("keys are easily replaced: two may be valid at once"),
+                file.warning(text.referenced, format!("the key {id} is valid for more than 400 days"))
+                    .help("keys are easily replaced: two may be valid at once"),
             );
         }
         Ok(Some(end))
     }
 
     fn anonymous(&mut self, file: &SourceFile, at: &Spanned<bool>) {
-        if self
-            .known
-            .roles
-            .as_ref()
-            .is_some_and(|roles| !roles.contains(ANONYMOUS))
-        {
+        if self.known.roles.as_ref().is_some_and(|roles| !roles.contains(ANONYMOUS)) {
             self.found.push(
                 file.error(at.referenced, "callers without a credential would hold a role that no policy file defines")
                     .help("say in a policy file what they may use:\nroles:\n  anonymous: { tools: [search_records] }"),
@@ -392,21 +302,10 @@ fn hash_of(key: &KeySource) -> Option<(&str, KeyHash)> {
 fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {
     let hint = match known.len() {
         0 => "no policy file defines any role".to_owned(),
-        _ => format!(
-            "the policy files define {}",
-            known
-                .iter()
-                .copied()
-                .map(quoted)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        _ => format!("the policy files define {}", known.iter().copied().map(quoted).collect::<Vec<_>>().join(", ")),
     };
-    file.error(
-        role.referenced,
-        format!("unknown role {}", quoted(&role.value)),
-    )
-    .help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint))
+    file.error(role.referenced, format!("unknown role {}", quoted(&role.value)))
+        .help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint))
 }
 
 /// The problem was told already.

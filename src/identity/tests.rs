@@ -6,8 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    AuthError, Authenticators, Known, PrincipalsFile, Proof, WithoutRole, compile, hash_entry,
-    new_key, parse_expiry,
+    AuthError, Authenticators, Known, PrincipalsFile, Proof, WithoutRole, compile, hash_entry, new_key, parse_expiry,
 };
 use crate::diagnostic::SourceFile;
 
@@ -17,24 +16,14 @@ const BOB: &str = "bobs.key~with+all/of=the68_characters==";
 
 /// Alice, Bob, and Carol, whose key has expired.
 fn authenticators(more: &str) -> Authenticators {
-    let keys: Vec<_> = [
-        ("alice", ALICE, "2999-01-01"),
-        ("bob", BOB, "2999-01-01"),
-        ("carol", CAROL, "2001-01-01"),
-    ]
-    .iter()
-    .map(|(id, key, end)| {
-        format!(
-            "  - {{ id: {id}, hash: \"{}\", roles: [reader], expires: {end} }}\n",
-            hash_entry(key)
-        )
-    })
-    .collect();
+    let keys: Vec<_> = [("alice", ALICE, "2999-01-01"), ("bob", BOB, "2999-01-01"), ("carol", CAROL, "2001-01-01")]
+        .iter()
+        .map(|(id, key, end)| {
+            format!("  - {{ id: {id}, hash: \"{}\", roles: [reader], expires: {end} }}\n", hash_entry(key))
+        })
+        .collect();
     let text = format!("keys:\n{}{more}", keys.concat());
-    let file = PrincipalsFile::new(
-        SourceFile::new("p.yaml", &text),
-        serde_yaml::from_str(&text).unwrap(),
-    );
+    let file = PrincipalsFile::new(SourceFile::new("p.yaml", &text), serde_yaml::from_str(&text).unwrap());
     let known = Known {
         roles: Some(BTreeSet::from(["reader", "anonymous"])),
         without_role: WithoutRole::Nothing,
@@ -45,22 +34,12 @@ fn authenticators(more: &str) -> Authenticators {
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let name = |name: &str| HeaderName::from_bytes(name.as_bytes()).unwrap();
-    lines
-        .iter()
-        .map(|(key, value)| {
-            (
-                name(key),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )
-        })
-        .collect()
+    lines.iter().map(|(key, value)| (name(key), HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
 }
 
 /// The id, or why not.
 fn who(authenticators: &Authenticators, lines: &[(&str, &str)]) -> Result<String, AuthError> {
-    authenticators
-        .identify(&headers(lines))
-        .map(|principal| principal.id().to_string())
+    authenticators.identify(&headers(lines)).map(|principal| principal.id().to_string())
 }
 
 /// Header lines, and who or why not. ALICE, BOB and CAROL stand for their keys, HASH for the hash of Alice's, LONG for a
@@ -72,18 +51,12 @@ const CASES: &[(&str, &str)] = &[
     ("authorization: bEARER ALICE", "alice"),
     ("authorization: Bearer BOB", "Malformed"),
     ("", "Missing"),
-    (
-        "cookie: x-api-key=ALICE\nx-forwarded-user: alice\nx-gateway-principal: alice",
-        "Missing",
-    ),
+    ("cookie: x-api-key=ALICE\nx-forwarded-user: alice\nx-gateway-principal: alice", "Missing"),
     ("proxy-authorization: Bearer ALICE", "Missing"),
     ("x-api-key: ALICE\nx-api-key: ALICE", "Several"),
     ("x-api-key: ALICE\nauthorization: Bearer ALICE", "Several"),
     ("x-api-key: \nauthorization: Bearer ALICE", "Several"),
-    (
-        "authorization: Bearer ALICE\nauthorization: Basic YTpi",
-        "Several",
-    ),
+    ("authorization: Bearer ALICE\nauthorization: Basic YTpi", "Several"),
     ("x-api-key: ", "Malformed"),
     ("x-api-key: short", "Malformed"),
     ("x-api-key: LONG", "Malformed"),
@@ -104,10 +77,7 @@ const CASES: &[(&str, &str)] = &[
     ("authorization: Bearer\tALICE", "UnsupportedScheme"),
     ("authorization: ALICE", "UnsupportedScheme"),
     ("authorization: ", "UnsupportedScheme"),
-    (
-        "authorization: Basic YWxpY2U6cGFzc3dvcmQ=",
-        "UnsupportedScheme",
-    ),
+    ("authorization: Basic YWxpY2U6cGFzc3dvcmQ=", "UnsupportedScheme"),
     ("authorization: Bearer JWT", "LooksLikeJwt"),
     ("authorization: Bearer JWTLONG", "LooksLikeJwt"),
     ("x-api-key: JWT", "LooksLikeJwt"),
@@ -126,10 +96,7 @@ fn one_credential_of_the_policy_and_nothing_else() {
             .replace("ALICE", ALICE)
             .replace("BOB", BOB)
             .replace("CAROL", CAROL);
-        let lines: Vec<_> = text
-            .split('\n')
-            .filter_map(|line| line.split_once(": "))
-            .collect();
+        let lines: Vec<_> = text.split('\n').filter_map(|line| line.split_once(": ")).collect();
         let said = who(&gate, &lines).unwrap_or_else(|error| format!("{error:?}"));
         assert_eq!(said, *expected, "{lines:?}");
     }
@@ -141,18 +108,13 @@ fn a_mistyped_key_of_our_form_is_told_from_an_unknown_one() {
     let key = new_key().unwrap().key;
     assert_eq!(who(&gate, &[("x-api-key", &key)]), Err(AuthError::Unknown));
     let mistyped = format!("{key}0");
-    assert_eq!(
-        who(&gate, &[("x-api-key", &mistyped)]),
-        Err(AuthError::Malformed)
-    );
+    assert_eq!(who(&gate, &[("x-api-key", &mistyped)]), Err(AuthError::Malformed));
 }
 
 #[test]
 fn anonymous_is_only_who_shows_nothing_where_that_is_spelt_out() {
-    for (policy, expected) in [
-        ("anonymous: true\n", Ok("anonymous")),
-        ("anonymous: false\n", Err(AuthError::Missing)),
-    ] {
+    for (policy, expected) in [("anonymous: true\n", Ok("anonymous")), ("anonymous: false\n", Err(AuthError::Missing))]
+    {
         let gate = authenticators(policy);
         assert_eq!(who(&gate, &[]), expected.map(str::to_owned));
         for bad in ["", "short", "nobody-has-this-key", CAROL] {
@@ -161,9 +123,7 @@ fn anonymous_is_only_who_shows_nothing_where_that_is_spelt_out() {
         }
         assert_eq!(who(&gate, &[("x-api-key", ALICE)]), Ok("alice".to_owned()));
     }
-    let principal = authenticators("anonymous: true\n")
-        .identify(&HeaderMap::new())
-        .unwrap();
+    let principal = authenticators("anonymous: true\n").identify(&HeaderMap::new()).unwrap();
     assert_eq!(principal.proof(), Proof::Anonymous);
     assert_eq!(principal.roles(), [Arc::from("anonymous")]);
 }
@@ -172,9 +132,7 @@ fn anonymous_is_only_who_shows_nothing_where_that_is_spelt_out() {
 fn no_text_for_operators_holds_a_credential() {
     let gate = authenticators("");
     for key in ["nobody-has-this-key", "short", CAROL] {
-        let error = authenticators("")
-            .identify(&headers(&[("x-api-key", key)]))
-            .unwrap_err();
+        let error = authenticators("").identify(&headers(&[("x-api-key", key)])).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(key));
     }
     assert!(!format!("{gate:?}").contains(ALICE));

@@ -126,9 +126,7 @@ const WEAK: &[&str] = &[
 /// Computed when the first key is checked: some thousand hashes.
 static BY_HASH: LazyLock<HashMap<KeyHash, String>> = LazyLock::new(|| {
     let known = WEAK.iter().map(|key| (*key).to_owned()).chain(runs());
-    known
-        .map(|key| (KeyHash::of(key.as_bytes()), key))
-        .collect()
+    known.map(|key| (KeyHash::of(key.as_bytes()), key)).collect()
 });
 
 /// The weak key that has this hash, if it is one.
@@ -140,38 +138,24 @@ pub(super) fn weak_key(hash: &KeyHash) -> Option<&'static str> {
 fn runs() -> impl Iterator<Item = String> {
     let counted = |from: usize| {
         (1..=64).map(move |length| {
-            (from..from + length)
-                .map(|n| char::from(b'0' + u8::try_from(n % 10).unwrap_or(0)))
-                .collect()
+            (from..from + length).map(|n| char::from(b'0' + u8::try_from(n % 10).unwrap_or(0))).collect()
         })
     };
-    let repeated = (b' '..=b'~')
-        .flat_map(|c| (1..=64).map(move |length| char::from(c).to_string().repeat(length)));
+    let repeated = (b' '..=b'~').flat_map(|c| (1..=64).map(move |length| char::from(c).to_string().repeat(length)));
     counted(0).chain(counted(1)).chain(repeated)
 }
 
 /// Whether a hash was never computed: all its digits are alike, or count up.
 pub(super) fn is_placeholder(hex: &str) -> bool {
     let bytes = hex.as_bytes();
-    let steps = |step: u8| {
-        bytes
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if digit(*b) == (digit(*a) + step) % 16))
-    };
-    bytes
-        .windows(2)
-        .all(|pair| matches!(pair, [a, b] if a == b))
+    let steps = |step: u8| bytes.windows(2).all(|pair| matches!(pair, [a, b] if digit(*b) == (digit(*a) + step) % 16));
+    bytes.windows(2).all(|pair| matches!(pair, [a, b] if a == b))
         || steps(1)
-        || bytes
-            .chunks_exact(8)
-            .all(|chunk| Some(chunk) == bytes.get(..8))
+        || bytes.chunks_exact(8).all(|chunk| Some(chunk) == bytes.get(..8))
 }
 
 fn digit(hex: u8) -> u8 {
-    char::from(hex)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
-        .unwrap_or(0)
+    char::from(hex).to_digit(16).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -191,24 +175,14 @@ mod tests {
         ] {
             assert_eq!(weak_key(&KeyHash::of(key.as_bytes())), Some(key));
         }
-        assert_eq!(
-            weak_key(&KeyHash::of(b"tg_8s7df6g8s7d6fg87sdf6g8s7df6g87sd")),
-            None
-        );
+        assert_eq!(weak_key(&KeyHash::of(b"tg_8s7df6g8s7d6fg87sdf6g8s7df6g87sd")), None);
     }
 
     #[test]
     fn placeholders_are_no_hashes() {
-        for hex in [
-            "0".repeat(64),
-            "f".repeat(64),
-            "0123456789abcdef".repeat(4),
-            "deadbeef".repeat(8),
-        ] {
+        for hex in ["0".repeat(64), "f".repeat(64), "0123456789abcdef".repeat(4), "deadbeef".repeat(8)] {
             assert!(is_placeholder(&hex), "{hex}");
         }
-        assert!(!is_placeholder(
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        ));
+        assert!(!is_placeholder("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
     }
 }

@@ -32,12 +32,7 @@ enum List {
 pub(super) struct Unreadable;
 
 /// A list may be larger than a request.
-const BOUNDS: Bounds = Bounds {
-    depth: 128,
-    members: 10_000,
-    values: 1_000_000,
-    number: 64,
-};
+const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 64 };
 
 impl CatalogFilter {
     /// A filter for the answers to this method, if they are lists.
@@ -54,34 +49,18 @@ impl CatalogFilter {
             Method::ResourcesTemplatesList => List::Templates,
             _ => return None,
         };
-        Some(Self {
-            policy: Arc::clone(policy),
-            principal: Arc::clone(principal),
-            server: server.clone(),
-            list,
-        })
+        Some(Self { policy: Arc::clone(policy), principal: Arc::clone(principal), server: server.clone(), list })
     }
 
     /// The message without what the caller may not use. Every other byte stays; so do cursors.
     pub(super) fn apply(&self, message: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let mut found = Found {
-            list: self.list,
-            items: Vec::new(),
-            name: None,
-            scope: None,
-            sound: true,
-        };
+        let mut found = Found { list: self.list, items: Vec::new(), name: None, scope: None, sound: true };
         json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
         let items = found.items(message).ok_or(Unreadable)?;
         let shown: Vec<_> = items.iter().filter(|item| self.shows(&item.name)).collect();
         let mut edits = Vec::new();
-        if let (Some(first), Some(last), true) =
-            (items.first(), items.last(), shown.len() < items.len())
-        {
-            let shown: Vec<_> = shown
-                .iter()
-                .filter_map(|item| message.get(item.span.clone()))
-                .collect();
+        if let (Some(first), Some(last), true) = (items.first(), items.last(), shown.len() < items.len()) {
+            let shown: Vec<_> = shown.iter().filter_map(|item| message.get(item.span.clone())).collect();
             edits.push((first.span.start..last.span.end, shown.join(&b',')));
         }
         // What is filtered for one caller must not be kept for another (MCP 2026-07-28, Caching).
@@ -97,12 +76,7 @@ impl CatalogFilter {
             List::Prompts => (Method::PromptsGet, Target::Prompt(name)),
             List::Resources | List::Templates => (Method::ResourcesRead, Target::Resource(name)),
         };
-        let query = Query {
-            principal: &self.principal,
-            server: &self.server,
-            method,
-            target,
-        };
+        let query = Query { principal: &self.principal, server: &self.server, method, target };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }
@@ -154,16 +128,9 @@ impl Found {
     fn items<'a>(&self, message: &'a [u8]) -> Option<Vec<Named<'a>>> {
         let named = |item: &Item| {
             let name = std::str::from_utf8(message.get(item.name.clone()?)?).ok()?;
-            Some(Named {
-                span: item.span.clone(),
-                name: json::decode(name),
-            })
+            Some(Named { span: item.span.clone(), name: json::decode(name) })
         };
-        self.items
-            .iter()
-            .map(named)
-            .collect::<Option<_>>()
-            .filter(|_| self.sound)
+        self.items.iter().map(named).collect::<Option<_>>().filter(|_| self.sound)
     }
 }
 
@@ -193,20 +160,13 @@ impl Lens for Found {
     }
 
     fn element(&mut self, place: Place) -> Place {
-        if place == Place::Items {
-            Place::Item
-        } else {
-            Place::Elsewhere
-        }
+        if place == Place::Items { Place::Item } else { Place::Elsewhere }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
             Place::Name if kind == Kind::String => self.name = Some(span.start + 1..span.end - 1),
-            Place::Item => self.items.push(Item {
-                span,
-                name: self.name.take(),
-            }),
+            Place::Item => self.items.push(Item { span, name: self.name.take() }),
             Place::Scope => self.scope = Some(span),
             Place::Items => self.sound &= kind == Kind::Array,
             Place::Message | Place::Result | Place::Name | Place::Elsewhere => {}

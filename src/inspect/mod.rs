@@ -34,15 +34,9 @@ enum Mode {
     /// A stream of them.
     Events(Box<Events>),
     /// A list, as one JSON message: held until it is whole.
-    FilterJson {
-        filter: CatalogFilter,
-        held: Vec<u8>,
-    },
+    FilterJson { filter: CatalogFilter, held: Vec<u8> },
     /// A list, in a stream: every event is held until it is whole.
-    FilterEvents {
-        filter: CatalogFilter,
-        events: Box<HeldEvents>,
-    },
+    FilterEvents { filter: CatalogFilter, events: Box<HeldEvents> },
 }
 
 /// What the server did last, where it bears on how long to wait.
@@ -81,11 +75,7 @@ const LARGEST_LIST: usize = 8 * 1024 * 1024;
 ///
 /// # Errors
 /// It should be a list, but cannot be read.
-pub fn watch(
-    mut reply: Reply,
-    permit: &Permit,
-    policy: &Arc<PolicySet>,
-) -> Result<(Watch, Reply), Unreadable> {
+pub fn watch(mut reply: Reply, permit: &Permit, policy: &Arc<PolicySet>) -> Result<(Watch, Reply), Unreadable> {
     let mut watch = Watch::of(permit, policy, &reply.head)?;
     if let ReplyBody::Whole(bytes) = &mut reply.body {
         *bytes = watch.last(std::mem::take(bytes))?;
@@ -98,47 +88,22 @@ impl Watch {
     ///
     /// # Errors
     /// It should be a list, but is in no form that the gate can read.
-    fn of(
-        permit: &Permit,
-        policy: &Arc<PolicySet>,
-        head: &http::response::Parts,
-    ) -> Result<Self, Unreadable> {
-        let filter = CatalogFilter::of(
-            permit.call().method(),
-            policy,
-            permit.principal(),
-            permit.server(),
-        );
-        let mode = match (
-            media_type(&head.headers),
-            filter.filter(|_| head.status.is_success()),
-        ) {
+    fn of(permit: &Permit, policy: &Arc<PolicySet>, head: &http::response::Parts) -> Result<Self, Unreadable> {
+        let filter = CatalogFilter::of(permit.call().method(), policy, permit.principal(), permit.server());
+        let mode = match (media_type(&head.headers), filter.filter(|_| head.status.is_success())) {
             (MediaType::Json, None) => Mode::Json(Outline::default()),
             (MediaType::EventStream, None) => Mode::Events(Box::default()),
             (MediaType::Other, None) => Mode::Pass,
-            (MediaType::Json, Some(filter)) => Mode::FilterJson {
-                filter,
-                held: Vec::new(),
-            },
-            (MediaType::EventStream, Some(filter)) => Mode::FilterEvents {
-                filter,
-                events: Box::default(),
-            },
+            (MediaType::Json, Some(filter)) => Mode::FilterJson { filter, held: Vec::new() },
+            (MediaType::EventStream, Some(filter)) => Mode::FilterEvents { filter, events: Box::default() },
             (MediaType::Other, Some(_)) => return Err(Unreadable),
         };
-        Ok(Self {
-            mode,
-            heard: None,
-            answer: Answer::None,
-        })
+        Ok(Self { mode, heard: None, answer: Answer::None })
     }
 
     /// Whether bytes may be added or taken, so that the length that the server gave does not hold.
     pub fn edits(&self) -> bool {
-        matches!(
-            self.mode,
-            Mode::FilterJson { .. } | Mode::FilterEvents { .. }
-        )
+        matches!(self.mode, Mode::FilterJson { .. } | Mode::FilterEvents { .. })
     }
 
     /// Whether the reply is an event stream, so that an event may be added.
@@ -194,9 +159,7 @@ impl Watch {
             }
             Mode::FilterJson { held, .. } if held.is_empty() => Ok(Bytes::new()),
             Mode::FilterJson { filter, held } => {
-                let list = filter
-                    .apply(held)
-                    .map_err(|catalog::Unreadable| Unreadable)?;
+                let list = filter.apply(held).map_err(|catalog::Unreadable| Unreadable)?;
                 let sort = sort_of(&list);
                 self.hear(Some(sort));
                 Ok(Bytes::from(list))
@@ -303,10 +266,7 @@ impl sse::Sink for Ended {
 
 impl HeldEvents {
     fn feed(&mut self, bytes: &[u8], filter: &CatalogFilter) -> Result<Vec<u8>, Unreadable> {
-        let mut ended = Ended {
-            data: std::mem::take(&mut self.data),
-            events: Vec::new(),
-        };
+        let mut ended = Ended { data: std::mem::take(&mut self.data), events: Vec::new() };
         let mut passed = Vec::new();
         let mut begun = 0;
         if self.held.is_empty() && self.reader.completes_line_end(bytes) {
@@ -324,15 +284,9 @@ impl HeldEvents {
                 passed.extend_from_slice(&event);
                 continue;
             }
-            let list = filter
-                .apply(&data)
-                .map_err(|catalog::Unreadable| Unreadable)?;
+            let list = filter.apply(&data).map_err(|catalog::Unreadable| Unreadable)?;
             self.sort = Some(sort_of(&list));
-            passed.extend(if list == data {
-                event
-            } else {
-                sse::with_data(&event, &list)
-            });
+            passed.extend(if list == data { event } else { sse::with_data(&event, &list) });
         }
         hold(&mut self.held, bytes.get(begun..).unwrap_or_default())?;
         Ok(passed)

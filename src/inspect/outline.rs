@@ -179,9 +179,7 @@ impl Outline {
             match self.member {
                 Member::Result => self.result = Some(self.word == b"true"),
                 Member::Error => {
-                    self.error = std::str::from_utf8(&self.word)
-                        .ok()
-                        .and_then(|code| code.parse().ok());
+                    self.error = std::str::from_utf8(&self.word).ok().and_then(|code| code.parse().ok());
                 }
                 Member::Other | Member::Id | Member::Method => {}
             }
@@ -202,40 +200,19 @@ mod tests {
                 r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a \"isError\":true"}]}}"#,
                 Sort::Result { failed: false },
             ),
-            (
-                r#"{"result":{"content":[],"isError" : true },"id":1}"#,
-                Sort::Result { failed: true },
-            ),
-            (
-                r#"{"result":{"isError":true,"content":[{"isError":false}]},"id":1}"#,
-                Sort::Result { failed: true },
-            ),
-            (
-                r#"{"result":{"isError":false},"id":1}"#,
-                Sort::Result { failed: false },
-            ),
-            (
-                r#"{"id":1,"error":{"message":"x","code":-32602,"data":{"code":7}}}"#,
-                Sort::Error { code: -32602 },
-            ),
-            (
-                r#"{"id":"s1","method":"elicitation/create","params":{"result":{"isError":true}}}"#,
-                Sort::Request,
-            ),
-            (
-                r#"{"method":"notifications/progress","params":{"id":1,"error":{"code":1}}}"#,
-                Sort::Notification,
-            ),
+            (r#"{"result":{"content":[],"isError" : true },"id":1}"#, Sort::Result { failed: true }),
+            (r#"{"result":{"isError":true,"content":[{"isError":false}]},"id":1}"#, Sort::Result { failed: true }),
+            (r#"{"result":{"isError":false},"id":1}"#, Sort::Result { failed: false }),
+            (r#"{"id":1,"error":{"message":"x","code":-32602,"data":{"code":7}}}"#, Sort::Error { code: -32602 }),
+            (r#"{"id":"s1","method":"elicitation/create","params":{"result":{"isError":true}}}"#, Sort::Request),
+            (r#"{"method":"notifications/progress","params":{"id":1,"error":{"code":1}}}"#, Sort::Notification),
             (r#"{"result":{},"id":1}"#, Sort::Result { failed: false }),
             ("", Sort::Nothing),
             ("[1,2", Sort::Nothing),
         ] {
             for cut in 1..=message.len().max(1) {
                 let mut outline = Outline::default();
-                message
-                    .as_bytes()
-                    .chunks(cut)
-                    .for_each(|piece| outline.feed(piece));
+                message.as_bytes().chunks(cut).for_each(|piece| outline.feed(piece));
                 assert_eq!(outline.finish(), sort, "{message} in pieces of {cut}");
             }
         }

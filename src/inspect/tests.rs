@@ -12,13 +12,7 @@ fn filter(method: Method) -> CatalogFilter {
     let policy = "server: records\nroles:\n  reader: { tools: [a, c], prompts: [p], resources: ['demo://*'] }\n";
     let policy = Arc::new(PolicySet::for_test(policy));
     let principal = Arc::new(Principal::for_test("alice", &["reader"]));
-    CatalogFilter::of(
-        method,
-        &policy,
-        &principal,
-        &ServerName::new("records").unwrap(),
-    )
-    .unwrap()
+    CatalogFilter::of(method, &policy, &principal, &ServerName::new("records").unwrap()).unwrap()
 }
 
 fn filtered(method: Method, message: &str) -> Option<String> {
@@ -39,16 +33,8 @@ fn a_list_loses_what_the_caller_may_not_use_and_keeps_every_other_byte() {
             r#"{"result":{"tools":[{"name":"b"}],"nextCursor":"x","cacheScope":"public"}}"#,
             r#"{"result":{"tools":[],"nextCursor":"x","cacheScope":"private"}}"#,
         ),
-        (
-            Method::ToolsList,
-            r#"{"result":{"tools":[]}}"#,
-            r#"{"result":{"tools":[]}}"#,
-        ),
-        (
-            Method::ToolsList,
-            r#"{"error":{"code":-1,"message":"no"}}"#,
-            r#"{"error":{"code":-1,"message":"no"}}"#,
-        ),
+        (Method::ToolsList, r#"{"result":{"tools":[]}}"#, r#"{"result":{"tools":[]}}"#),
+        (Method::ToolsList, r#"{"error":{"code":-1,"message":"no"}}"#, r#"{"error":{"code":-1,"message":"no"}}"#),
         (
             Method::PromptsList,
             r#"{"result":{"prompts":[{"name":"p"},{"name":"q"}]}}"#,
@@ -104,9 +90,7 @@ fn a_list_in_a_stream_is_filtered_event_by_event_however_it_is_cut() {
         for cut in 1..stream.len() {
             let (filter, mut events) = (filter(Method::ToolsList), HeldEvents::default());
             let pieces = stream.as_bytes().chunks(cut);
-            let passed: Vec<u8> = pieces
-                .flat_map(|piece| events.feed(piece, &filter).unwrap())
-                .collect();
+            let passed: Vec<u8> = pieces.flat_map(|piece| events.feed(piece, &filter).unwrap()).collect();
             let passed = String::from_utf8(passed).unwrap();
             // A replaced line ends with a line feed, whatever it ended with before.
             assert_eq!(

@@ -18,12 +18,7 @@ impl<'a> Names<'a> {
         self.names.len()
     }
 
-    pub(super) fn add(
-        &mut self,
-        name: Cow<'a, str>,
-        first: usize,
-        most: usize,
-    ) -> Result<(), Flaw> {
+    pub(super) fn add(&mut self, name: Cow<'a, str>, first: usize, most: usize) -> Result<(), Flaw> {
         let siblings = self.names.get(first..).unwrap_or_default();
         if siblings.len() == most {
             return Err(Flaw::TooManyMembers);
@@ -39,10 +34,7 @@ impl<'a> Names<'a> {
         let siblings = self.names.get_mut(first..).unwrap_or_default();
         if siblings.len() > FEW {
             siblings.sort_unstable();
-            if siblings
-                .windows(2)
-                .any(|pair| matches!(pair, [a, b] if a == b))
-            {
+            if siblings.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
                 return Err(Flaw::DuplicateMember);
             }
         }

@@ -20,12 +20,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self {
-            depth: 64,
-            members: 10_000,
-            values: 100_000,
-            number: 64,
-        }
+        Self { depth: 64, members: 10_000, values: 100_000, number: 64 }
     }
 }
 
@@ -104,40 +99,18 @@ pub trait Lens {
 ///
 /// # Errors
 /// The first flaw found. What the lens heard until then means nothing.
-pub fn scan<L: Lens>(
-    bytes: &[u8],
-    top: L::Place,
-    bounds: &Bounds,
-    lens: &mut L,
-) -> Result<(), Fault> {
+pub fn scan<L: Lens>(bytes: &[u8], top: L::Place, bounds: &Bounds, lens: &mut L) -> Result<(), Fault> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(Fault {
-            flaw: Flaw::ByteOrderMark,
-            at: 0,
-        });
+        return Err(Fault { flaw: Flaw::ByteOrderMark, at: 0 });
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
-            return Err(Fault {
-                flaw: Flaw::NotUtf8,
-                at: error.valid_up_to(),
-            });
+            return Err(Fault { flaw: Flaw::NotUtf8, at: error.valid_up_to() });
         }
     };
-    let mut scanner = Scanner {
-        text,
-        bytes,
-        at: 0,
-        values: 0,
-        bounds,
-        open: Vec::new(),
-        names: Names::default(),
-    };
-    scanner.run(top, lens).map_err(|flaw| Fault {
-        flaw,
-        at: scanner.at,
-    })
+    let mut scanner = Scanner { text, bytes, at: 0, values: 0, bounds, open: Vec::new(), names: Names::default() };
+    scanner.run(top, lens).map_err(|flaw| Fault { flaw, at: scanner.at })
 }
 
 struct Scanner<'a, P> {
@@ -175,21 +148,13 @@ impl<P: Copy> Scanner<'_, P> {
         loop {
             let opened = self.begin(place, lens)?;
             // After a value (or an empty container) come closings, until a comma asks for the next value.
-            let next = if opened {
-                self.first(lens)?
-            } else {
-                self.next(lens)?
-            };
+            let next = if opened { self.first(lens)? } else { self.next(lens)? };
             match next {
                 Some(following) => place = following,
                 None => break,
             }
         }
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(Flaw::Syntax)
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Flaw::Syntax) }
     }
 
     /// Reads a scalar, or opens a container (then `true`).
@@ -201,12 +166,7 @@ impl<P: Copy> Scanner<'_, P> {
         let start = self.at;
         let kind = match self.peek() {
             Some(b'{') => {
-                return self.push(
-                    place,
-                    Shape::Object {
-                        names: self.names.len(),
-                    },
-                );
+                return self.push(place, Shape::Object { names: self.names.len() });
             }
             Some(b'[') => return self.push(place, Shape::Array),
             Some(b'"') => {
@@ -231,11 +191,7 @@ impl<P: Copy> Scanner<'_, P> {
         if self.open.len() == self.bounds.depth {
             return Err(Flaw::TooDeep);
         }
-        self.open.push(Frame {
-            place,
-            start: self.at,
-            shape,
-        });
+        self.open.push(Frame { place, start: self.at, shape });
         self.at += 1;
         Ok(true)
     }
@@ -310,12 +266,7 @@ impl<P: Copy> Scanner<'_, P> {
         if name.starts_with("$serde_json::private::") {
             return Err(Flaw::PrivateMember);
         }
-        let Some(Frame {
-            place,
-            shape: Shape::Object { names },
-            ..
-        }) = self.open.last()
-        else {
+        let Some(Frame { place, shape: Shape::Object { names }, .. }) = self.open.last() else {
             return Err(Flaw::Syntax);
         };
         let value = lens.member(*place, &name)?;
@@ -366,11 +317,7 @@ impl<P: Copy> Scanner<'_, P> {
                 0xd800..=0xdbff => {
                     let pair = self.bytes.get(self.at..self.at + 2) == Some(b"\\u");
                     self.at += 1;
-                    if pair && matches!(self.unit()?, 0xdc00..=0xdfff) {
-                        Ok(())
-                    } else {
-                        Err(Flaw::LoneSurrogate)
-                    }
+                    if pair && matches!(self.unit()?, 0xdc00..=0xdfff) { Ok(()) } else { Err(Flaw::LoneSurrogate) }
                 }
                 0xdc00..=0xdfff => Err(Flaw::LoneSurrogate),
                 _ => Ok(()),
@@ -381,13 +328,8 @@ impl<P: Copy> Scanner<'_, P> {
 
     /// `uXXXX`, the `u` not yet read.
     fn unit(&mut self) -> Result<u32, Flaw> {
-        let digits = self
-            .bytes
-            .get(self.at + 1..self.at + 5)
-            .ok_or(Flaw::Syntax)?;
-        let unit = digits.iter().try_fold(0, |unit, digit| {
-            Some((unit << 4) | char::from(*digit).to_digit(16)?)
-        });
+        let digits = self.bytes.get(self.at + 1..self.at + 5).ok_or(Flaw::Syntax)?;
+        let unit = digits.iter().try_fold(0, |unit, digit| Some((unit << 4) | char::from(*digit).to_digit(16)?));
         self.at += 5;
         unit.ok_or(Flaw::Syntax)
     }
@@ -426,11 +368,7 @@ impl<P: Copy> Scanner<'_, P> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start {
-            Err(Flaw::Syntax)
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(Flaw::Syntax) } else { Ok(()) }
     }
 
     fn literal(&mut self) -> Result<(), Flaw> {
@@ -453,18 +391,11 @@ fn plain_run(bytes: &[u8]) -> usize {
     for eight in bytes.chunks_exact(8) {
         let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        if control
-            | has_zero(word ^ (ONES * u64::from(b'"')))
-            | has_zero(word ^ (ONES * u64::from(b'\\')))
-            != 0
-        {
+        if control | has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\'))) != 0 {
             break;
         }
         run += 8;
     }
     let rest = bytes.get(run..).unwrap_or_default();
-    run + rest
-        .iter()
-        .take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f))
-        .count()
+    run + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f)).count()
 }

@@ -97,15 +97,9 @@ fn texts_with_more_than_one_reading_are_refused() {
         (many.as_bytes(), Flaw::TooManyMembers),
         (b"{\"a\":1,\"a\":1}", Flaw::DuplicateMember),
         (b"{\"a\":1,\"\\u0061\":1}", Flaw::DuplicateMember),
-        (
-            b"[{\"b\":{\"a\":1,\"c\":{},\"a\":2}}]",
-            Flaw::DuplicateMember,
-        ),
+        (b"[{\"b\":{\"a\":1,\"c\":{},\"a\":2}}]", Flaw::DuplicateMember),
         (hidden.as_bytes(), Flaw::DuplicateMember),
-        (
-            b"{\"$serde_json::private::RawValue\":1}",
-            Flaw::PrivateMember,
-        ),
+        (b"{\"$serde_json::private::RawValue\":1}", Flaw::PrivateMember),
     ] {
         assert_eq!(flaw(text), Some(why), "{:?}", String::from_utf8_lossy(text));
     }
@@ -113,27 +107,13 @@ fn texts_with_more_than_one_reading_are_refused() {
 
 #[test]
 fn a_fault_says_at_which_byte() {
-    assert_eq!(
-        read(b"{\"a\":1,\"a\":2}").map(|_| ()),
-        Err(Fault {
-            flaw: Flaw::DuplicateMember,
-            at: 10
-        })
-    );
-    assert_eq!(
-        read(b"[1, x]").map(|_| ()),
-        Err(Fault {
-            flaw: Flaw::Syntax,
-            at: 4
-        })
-    );
+    assert_eq!(read(b"{\"a\":1,\"a\":2}").map(|_| ()), Err(Fault { flaw: Flaw::DuplicateMember, at: 10 }));
+    assert_eq!(read(b"[1, x]").map(|_| ()), Err(Fault { flaw: Flaw::Syntax, at: 4 }));
 }
 
 #[test]
 fn names_are_told_decoded() {
-    let names = read(br#"{"\u006dethod":1,"a\/b":{"\ud83d\ude00":2},"":3}"#)
-        .unwrap()
-        .names;
+    let names = read(br#"{"\u006dethod":1,"a\/b":{"\ud83d\ude00":2},"":3}"#).unwrap().names;
     assert_eq!(names, ["method", "a/b", "😀", ""]);
 }
 
@@ -156,7 +136,8 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 /// Something near JSON: pieces of it in any order.
-const PIECES: &str = r#"(\{|\}|\[|\]|,|:|"a"|"b"|"\\u0061"|"\\ud83d\\ude00"|"\\ud83d"|1|-0|1\.5e3|01|true|nul|null| |\n|\\|"|é){0,24}"#;
+const PIECES: &str =
+    r#"(\{|\}|\[|\]|,|:|"a"|"b"|"\\u0061"|"\\ud83d\\ude00"|"\\ud83d"|1|-0|1\.5e3|01|true|nul|null| |\n|\\|"|é){0,24}"#;
 
 proptest! {
     #[test]

@@ -13,11 +13,7 @@ pub fn decode(inner: &str) -> Cow<'_, str> {
     let mut text = String::with_capacity(inner.len());
     let mut chars = inner.chars();
     while let Some(next) = chars.next() {
-        text.push(if next == '\\' {
-            escaped(&mut chars)
-        } else {
-            next
-        });
+        text.push(if next == '\\' { escaped(&mut chars) } else { next });
     }
     Cow::Owned(text)
 }
@@ -45,9 +41,7 @@ fn escaped(chars: &mut std::str::Chars<'_>) -> char {
 }
 
 fn hex4(digits: impl Iterator<Item = char>) -> u32 {
-    digits.take(4).fold(0, |value, digit| {
-        (value << 4) | digit.to_digit(16).unwrap_or(0)
-    })
+    digits.take(4).fold(0, |value, digit| (value << 4) | digit.to_digit(16).unwrap_or(0))
 }
 
 /// Writes a text as a JSON string, quotation marks included.
@@ -56,10 +50,7 @@ fn hex4(digits: impl Iterator<Item = char>) -> u32 {
 /// line in every log viewer.
 pub fn quote(text: &str, into: &mut String) {
     into.push('"');
-    if text
-        .bytes()
-        .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
-    {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         into.push_str(text);
         into.push('"');
         return;

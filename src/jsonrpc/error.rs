@@ -44,11 +44,7 @@ pub struct ErrorObject {
 impl ErrorObject {
     /// An error with this code and message.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: String::new(),
-        }
+        Self { code, message: message.into(), data: String::new() }
     }
 
     /// The code.

@@ -49,16 +49,7 @@ mod tests {
             assert_eq!(RequestId::from_json(good).unwrap().as_json(), good);
         }
         let long = format!("\"{}\"", "a".repeat(257));
-        for bad in [
-            "1.0",
-            "1e2",
-            "-0",
-            "null",
-            "true",
-            "{}",
-            "9007199254740992",
-            long.as_str(),
-        ] {
+        for bad in ["1.0", "1e2", "-0", "null", "true", "{}", "9007199254740992", long.as_str()] {
             assert_eq!(RequestId::from_json(bad), None, "{bad}");
         }
     }

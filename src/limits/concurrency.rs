@@ -20,28 +20,19 @@ pub(super) struct Slot {
 
 impl Concurrency {
     pub(super) fn new(most: NonZeroU32) -> Self {
-        Self {
-            most,
-            in_flight: Mutex::default(),
-        }
+        Self { most, in_flight: Mutex::default() }
     }
 
     /// A slot, if one is free.
     pub(super) fn enter(self: &Arc<Self>, key: u64) -> Option<Slot> {
         // A panic cannot leave a count half changed, so a poisoned lock is as good as any.
-        let mut in_flight = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(key).or_insert(0);
         if *count == self.most.get() {
             return None;
         }
         *count += 1;
-        Some(Slot {
-            concurrency: Arc::clone(self),
-            key,
-        })
+        Some(Slot { concurrency: Arc::clone(self), key })
     }
 
     pub(super) fn is(&self, most: NonZeroU32) -> bool {
@@ -51,11 +42,7 @@ impl Concurrency {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut in_flight = self
-            .concurrency
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self.concurrency.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = in_flight.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {

@@ -57,10 +57,7 @@ impl Limits {
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (
-                    rule.rule.clone(),
-                    kept.unwrap_or_else(|| Counter::of(rule.limit)),
-                )
+                (rule.rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
             })
             .collect();
         let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
@@ -72,10 +69,7 @@ impl Limits {
     /// # Errors
     /// Some limit has none; nothing is held then.
     pub fn admit(&self, permit: Permit) -> Result<Admission, LimitExceeded> {
-        let rules = permit
-            .tool()
-            .map(|tool| tool.limits.as_slice())
-            .unwrap_or_default();
+        let rules = permit.tool().map(|tool| tool.limits.as_slice()).unwrap_or_default();
         let tool = match permit.call().target() {
             Target::Tool(name) => name,
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",
@@ -87,15 +81,10 @@ impl Limits {
             slots.push(slot.ok_or_else(|| exceeded(rule, A_MOMENT))?);
         }
         for (rule, rate) in self.counters_of(rules, Counter::rate) {
-            let key = self
-                .hasher
-                .hash_one((permit.server(), tool, permit.principal().id()));
+            let key = self.hasher.hash_one((permit.server(), tool, permit.principal().id()));
             rate.spend(key).map_err(|wait| exceeded(rule, wait))?;
         }
-        Ok(Admission {
-            permit,
-            _slots: slots,
-        })
+        Ok(Admission { permit, _slots: slots })
     }
 
     fn counters_of<'a, C: 'a>(
@@ -103,15 +92,12 @@ impl Limits {
         rules: &'a [LimitRule],
         kind: fn(&Counter) -> Option<&C>,
     ) -> impl Iterator<Item = (&'a LimitRule, &'a C)> {
-        rules
-            .iter()
-            .filter_map(move |rule| Some((rule, kind(self.counters.get(&rule.rule)?)?)))
+        rules.iter().filter_map(move |rule| Some((rule, kind(self.counters.get(&rule.rule)?)?)))
     }
 
     fn counter_like(&self, rule: &LimitRule) -> Option<Counter> {
         let same = |(known, counter): (&RuleId, &Counter)| {
-            (known.path() == rule.rule.path() && counter.counts(rule.limit))
-                .then(|| counter.clone())
+            (known.path() == rule.rule.path() && counter.counts(rule.limit)).then(|| counter.clone())
         };
         self.counters.iter().find_map(same)
     }
@@ -129,9 +115,7 @@ impl Counter {
         match (self, limit) {
             (Self::Rate(rate), Limit::Calls { calls, every }) => rate.is(calls, every),
             (Self::Concurrency(concurrency), Limit::InFlight(most)) => concurrency.is(most),
-            (Self::Rate(_), Limit::InFlight(_)) | (Self::Concurrency(_), Limit::Calls { .. }) => {
-                false
-            }
+            (Self::Rate(_), Limit::InFlight(_)) | (Self::Concurrency(_), Limit::Calls { .. }) => false,
         }
     }
 
@@ -158,11 +142,7 @@ impl Admission {
 }
 
 fn exceeded(rule: &LimitRule, retry_after: Duration) -> LimitExceeded {
-    LimitExceeded {
-        rule: rule.rule.clone(),
-        limit: rule.limit,
-        retry_after,
-    }
+    LimitExceeded { rule: rule.rule.clone(), limit: rule.limit, retry_after }
 }
 
 /// The caller's text: which limit, without where it is written.

@@ -37,18 +37,9 @@ impl<C: Clock + Clone> Rate<C> {
     fn with_clock(calls: NonZeroU32, every: Duration, clock: C) -> Self {
         // One call's share of the period; a quota of no time at all cannot be written in a policy.
         let share = (every / calls.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(share)
-            .unwrap_or(Quota::per_second(calls))
-            .allow_burst(calls);
+        let quota = Quota::with_period(share).unwrap_or(Quota::per_second(calls)).allow_burst(calls);
         let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone());
-        Self {
-            calls,
-            every,
-            clock,
-            limiter,
-            spent: AtomicUsize::new(0),
-            crowded: AtomicBool::new(false),
-        }
+        Self { calls, every, clock, limiter, spent: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
     }
 
     /// Spends one call of the key's quota; else how long until there is one.
@@ -56,14 +47,8 @@ impl<C: Clock + Clone> Rate<C> {
         if self.spent.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
             self.sweep();
         }
-        let key = if self.crowded.load(Ordering::Relaxed) {
-            key % BUCKETS
-        } else {
-            key
-        };
-        self.limiter
-            .check_key(&key)
-            .map_err(|until| until.wait_time_from(self.clock.now()))
+        let key = if self.crowded.load(Ordering::Relaxed) { key % BUCKETS } else { key };
+        self.limiter.check_key(&key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
     /// Forgets keys whose quota is whole again. If that does not help, keys share buckets until it does: to forget a
@@ -73,8 +58,7 @@ impl<C: Clock + Clone> Rate<C> {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
         }
-        self.crowded
-            .store(self.limiter.len() > MOST_KEYS, Ordering::Relaxed);
+        self.crowded.store(self.limiter.len() > MOST_KEYS, Ordering::Relaxed);
     }
 
     pub(super) fn is(&self, calls: NonZeroU32, every: Duration) -> bool {
@@ -84,10 +68,7 @@ impl<C: Clock + Clone> Rate<C> {
 
 impl<C: Clock> fmt::Debug for Rate<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rate")
-            .field("calls", &self.calls)
-            .field("every", &self.every)
-            .finish_non_exhaustive()
+        f.debug_struct("Rate").field("calls", &self.calls).field("every", &self.every).finish_non_exhaustive()
     }
 }
 
@@ -100,11 +81,7 @@ mod tests {
     #[test]
     fn a_key_may_burst_once_and_then_gets_its_share_of_the_period() {
         let clock = FakeRelativeClock::default();
-        let rate = Rate::with_clock(
-            NonZeroU32::new(3).unwrap(),
-            Duration::from_secs(3),
-            clock.clone(),
-        );
+        let rate = Rate::with_clock(NonZeroU32::new(3).unwrap(), Duration::from_secs(3), clock.clone());
         assert!((0..3).all(|_| rate.spend(1).is_ok()));
         assert_eq!(rate.spend(1), Err(Duration::from_secs(1)));
         assert_eq!(rate.spend(2), Ok(()), "another key has a quota of its own");
@@ -116,37 +93,21 @@ mod tests {
     #[test]
     fn keys_whose_quota_is_whole_again_are_forgotten() {
         let clock = FakeRelativeClock::default();
-        let rate = Rate::with_clock(
-            NonZeroU32::new(1).unwrap(),
-            Duration::from_secs(1),
-            clock.clone(),
-        );
+        let rate = Rate::with_clock(NonZeroU32::new(1).unwrap(), Duration::from_secs(1), clock.clone());
         for key in 0..(MOST_KEYS as u64) {
             let _ = rate.spend(key);
             if key % 1000 == 0 {
                 clock.advance(Duration::from_secs(1));
             }
         }
-        assert!(
-            rate.limiter.len() <= MOST_KEYS / 2 + SWEEP,
-            "{}",
-            rate.limiter.len()
-        );
+        assert!(rate.limiter.len() <= MOST_KEYS / 2 + SWEEP, "{}", rate.limiter.len());
     }
 
     #[test]
     fn memory_is_bounded_when_every_key_is_fresh() {
-        let rate = Rate::with_clock(
-            NonZeroU32::new(1).unwrap(),
-            Duration::from_hours(1),
-            FakeRelativeClock::default(),
-        );
+        let rate = Rate::with_clock(NonZeroU32::new(1).unwrap(), Duration::from_hours(1), FakeRelativeClock::default());
         let refused = (0..200_000).filter(|key| rate.spend(*key).is_err()).count();
         assert!(refused > 0, "what shares a bucket shares its quota");
-        assert!(
-            rate.limiter.len() <= MOST_KEYS + SWEEP + 16_384,
-            "{}",
-            rate.limiter.len()
-        );
+        assert!(rate.limiter.len() <= MOST_KEYS + SWEEP + 16_384, "{}", rate.limiter.len());
     }
 }

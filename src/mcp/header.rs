@@ -41,13 +41,7 @@ pub fn agree(headers: &HeaderMap, call: &Call) -> Result<(), Mismatch> {
     // What mirrors a notification must carry is undefined (MCP 2026-07-28, Transports): none is missed, all must agree.
     let required = version(header, call)? && call.id().is_some();
     let method = Some(call.method_name());
-    mirror(
-        headers,
-        &METHOD,
-        "Mcp-Method",
-        method.filter(|_| required),
-        method,
-    )?;
+    mirror(headers, &METHOD, "Mcp-Method", method.filter(|_| required), method)?;
     let name = mirrored_name(call);
     mirror(headers, &NAME, "Mcp-Name", name.filter(|_| required), name)
 }
@@ -55,10 +49,7 @@ pub fn agree(headers: &HeaderMap, call: &Call) -> Result<(), Mismatch> {
 fn version_header(headers: &HeaderMap) -> Result<Option<&str>, Mismatch> {
     match headers.get(PROTOCOL_VERSION) {
         None => Ok(None),
-        Some(value) => value
-            .to_str()
-            .map(Some)
-            .map_err(|_opaque| Mismatch::BadVersion),
+        Some(value) => value.to_str().map(Some).map_err(|_opaque| Mismatch::BadVersion),
     }
 }
 
@@ -74,11 +65,7 @@ fn version(header: Option<&str>, call: &Call) -> Result<bool, Mismatch> {
         }
         (Era::Modern, Some(claimed), header) => {
             let modern = ProtocolVersion::named(claimed).is_some_and(ProtocolVersion::is_modern);
-            if modern && header.is_none() {
-                Err(Mismatch::Header("MCP-Protocol-Version"))
-            } else {
-                Ok(modern)
-            }
+            if modern && header.is_none() { Err(Mismatch::Header("MCP-Protocol-Version")) } else { Ok(modern) }
         }
         (_, _, None) => Ok(false),
         (_, _, Some(header)) => match known.flatten() {
@@ -97,29 +84,17 @@ fn version(header: Option<&str>, call: &Call) -> Result<bool, Mismatch> {
 /// Whether a text has the shape of a revision later than all we know.
 fn is_later(text: &str) -> bool {
     let shape = |(index, byte): (usize, u8)| {
-        if matches!(index, 4 | 7) {
-            byte == b'-'
-        } else {
-            byte.is_ascii_digit()
-        }
+        if matches!(index, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() }
     };
-    text.len() == 10
-        && text.bytes().enumerate().all(shape)
-        && text > ProtocolVersion::V2026_07_28.name()
+    text.len() == 10 && text.bytes().enumerate().all(shape) && text > ProtocolVersion::V2026_07_28.name()
 }
 
 /// The one name that `Mcp-Name` mirrors.
 fn mirrored_name(call: &Call) -> Option<&str> {
     match call.method().subject() {
         Subject::Resource if call.method() != Method::ResourcesRead => None,
-        Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Method => {
-            call.target().name()
-        }
-        Subject::Protocol
-        | Subject::Reference
-        | Subject::PromptList
-        | Subject::ResourceList
-        | Subject::Unknown => None,
+        Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Method => call.target().name(),
+        Subject::Protocol | Subject::Reference | Subject::PromptList | Subject::ResourceList | Subject::Unknown => None,
     }
 }
 
@@ -132,34 +107,18 @@ fn mirror(
     body: Option<&str>,
 ) -> Result<(), Mismatch> {
     let Some(value) = headers.get(header) else {
-        return if required.is_some() {
-            Err(Mismatch::Header(shown))
-        } else {
-            Ok(())
-        };
+        return if required.is_some() { Err(Mismatch::Header(shown)) } else { Ok(()) };
     };
-    let value = value
-        .to_str()
-        .ok()
-        .and_then(|value| decode_sentinel(value.trim_matches([' ', '\t'])));
-    if value.is_some() && value.as_deref() == body {
-        Ok(())
-    } else {
-        Err(Mismatch::Header(shown))
-    }
+    let value = value.to_str().ok().and_then(|value| decode_sentinel(value.trim_matches([' ', '\t'])));
+    if value.is_some() && value.as_deref() == body { Ok(()) } else { Err(Mismatch::Header(shown)) }
 }
 
 /// The text of a mirrored header: as it stands, or what `=?base64?…?=` encodes. `None` if that encoding is not the
 /// canonical one, or not of UTF-8. Decoded once: what comes out is never decoded again.
 pub fn decode_sentinel(value: &str) -> Option<Cow<'_, str>> {
-    match value
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="))
-    {
+    match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
         None => Some(Cow::Borrowed(value)),
-        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?)
-            .ok()
-            .map(Cow::Owned),
+        Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok().map(Cow::Owned),
     }
 }
 

@@ -118,10 +118,7 @@ pub enum Subject {
 impl Method {
     /// The method of this name, exactly.
     pub fn named(name: &str) -> Self {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(Self::Other, |(_, method)| *method)
+        NAMES.iter().find(|(known, _)| *known == name).map_or(Self::Other, |(_, method)| *method)
     }
 
     /// The name for logs and labels. What has none on the wire is named by what it is.
@@ -131,10 +128,7 @@ impl Method {
             Self::Answer => "response",
             Self::OpenStream => "stream/open",
             Self::EndSession => "session/end",
-            named => NAMES
-                .iter()
-                .find(|(_, method)| *method == named)
-                .map_or("_other", |(name, _)| name),
+            named => NAMES.iter().find(|(_, method)| *method == named).map_or("_other", |(name, _)| name),
         }
     }
 
@@ -154,9 +148,7 @@ impl Method {
             | Self::EndSession => Subject::Protocol,
             Self::ToolsCall => Subject::Tool,
             Self::PromptsGet => Subject::Prompt,
-            Self::ResourcesRead | Self::ResourcesSubscribe | Self::ResourcesUnsubscribe => {
-                Subject::Resource
-            }
+            Self::ResourcesRead | Self::ResourcesSubscribe | Self::ResourcesUnsubscribe => Subject::Resource,
             Self::CompletionComplete => Subject::Reference,
             Self::PromptsList => Subject::PromptList,
             Self::ResourcesList | Self::ResourcesTemplatesList => Subject::ResourceList,
@@ -173,10 +165,7 @@ impl Method {
 
     /// The names that a policy may grant under `methods`.
     pub fn grantable() -> impl Iterator<Item = &'static str> {
-        NAMES
-            .iter()
-            .filter(|(_, method)| method.subject() == Subject::Method)
-            .map(|(name, _)| *name)
+        NAMES.iter().filter(|(_, method)| method.subject() == Subject::Method).map(|(name, _)| *name)
     }
 }
 

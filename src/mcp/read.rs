@@ -64,31 +64,20 @@ pub fn read(body: &Bytes, bounds: &Bounds) -> Result<Call, CallError> {
     let mut found = Found::default();
     let scanned = json::scan(body, Place::Message, bounds, &mut found);
     if let Err(fault) = scanned {
-        return Err(CallError {
-            problem: Problem::Json(fault),
-            id: None,
-        });
+        return Err(CallError { problem: Problem::Json(fault), id: None });
     }
     let text = Text(body);
-    let id = found.id.as_ref().map(|id| {
-        id.is(Kind::Number, Kind::String)
-            .then(|| RequestId::from_json(text.at(&id.span)))
-    });
+    let id =
+        found.id.as_ref().map(|id| id.is(Kind::Number, Kind::String).then(|| RequestId::from_json(text.at(&id.span))));
     let id = match id {
         None => None,
         Some(Some(Some(id))) => Some(id),
         Some(_) => {
-            return Err(CallError {
-                problem: Problem::Id,
-                id: None,
-            });
+            return Err(CallError { problem: Problem::Id, id: None });
         }
     };
     let call = found.call(body, text, id.clone());
-    call.map_err(|problem| CallError {
-        problem,
-        id: if problem == Problem::Batch { None } else { id },
-    })
+    call.map_err(|problem| CallError { problem, id: if problem == Problem::Batch { None } else { id } })
 }
 
 /// Where a value stands in a message.
@@ -234,10 +223,7 @@ struct Text<'a>(&'a Bytes);
 
 impl<'a> Text<'a> {
     fn at(self, span: &Range<usize>) -> &'a str {
-        self.0
-            .get(span.clone())
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+        self.0.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
     /// The text of a string value; `None` if it is of another kind.
@@ -269,11 +255,7 @@ impl Found {
             method,
             method_name,
             target: self.target(text, method)?,
-            era: if version.is_some() {
-                Era::Modern
-            } else {
-                Era::Legacy
-            },
+            era: if version.is_some() { Era::Modern } else { Era::Legacy },
             claimed: version.flatten().map(Cow::into_owned),
             traceparent: string(&self.traceparent).flatten().map(Box::from),
             arguments: self.arguments.map(|value| value.span),
@@ -282,11 +264,7 @@ impl Found {
     }
 
     /// The method, with what it must and must not have beside it.
-    fn method(
-        &self,
-        text: Text<'_>,
-        id: Option<&RequestId>,
-    ) -> Result<(Method, Cow<'static, str>), Problem> {
+    fn method(&self, text: Text<'_>, id: Option<&RequestId>) -> Result<(Method, Cow<'static, str>), Problem> {
         let answer = self.result.is_some() || self.error.is_some();
         let Some(method) = &self.method else {
             return match (self.result, self.error, id) {
@@ -325,15 +303,8 @@ impl Found {
     /// What the method is about.
     fn target(&self, text: Text<'_>, method: Method) -> Result<Named, Problem> {
         let named = |value: &Option<Value>| {
-            let name = value
-                .as_ref()
-                .and_then(|value| text.string(value))
-                .ok_or(Problem::Target)?;
-            if is_sound(&name) {
-                Ok(Box::from(name))
-            } else {
-                Err(Problem::Name)
-            }
+            let name = value.as_ref().and_then(|value| text.string(value)).ok_or(Problem::Target)?;
+            if is_sound(&name) { Ok(Box::from(name)) } else { Err(Problem::Name) }
         };
         match method.subject() {
             Subject::Tool => named(&self.name).map(Named::Tool),
@@ -345,11 +316,9 @@ impl Found {
                 _ => Err(Problem::Target),
             },
             Subject::Method if self.task_id.is_some() => named(&self.task_id).map(Named::Task),
-            Subject::Method
-            | Subject::Protocol
-            | Subject::PromptList
-            | Subject::ResourceList
-            | Subject::Unknown => Ok(Named::None),
+            Subject::Method | Subject::Protocol | Subject::PromptList | Subject::ResourceList | Subject::Unknown => {
+                Ok(Named::None)
+            }
         }
     }
 }
@@ -402,11 +371,7 @@ impl Problem {
         match self {
             Self::Json(fault) => matches!(
                 fault.flaw,
-                Flaw::ByteOrderMark
-                    | Flaw::NotUtf8
-                    | Flaw::Syntax
-                    | Flaw::LoneSurrogate
-                    | Flaw::NumberOverflow
+                Flaw::ByteOrderMark | Flaw::NotUtf8 | Flaw::Syntax | Flaw::LoneSurrogate | Flaw::NumberOverflow
             ),
             Self::Batch
             | Self::NotAnObject
@@ -441,9 +406,7 @@ impl fmt::Display for Problem {
             Self::Meta => "`params._meta` must be an object, its protocolVersion a string",
             Self::Arguments => "`params.arguments` must be an object",
             Self::Target => "`params` must name what the method is about, as a string",
-            Self::Name => {
-                "the name has control, invisible or surrounding characters, is empty or too long"
-            }
+            Self::Name => "the name has control, invisible or surrounding characters, is empty or too long",
         };
         f.write_str(text)
     }
@@ -461,8 +424,6 @@ fn flaw(flaw: Flaw) -> &'static str {
         Flaw::TooManyMembers => "too many members in one object",
         Flaw::TooManyValues => "too many values",
         Flaw::DuplicateMember => "duplicate member",
-        Flaw::PrivateMember | Flaw::ConfusableMember => {
-            "a member name that may be read as another one"
-        }
+        Flaw::PrivateMember | Flaw::ConfusableMember => "a member name that may be read as another one",
     }
 }

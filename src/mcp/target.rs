@@ -20,9 +20,7 @@ impl<'a> Target<'a> {
     pub fn name(self) -> Option<&'a str> {
         match self {
             Self::None => None,
-            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) | Self::Task(name) => {
-                Some(name)
-            }
+            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) | Self::Task(name) => Some(name),
         }
     }
 
@@ -42,7 +40,5 @@ impl<'a> Target<'a> {
 /// (MCP 2025-11-25, Tools, Tool Names).
 pub fn is_well_formed(tool: &str) -> bool {
     (1..=128).contains(&tool.len())
-        && tool
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && tool.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }

@@ -23,11 +23,7 @@ fn one_pass_finds_method_id_target_arguments_and_meta() {
     assert_eq!(call.arguments().unwrap(), r#"{"name":"other","n":1.10}"#);
     assert_eq!(call.era(), Era::Modern);
     assert_eq!(call.traceparent(), Some("00-a"));
-    assert_eq!(
-        call.body(),
-        text.as_bytes(),
-        "what was checked is what is carried"
-    );
+    assert_eq!(call.body(), text.as_bytes(), "what was checked is what is carried");
 }
 
 #[test]
@@ -35,21 +31,9 @@ fn each_method_is_about_its_own_thing() {
     for (method, params, target) in [
         ("tools/call", r#"{"name":"t"}"#, Target::Tool("t")),
         ("prompts/get", r#"{"name":"p"}"#, Target::Prompt("p")),
-        (
-            "resources/read",
-            r#"{"uri":"demo://r"}"#,
-            Target::Resource("demo://r"),
-        ),
-        (
-            "resources/subscribe",
-            r#"{"uri":"demo://r"}"#,
-            Target::Resource("demo://r"),
-        ),
-        (
-            "completion/complete",
-            r#"{"ref":{"type":"ref/prompt","name":"p"}}"#,
-            Target::Prompt("p"),
-        ),
+        ("resources/read", r#"{"uri":"demo://r"}"#, Target::Resource("demo://r")),
+        ("resources/subscribe", r#"{"uri":"demo://r"}"#, Target::Resource("demo://r")),
+        ("completion/complete", r#"{"ref":{"type":"ref/prompt","name":"p"}}"#, Target::Prompt("p")),
         (
             "completion/complete",
             r#"{"ref":{"type":"ref/resource","uri":"demo://{id}"}}"#,
@@ -68,89 +52,33 @@ fn each_method_is_about_its_own_thing() {
 fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading() {
     for (text, problem, id) in [
         ("[]", Problem::Batch, None),
-        (
-            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
-            Problem::Batch,
-            None,
-        ),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, Problem::Batch, None),
         ("7", Problem::NotAnObject, None),
         (r#"{"id":1,"method":"ping"}"#, Problem::JsonRpc, Some("1")),
-        (
-            r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#,
-            Problem::JsonRpc,
-            Some("1"),
-        ),
+        (r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#, Problem::JsonRpc, Some("1")),
         (r#"{"jsonrpc":"2.0","id":1}"#, Problem::Method, Some("1")),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
-            Problem::Method,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1.0,"method":"ping"}"#,
-            Problem::Id,
-            None,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
-            Problem::Id,
-            None,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#,
-            Problem::RequestWithoutId,
-            None,
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"notifications/initialized"}"#,
-            Problem::NotificationWithId,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
-            Problem::RequestAndResponse,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
-            Problem::RequestAndResponse,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#,
-            Problem::Params,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":[]}}"#,
-            Problem::Meta,
-            Some("1"),
-        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, Problem::Method, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1.0,"method":"ping"}"#, Problem::Id, None),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Problem::Id, None),
+        (r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#, Problem::RequestWithoutId, None),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"notifications/initialized"}"#, Problem::NotificationWithId, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, Problem::RequestAndResponse, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, Problem::RequestAndResponse, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}"#, Problem::Params, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":[]}}"#, Problem::Meta, Some("1")),
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":null}}"#,
             Problem::Arguments,
             Some("1"),
         ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
-            Problem::Target,
-            Some("1"),
-        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, Problem::Target, Some("1")),
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":{"$ne":null}}}"#,
             Problem::Target,
             Some("1"),
         ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":" t"}}"#,
-            Problem::Name,
-            Some("1"),
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t\u202e"}}"#,
-            Problem::Name,
-            Some("1"),
-        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":" t"}}"#, Problem::Name, Some("1")),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t\u202e"}}"#, Problem::Name, Some("1")),
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"name":"a","uri":"b"}}}"#,
             Problem::Target,
@@ -158,11 +86,7 @@ fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading()
         ),
     ] {
         let error = call(text).unwrap_err();
-        assert_eq!(
-            (error.problem, error.id.as_ref().map(RequestId::as_json)),
-            (problem, id),
-            "{text}"
-        );
+        assert_eq!((error.problem, error.id.as_ref().map(RequestId::as_json)), (problem, id), "{text}");
     }
     for text in [
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
@@ -170,19 +94,15 @@ fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading()
         r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
     ] {
         let error = call(text).unwrap_err();
-        assert!(
-            matches!(error.problem, Problem::Json(_)) && error.id.is_none(),
-            "{text}"
-        );
+        assert!(matches!(error.problem, Problem::Json(_)) && error.id.is_none(), "{text}");
     }
 }
 
 #[test]
 fn answers_of_the_client_are_calls_too() {
-    for text in [
-        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
-        r#"{"jsonrpc":"2.0","id":"s","error":{"code":-1,"message":"no"}}"#,
-    ] {
+    for text in
+        [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, r#"{"jsonrpc":"2.0","id":"s","error":{"code":-1,"message":"no"}}"#]
+    {
         assert_eq!(call(text).unwrap().method(), Method::Answer);
     }
 }
@@ -194,123 +114,46 @@ const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"VERSIO
 fn headers_must_say_what_the_body_says() {
     let modern = META.replace("VERSION", "2026-07-28");
     let future = META.replace("VERSION", "2099-01-01");
-    let all = [
-        ("mcp-protocol-version", "2026-07-28"),
-        ("mcp-method", "tools/call"),
-        ("mcp-name", "t"),
-    ];
-    let without = |name: &str| {
-        all.iter()
-            .copied()
-            .filter(|(known, _)| *known != name)
-            .collect::<Vec<_>>()
-    };
-    let with =
-        |name: &'static str, value: &'static str| [without(name), vec![(name, value)]].concat();
+    let all = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "t")];
+    let without = |name: &str| all.iter().copied().filter(|(known, _)| *known != name).collect::<Vec<_>>();
+    let with = |name: &'static str, value: &'static str| [without(name), vec![(name, value)]].concat();
     let version = "MCP-Protocol-Version";
     for (meta, headers, expected) in [
         (modern.as_str(), all.to_vec(), Ok(())),
         (&modern, with("mcp-name", "=?base64?dA==?="), Ok(())),
-        (
-            &modern,
-            with("mcp-name", "u"),
-            Err(Mismatch::Header("Mcp-Name")),
-        ),
-        (
-            &modern,
-            with("mcp-name", "T"),
-            Err(Mismatch::Header("Mcp-Name")),
-        ),
-        (
-            &modern,
-            with("mcp-name", "=?base64?dA?="),
-            Err(Mismatch::Header("Mcp-Name")),
-        ),
-        (
-            &modern,
-            without("mcp-name"),
-            Err(Mismatch::Header("Mcp-Name")),
-        ),
-        (
-            &modern,
-            with("mcp-method", "TOOLS/CALL"),
-            Err(Mismatch::Header("Mcp-Method")),
-        ),
-        (
-            &modern,
-            without("mcp-method"),
-            Err(Mismatch::Header("Mcp-Method")),
-        ),
-        (
-            &modern,
-            without("mcp-protocol-version"),
-            Err(Mismatch::Header(version)),
-        ),
-        (
-            &modern,
-            with("mcp-protocol-version", "2025-11-25"),
-            Err(Mismatch::Header(version)),
-        ),
+        (&modern, with("mcp-name", "u"), Err(Mismatch::Header("Mcp-Name"))),
+        (&modern, with("mcp-name", "T"), Err(Mismatch::Header("Mcp-Name"))),
+        (&modern, with("mcp-name", "=?base64?dA?="), Err(Mismatch::Header("Mcp-Name"))),
+        (&modern, without("mcp-name"), Err(Mismatch::Header("Mcp-Name"))),
+        (&modern, with("mcp-method", "TOOLS/CALL"), Err(Mismatch::Header("Mcp-Method"))),
+        (&modern, without("mcp-method"), Err(Mismatch::Header("Mcp-Method"))),
+        (&modern, without("mcp-protocol-version"), Err(Mismatch::Header(version))),
+        (&modern, with("mcp-protocol-version", "2025-11-25"), Err(Mismatch::Header(version))),
         (r#""x":1"#, all.to_vec(), Err(Mismatch::NoEnvelope)),
-        (
-            &future,
-            with("mcp-protocol-version", "2099-01-01"),
-            Err(Mismatch::UnknownVersion("2099-01-01".to_owned())),
-        ),
+        (&future, with("mcp-protocol-version", "2099-01-01"), Err(Mismatch::UnknownVersion("2099-01-01".to_owned()))),
         (r#""x":1"#, vec![], Ok(())),
-        (
-            r#""x":1"#,
-            vec![("mcp-protocol-version", "2025-11-25")],
-            Ok(()),
-        ),
-        (
-            r#""x":1"#,
-            vec![("mcp-protocol-version", "1999-01-01")],
-            Err(Mismatch::BadVersion),
-        ),
-        (
-            r#""x":1"#,
-            vec![("mcp-name", "other")],
-            Err(Mismatch::Header("Mcp-Name")),
-        ),
+        (r#""x":1"#, vec![("mcp-protocol-version", "2025-11-25")], Ok(())),
+        (r#""x":1"#, vec![("mcp-protocol-version", "1999-01-01")], Err(Mismatch::BadVersion)),
+        (r#""x":1"#, vec![("mcp-name", "other")], Err(Mismatch::Header("Mcp-Name"))),
     ] {
-        let text = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t",{meta}}}}}"#
-        );
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t",{meta}}}}}"#);
         let headers: HeaderMap = headers
             .into_iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        assert_eq!(
-            agree(&headers, &call(&text).unwrap()),
-            expected,
-            "{headers:?}"
-        );
+        assert_eq!(agree(&headers, &call(&text).unwrap()), expected, "{headers:?}");
     }
 }
 
 #[test]
 fn a_notification_needs_no_mirrors_but_they_must_not_lie() {
     let meta = META.replace("VERSION", "2026-07-28");
-    let text = format!(
-        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":1,{meta}}}}}"#
-    );
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":1,{meta}}}}}"#);
     let mut headers = HeaderMap::new();
-    headers.insert(
-        "mcp-protocol-version",
-        HeaderValue::from_static("2026-07-28"),
-    );
+    headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
     assert_eq!(agree(&headers, &call(&text).unwrap()), Ok(()));
     headers.insert("mcp-method", HeaderValue::from_static("tools/call"));
-    assert_eq!(
-        agree(&headers, &call(&text).unwrap()),
-        Err(Mismatch::Header("Mcp-Method"))
-    );
+    assert_eq!(agree(&headers, &call(&text).unwrap()), Err(Mismatch::Header("Mcp-Method")));
 }
 
 proptest! {

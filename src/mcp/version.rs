@@ -28,10 +28,7 @@ const NAMES: &[(&str, ProtocolVersion)] = &[
 impl ProtocolVersion {
     /// The revision of this name, exactly.
     pub fn named(name: &str) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, version)| *version)
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, version)| *version)
     }
 
     /// All of them, the oldest first.
@@ -41,10 +38,7 @@ impl ProtocolVersion {
 
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(_, version)| *version == self)
-            .map_or("", |(name, _)| name)
+        NAMES.iter().find(|(_, version)| *version == self).map_or("", |(name, _)| name)
     }
 
     /// Whether requests of this revision carry everything in themselves.

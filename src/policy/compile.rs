@@ -51,10 +51,8 @@ pub fn compile(
     digest: Arc<str>,
 ) -> Result<Compiled, Diagnostics> {
     let mut found = Diagnostics::new();
-    let mut written: BTreeMap<&str, Vec<&PolicyFile>> = servers
-        .iter()
-        .map(|name| (name.as_str(), Vec::new()))
-        .collect();
+    let mut written: BTreeMap<&str, Vec<&PolicyFile>> =
+        servers.iter().map(|name| (name.as_str(), Vec::new())).collect();
     for file in files {
         match server_of(file, servers) {
             Ok(server) => written.entry(server.as_str()).or_default().push(file),
@@ -63,61 +61,29 @@ pub fn compile(
     }
     let mut rules = HashMap::new();
     for server in servers {
-        let files = written
-            .get(server.as_str())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        rules.insert(
-            server.clone(),
-            Server::new(&mut found).compile(files, elsewhere),
-        );
+        let files = written.get(server.as_str()).map(Vec::as_slice).unwrap_or_default();
+        rules.insert(server.clone(), Server::new(&mut found).compile(files, elsewhere));
     }
     if found.has_errors() {
         return Err(found);
     }
-    let policy = PolicySet {
-        servers: rules,
-        digest,
-        protocol: RuleId::protocol(),
-        default: RuleId::default_deny(),
-    };
-    Ok(Compiled {
-        policy,
-        warnings: found,
-    })
+    let policy = PolicySet { servers: rules, digest, protocol: RuleId::protocol(), default: RuleId::default_deny() };
+    Ok(Compiled { policy, warnings: found })
 }
 
 /// The server that a file is for.
-fn server_of<'a>(
-    file: &PolicyFile,
-    servers: &'a [ServerName],
-) -> Result<&'a ServerName, Diagnostic> {
+fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
     let known = || servers.iter().map(ServerName::as_str);
     match (&file.written.server, servers) {
         (None, [only]) => Ok(only),
-        (None, _) => Err(Diagnostic::error(
-            file.file.name(),
-            "the file does not say which server it is for",
-        )
-        .help(format!(
-            "begin it with `server:` and one of {}",
-            known().collect::<Vec<_>>().join(", ")
-        ))),
-        (Some(name), _) => servers
-            .iter()
-            .find(|known| known.as_str() == name.value)
-            .ok_or_else(|| {
-                let hint = format!(
-                    "the configuration has {}",
-                    known().map(quoted).collect::<Vec<_>>().join(", ")
-                );
-                file.file
-                    .error(
-                        name.referenced,
-                        format!("unknown server {}", quoted(&name.value)),
-                    )
-                    .help(did_you_mean(&name.value, known()).unwrap_or(hint))
-            }),
+        (None, _) => Err(Diagnostic::error(file.file.name(), "the file does not say which server it is for")
+            .help(format!("begin it with `server:` and one of {}", known().collect::<Vec<_>>().join(", ")))),
+        (Some(name), _) => servers.iter().find(|known| known.as_str() == name.value).ok_or_else(|| {
+            let hint = format!("the configuration has {}", known().map(quoted).collect::<Vec<_>>().join(", "));
+            file.file
+                .error(name.referenced, format!("unknown server {}", quoted(&name.value)))
+                .help(did_you_mean(&name.value, known()).unwrap_or(hint))
+        }),
     }
 }
 
@@ -163,12 +129,7 @@ impl<'a, 'b> Server<'a, 'b> {
         let roles = inheritance::flatten(&self.roles, elsewhere, self.found);
         self.unreachable_tools(&roles);
         let other_tools = self.tools.remove("*").unwrap_or_default();
-        Rules {
-            roles,
-            authenticated: self.authenticated,
-            tools: self.tools,
-            other_tools,
-        }
+        Rules { roles, authenticated: self.authenticated, tools: self.tools, other_tools }
     }
 
     fn roles(&mut self, file: &'a SourceFile, roles: &'a Entries<RoleSource>) {
@@ -180,22 +141,14 @@ impl<'a, 'b> Server<'a, 'b> {
             if let Some(first) = self.roles.get(name.value.as_str()) {
                 let message = format!("the role {} is defined twice", quoted(&name.value));
                 let first = format!("{}:{}", first.file.name(), first.name.referenced.line());
-                self.found
-                    .push(file.error(name.referenced, message).help(format!(
-                        "it is defined at {first} already; put both into one, or rename one"
-                    )));
+                self.found.push(
+                    file.error(name.referenced, message)
+                        .help(format!("it is defined at {first} already; put both into one, or rename one")),
+                );
                 continue;
             }
             let grants = self.grants(file, name, role);
-            self.roles.insert(
-                &name.value,
-                Role {
-                    file,
-                    name,
-                    inherits: role.inherits.as_ref(),
-                    grants,
-                },
-            );
+            self.roles.insert(&name.value, Role { file, name, inherits: role.inherits.as_ref(), grants });
         }
     }
 
@@ -203,8 +156,7 @@ impl<'a, 'b> Server<'a, 'b> {
     fn grants(&mut self, file: &SourceFile, name: &Spanned<String>, role: &RoleSource) -> Grants {
         let mut named = |list: Option<&List>, kind: Kind| {
             let path = format!("roles.{}.{}", name.value, kind.key());
-            list.map(|list| self.list(file, list, kind, &path))
-                .unwrap_or_default()
+            list.map(|list| self.list(file, list, kind, &path)).unwrap_or_default()
         };
         let grants = Grants {
             tools: named(role.tools.as_ref(), Kind::Tools),
@@ -212,13 +164,7 @@ impl<'a, 'b> Server<'a, 'b> {
             resources: named(role.resources.as_ref(), Kind::Resources),
             methods: named(role.methods.as_ref(), Kind::Methods),
         };
-        let lists = [
-            &role.tools,
-            &role.prompts,
-            &role.resources,
-            &role.methods,
-            &role.inherits,
-        ];
+        let lists = [&role.tools, &role.prompts, &role.resources, &role.methods, &role.inherits];
         if lists.iter().all(|list| list.is_none()) {
             self.found.push(
                 file.error(name.referenced, format!("the role {} grants nothing", quoted(&name.value)))
@@ -246,10 +192,8 @@ impl<'a, 'b> Server<'a, 'b> {
             let line = name.referenced.line();
             if let Some(first) = seen.insert(&name.value, line) {
                 let message = format!("{} stands here twice", quoted(&name.value));
-                self.found.push(
-                    file.warning(name.referenced, message)
-                        .help(format!("it stands in line {first} already")),
-                );
+                self.found
+                    .push(file.warning(name.referenced, message).help(format!("it stands in line {first} already")));
             }
             names.add(&name.value, &RuleId::at(file.name(), line, path));
         }
@@ -266,14 +210,12 @@ impl<'a, 'b> Server<'a, 'b> {
                 let message = format!("the tool {} has two entries", quoted(&name.value));
                 let first = format!("{}:{}", first.name(), at.referenced.line());
                 self.found.push(
-                    file.error(name.referenced, message)
-                        .help(format!("the other is at {first}; put both into one")),
+                    file.error(name.referenced, message).help(format!("the other is at {first}; put both into one")),
                 );
             }
             let path = format!("tools.{}", escaped(&name.value));
             let rules = tool_rules::compile(file, name, tool, &path, self.found);
-            self.tools
-                .insert(name.value.as_str().into(), Arc::new(rules));
+            self.tools.insert(name.value.as_str().into(), Arc::new(rules));
         }
     }
 
@@ -284,10 +226,7 @@ impl<'a, 'b> Server<'a, 'b> {
         names::check(file, name, Kind::Tools, self.found)?;
         if name.value.contains('*') {
             return Err(file
-                .error(
-                    name.referenced,
-                    format!("{} is a pattern", quoted(&name.value)),
-                )
+                .error(name.referenced, format!("{} is a pattern", quoted(&name.value)))
                 .help("settings are for one tool each, or for all others: `\"*\"`"));
         }
         Ok(())
@@ -295,25 +234,15 @@ impl<'a, 'b> Server<'a, 'b> {
 
     /// Settings for a tool that nobody may call are probably misspelt.
     fn unreachable_tools(&mut self, roles: &HashMap<Arc<str>, Grants>) {
-        let granted = |tool: &str| {
-            roles
-                .values()
-                .chain([&self.authenticated])
-                .any(|grants| grants.tools.find(tool).is_some())
-        };
-        let named: Vec<&str> = roles
-            .values()
-            .chain([&self.authenticated])
-            .flat_map(|grants| grants.tools.spelt_out())
-            .collect();
+        let granted =
+            |tool: &str| roles.values().chain([&self.authenticated]).any(|grants| grants.tools.find(tool).is_some());
+        let named: Vec<&str> =
+            roles.values().chain([&self.authenticated]).flat_map(|grants| grants.tools.spelt_out()).collect();
         for (tool, (file, name)) in &self.tool_entries {
             if *tool != "*" && !granted(tool) {
                 self.found.push(
-                    file.warning(
-                        name.referenced,
-                        format!("no role grants the tool {}", quoted(tool)),
-                    )
-                    .maybe_help(did_you_mean(tool, named.iter().copied())),
+                    file.warning(name.referenced, format!("no role grants the tool {}", quoted(tool)))
+                        .maybe_help(did_you_mean(tool, named.iter().copied())),
                 );
             }
         }

@@ -47,26 +47,17 @@ impl RuleId {
         let mut slashes = file.rmatch_indices('/').map(|(at, _)| at + 1);
         let short = file.get(slashes.nth(1).unwrap_or(0)..).unwrap_or(file);
         let place = format!("{short}:{line} ");
-        Self {
-            text: Arc::from(format!("{place}{path}")),
-            path: place.len(),
-        }
+        Self { text: Arc::from(format!("{place}{path}")), path: place.len() }
     }
 
     /// No rule: what is not granted is refused.
     pub fn default_deny() -> Self {
-        Self {
-            text: Arc::from("default"),
-            path: 0,
-        }
+        Self { text: Arc::from("default"), path: 0 }
     }
 
     /// No rule: the protocol cannot work without it.
     pub fn protocol() -> Self {
-        Self {
-            text: Arc::from("protocol"),
-            path: 0,
-        }
+        Self { text: Arc::from("protocol"), path: 0 }
     }
 
     /// The rule without its place in a file, which changes when lines above it do.

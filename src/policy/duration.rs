@@ -3,50 +3,26 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const UNITS: &[(&str, u64)] = &[
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Reads a span of time that lies within these bounds, or says what is wrong with it.
 pub fn parse_duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
-    let Some((_, millis)) = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .filter(|_| digits > 0)
-    else {
-        return Err(
-            "write a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`"
-                .to_owned(),
-        );
+    let Some((_, millis)) = UNITS.iter().find(|(name, _)| *name == unit).filter(|_| digits > 0) else {
+        return Err("write a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`".to_owned());
     };
-    let duration = number
-        .parse::<u64>()
-        .ok()
-        .and_then(|n| n.checked_mul(*millis))
-        .map(Duration::from_millis);
+    let duration = number.parse::<u64>().ok().and_then(|n| n.checked_mul(*millis)).map(Duration::from_millis);
     match duration {
         Some(duration) if bounds.contains(&duration) => Ok(duration),
-        _ => Err(format!(
-            "write a span from {} to {}",
-            written(*bounds.start()),
-            written(*bounds.end())
-        )),
+        _ => Err(format!("write a span from {} to {}", written(*bounds.start()), written(*bounds.end()))),
     }
 }
 
 /// The same the other way round, in the largest unit that fits.
 fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let fitting = UNITS
-        .iter()
-        .rev()
-        .find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
+    let fitting = UNITS.iter().rev().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
     match fitting {
         Some((name, unit)) => format!("{}{name}", millis / u128::from(*unit)),
         None => format!("{millis}ms"),
@@ -60,17 +36,8 @@ mod tests {
     #[test]
     fn whole_numbers_with_a_unit_and_nothing_else() {
         let bounds = Duration::from_millis(1)..=Duration::from_hours(24);
-        for (text, millis) in [
-            ("500ms", 500),
-            ("5s", 5_000),
-            ("1m", 60_000),
-            ("2h", 7_200_000),
-            ("1d", 86_400_000),
-        ] {
-            assert_eq!(
-                parse_duration(text, bounds.clone()),
-                Ok(Duration::from_millis(millis))
-            );
+        for (text, millis) in [("500ms", 500), ("5s", 5_000), ("1m", 60_000), ("2h", 7_200_000), ("1d", 86_400_000)] {
+            assert_eq!(parse_duration(text, bounds.clone()), Ok(Duration::from_millis(millis)));
             assert_eq!(written(Duration::from_millis(millis)), text);
         }
         for text in [

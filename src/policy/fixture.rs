@@ -10,18 +10,8 @@ use crate::mcp::ServerName;
 impl PolicySet {
     /// The policy of the server `records` that this text says.
     pub(crate) fn for_test(text: &str) -> Self {
-        let file = PolicyFile::new(
-            SourceFile::new("records.yaml", text),
-            serde_yaml::from_str(text).unwrap(),
-        );
+        let file = PolicyFile::new(SourceFile::new("records.yaml", text), serde_yaml::from_str(text).unwrap());
         let server = ServerName::new("records").unwrap();
-        compile(
-            &[file],
-            &[server],
-            RolesElsewhere::InBrokenFiles,
-            Arc::from("test"),
-        )
-        .unwrap()
-        .policy
+        compile(&[file], &[server], RolesElsewhere::InBrokenFiles, Arc::from("test")).unwrap().policy
     }
 }

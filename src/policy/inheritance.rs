@@ -18,22 +18,12 @@ pub(super) fn flatten(
     elsewhere: RolesElsewhere,
     found: &mut Diagnostics,
 ) -> HashMap<Arc<str>, Grants> {
-    let mut walk = Walk {
-        roles,
-        elsewhere,
-        found,
-        path: Vec::new(),
-        told: HashSet::new(),
-        done: HashMap::new(),
-        size: 0,
-    };
+    let mut walk =
+        Walk { roles, elsewhere, found, path: Vec::new(), told: HashSet::new(), done: HashMap::new(), size: 0 };
     for name in roles.keys() {
         walk.role(name);
     }
-    walk.done
-        .into_iter()
-        .map(|(name, grants)| (Arc::from(name), grants))
-        .collect()
+    walk.done.into_iter().map(|(name, grants)| (Arc::from(name), grants)).collect()
 }
 
 struct Walk<'a, 'b> {
@@ -56,11 +46,7 @@ impl<'a> Walk<'a, '_> {
         };
         let mut grants = role.grants.clone();
         self.path.push(name);
-        for parent in role
-            .inherits
-            .map(|list| list.0.value.as_slice())
-            .unwrap_or_default()
-        {
+        for parent in role.inherits.map(|list| list.0.value.as_slice()).unwrap_or_default() {
             if self.may_follow(role, parent.value.as_str(), parent.referenced) {
                 self.role(&parent.value);
                 if let Some(inherited) = self.done.get(parent.value.as_str()) {
@@ -70,20 +56,14 @@ impl<'a> Walk<'a, '_> {
         }
         self.path.pop();
         if let Some(list) = role.inherits.filter(|list| list.0.value.is_empty()) {
-            self.found.push(
-                role.file
-                    .error(list.0.referenced, "`inherits` is empty")
-                    .help("delete it, or name a role"),
-            );
+            self.found
+                .push(role.file.error(list.0.referenced, "`inherits` is empty").help("delete it, or name a role"));
         }
         self.size += grants.len();
         if self.size > MAX_GRANTS {
             grants = Grants::default();
-            let message = format!(
-                "the roles grant more than {MAX_GRANTS} names when inheritance is followed"
-            );
-            self.found
-                .push(role.file.error(role.name.referenced, message));
+            let message = format!("the roles grant more than {MAX_GRANTS} names when inheritance is followed");
+            self.found.push(role.file.error(role.name.referenced, message));
         }
         self.done.insert(name, grants);
     }
@@ -103,26 +83,14 @@ impl<'a> Walk<'a, '_> {
         if let Some(start) = self.path.iter().position(|name| *name == parent) {
             let circle = self.path.get(start..).unwrap_or_default();
             if circle.iter().all(|name| self.told.insert(name)) {
-                let line = circle
-                    .iter()
-                    .chain([&parent])
-                    .copied()
-                    .collect::<Vec<_>>()
-                    .join(" -> ");
+                let line = circle.iter().chain([&parent]).copied().collect::<Vec<_>>().join(" -> ");
                 let message = format!("roles inherit each other in a circle: {line}");
-                self.found.push(
-                    role.file
-                        .error(at, message)
-                        .help("take one of these out of `inherits`"),
-                );
+                self.found.push(role.file.error(at, message).help("take one of these out of `inherits`"));
             }
             return false;
         }
         if self.path.len() >= MAX_DEPTH {
-            self.found.push(role.file.error(
-                at,
-                format!("roles inherit each other more than {MAX_DEPTH} deep"),
-            ));
+            self.found.push(role.file.error(at, format!("roles inherit each other more than {MAX_DEPTH} deep")));
             return false;
         }
         true

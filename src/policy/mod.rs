@@ -51,14 +51,10 @@ impl PolicySet {
         match query.method.subject() {
             Subject::Protocol => allowed(&self.protocol),
             Subject::Unknown => self.denied(Reason::UnknownMethod),
-            Subject::Method => {
-                self.named(rules, query, |grants| &grants.methods, query.method.name())
-            }
+            Subject::Method => self.named(rules, query, |grants| &grants.methods, query.method.name()),
             Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),
             Subject::ResourceList => self.listed(rules, query, |grants| &grants.resources),
-            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query
-                .target
-            {
+            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query.target {
                 Target::Tool(name) => self.tool(rules, query, name),
                 Target::Prompt(name) => self.named(rules, query, |grants| &grants.prompts, name),
                 Target::Resource(uri) => self.named(rules, query, |grants| &grants.resources, uri),
@@ -119,13 +115,7 @@ impl PolicySet {
         }
     }
 
-    fn named(
-        &self,
-        rules: &Rules,
-        query: &Query<'_>,
-        kind: fn(&Grants) -> &Names,
-        name: &str,
-    ) -> Decision {
+    fn named(&self, rules: &Rules, query: &Query<'_>, kind: fn(&Grants) -> &Names, name: &str) -> Decision {
         match grants(rules, query).find_map(|grants| kind(grants).find(name)) {
             Some(found) => allowed(found.rule()),
             None => self.denied(Reason::NotGranted),
@@ -140,18 +130,12 @@ impl PolicySet {
     }
 
     fn denied(&self, reason: Reason) -> Decision {
-        Decision {
-            effect: Effect::Deny(reason),
-            rule: self.default.clone(),
-        }
+        Decision { effect: Effect::Deny(reason), rule: self.default.clone() }
     }
 }
 
 fn allowed(rule: &RuleId) -> Decision {
-    Decision {
-        effect: Effect::Allow,
-        rule: rule.clone(),
-    }
+    Decision { effect: Effect::Allow, rule: rule.clone() }
 }
 
 /// What the principal's roles open, one after the other.
@@ -160,10 +144,5 @@ fn grants<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a G
         Proof::ApiKey => Some(&rules.authenticated),
         Proof::Anonymous => None,
     };
-    query
-        .principal
-        .roles()
-        .iter()
-        .filter_map(|role| rules.roles.get(role))
-        .chain(authenticated)
+    query.principal.roles().iter().filter_map(|role| rules.roles.get(role)).chain(authenticated)
 }

@@ -59,10 +59,7 @@ pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<()
         return Ok(());
     }
     Err(file
-        .error(
-            name.referenced,
-            format!("{} cannot be the name of a role", quoted(&name.value)),
-        )
+        .error(name.referenced, format!("{} cannot be the name of a role", quoted(&name.value)))
         .help("use up to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"))
 }
 
@@ -80,23 +77,13 @@ fn legible(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> 
         return error(format!("{} begins or ends with a space", quoted(text)));
     }
     if let Some(hidden) = text.chars().find(|c| is_invisible(*c)) {
-        return error(format!(
-            "{} holds the invisible character U+{:04X}",
-            quoted(text),
-            u32::from(hidden)
-        ));
+        return error(format!("{} holds the invisible character U+{:04X}", quoted(text), u32::from(hidden)));
     }
     if let Some(double) = text.chars().find(|c| imitates_ascii(*c))
         && text.chars().any(|c| c.is_ascii_alphabetic())
     {
-        let message = format!(
-            "{} mixes scripts: {double} is U+{:04X}",
-            quoted(text),
-            u32::from(double)
-        );
-        return Err(file
-            .error(at, message)
-            .help("it looks like a name that it is not; type it anew"));
+        let message = format!("{} mixes scripts: {double} is U+{:04X}", quoted(text), u32::from(double));
+        return Err(file.error(at, message).help("it looks like a name that it is not; type it anew"));
     }
     Ok(())
 }
@@ -109,39 +96,23 @@ fn imitates_ascii(c: char) -> bool {
         | '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}')
 }
 
-fn tool(
-    file: &SourceFile,
-    name: &Spanned<String>,
-    found: &mut Diagnostics,
-) -> Result<(), Diagnostic> {
+fn tool(file: &SourceFile, name: &Spanned<String>, found: &mut Diagnostics) -> Result<(), Diagnostic> {
     let (text, at) = (name.value.as_str(), name.referenced);
     let literal = text.replacen('*', "", 1);
     if text == "*" {
         found.push(
-            file.warning(
-                at,
-                "this grants every tool, also those that the server adds later",
-            )
-            .help("name the tools, or use a pattern such as `get_*`"),
+            file.warning(at, "this grants every tool, also those that the server adds later")
+                .help("name the tools, or use a pattern such as `get_*`"),
         );
-    } else if !literal
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-    {
+    } else if !literal.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         if text.contains('*') {
             return Err(file
                 .error(at, format!("{} can never match", quoted(text)))
                 .help("a pattern grants only names of A-Z, a-z, 0-9, `_`, `.` and `-`; spell other names out"));
         }
         found.push(
-            file.warning(
-                at,
-                format!(
-                    "{} is an unusual name for a tool and is taken literally",
-                    quoted(text)
-                ),
-            )
-            .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
+            file.warning(at, format!("{} is an unusual name for a tool and is taken literally", quoted(text)))
+                .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
         );
     }
     Ok(())
@@ -152,27 +123,16 @@ fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
     if text == "*" || Method::grantable().any(|known| known == text) {
         return Ok(());
     }
-    let problem = file.error(
-        name.referenced,
-        format!("{} is not granted under `methods`", quoted(text)),
-    );
+    let problem = file.error(name.referenced, format!("{} is not granted under `methods`", quoted(text)));
     let way_out = match Method::named(text).subject() {
         Subject::Protocol => "it is open to every caller; leave it out".to_owned(),
         Subject::Tool => "name the tools under `tools`".to_owned(),
         Subject::Prompt | Subject::PromptList => "name the prompts under `prompts`".to_owned(),
-        Subject::Resource | Subject::ResourceList => {
-            "name the resources under `resources`".to_owned()
-        }
-        Subject::Reference => {
-            "name its prompts under `prompts`, its templates under `resources`".to_owned()
-        }
-        Subject::Method | Subject::Unknown => did_you_mean(text, Method::grantable())
-            .unwrap_or_else(|| {
-                format!(
-                    "those that are: {}, or \"*\"",
-                    Method::grantable().collect::<Vec<_>>().join(", ")
-                )
-            }),
+        Subject::Resource | Subject::ResourceList => "name the resources under `resources`".to_owned(),
+        Subject::Reference => "name its prompts under `prompts`, its templates under `resources`".to_owned(),
+        Subject::Method | Subject::Unknown => did_you_mean(text, Method::grantable()).unwrap_or_else(|| {
+            format!("those that are: {}, or \"*\"", Method::grantable().collect::<Vec<_>>().join(", "))
+        }),
     };
     Err(problem.help(way_out))
 }

@@ -31,24 +31,11 @@ impl PolicySet {
     ///
     /// # Errors
     /// The call is refused.
-    pub fn permit(
-        &self,
-        principal: &Arc<Principal>,
-        call: &Arc<Call>,
-        server: &ServerName,
-    ) -> Result<Permit, Denial> {
-        let query = Query {
-            principal,
-            server,
-            method: call.method(),
-            target: call.target(),
-        };
+    pub fn permit(&self, principal: &Arc<Principal>, call: &Arc<Call>, server: &ServerName) -> Result<Permit, Denial> {
+        let query = Query { principal, server, method: call.method(), target: call.target() };
         let decision = self.decide(&query);
         if let Effect::Deny(reason) = decision.effect {
-            return Err(Denial {
-                reason,
-                rule: decision.rule,
-            });
+            return Err(Denial { reason, rule: decision.rule });
         }
         let tool = match call.target() {
             Target::Tool(name) => Some(self.tool_rules(server, name)),

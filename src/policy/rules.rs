@@ -91,10 +91,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self {
-            limits: Vec::new(),
-            timeout: DEFAULT_TIMEOUT,
-        }
+        Self { limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
     }
 }
 
@@ -104,15 +101,10 @@ impl Names {
         self.first.get_or_insert_with(|| rule.clone());
         match pattern.split_once('*') {
             None => {
-                self.exact
-                    .entry(pattern.into())
-                    .or_insert_with(|| rule.clone());
+                self.exact.entry(pattern.into()).or_insert_with(|| rule.clone());
             }
             Some((head, tail)) => {
-                let glob = Glob {
-                    head: head.into(),
-                    tail: tail.into(),
-                };
+                let glob = Glob { head: head.into(), tail: tail.into() };
                 if !self.globs.iter().any(|(known, _)| *known == glob) {
                     self.globs.push((glob, rule.clone()));
                 }
@@ -124,9 +116,7 @@ impl Names {
     pub(super) fn extend(&mut self, other: &Self) {
         self.first = self.first.take().or_else(|| other.first.clone());
         for (name, rule) in &other.exact {
-            self.exact
-                .entry(name.clone())
-                .or_insert_with(|| rule.clone());
+            self.exact.entry(name.clone()).or_insert_with(|| rule.clone());
         }
         for (glob, rule) in &other.globs {
             if !self.globs.iter().any(|(known, _)| known == glob) {
@@ -140,10 +130,7 @@ impl Names {
         if let Some(rule) = self.exact.get(name) {
             return Some(Found::Exact(rule));
         }
-        self.globs
-            .iter()
-            .find(|(glob, _)| glob.matches(name))
-            .map(|(_, rule)| Found::Glob(rule))
+        self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
     }
 
     /// The names that are spelt out.
@@ -181,9 +168,7 @@ impl Grants {
 
 impl Glob {
     fn matches(&self, name: &str) -> bool {
-        name.len() >= self.head.len() + self.tail.len()
-            && name.starts_with(&*self.head)
-            && name.ends_with(&*self.tail)
+        name.len() >= self.head.len() + self.tail.len() && name.starts_with(&*self.head) && name.ends_with(&*self.tail)
     }
 }
 

@@ -87,14 +87,8 @@ impl PolicyFile {
 
     /// The roles that its roles inherit.
     pub fn inherited(&self) -> impl Iterator<Item = &str> {
-        let lists = self
-            .written
-            .roles
-            .iter()
-            .filter_map(|(_, role)| role.inherits.as_ref());
-        lists
-            .flat_map(|list| &list.0.value)
-            .map(|name| name.value.as_str())
+        let lists = self.written.roles.iter().filter_map(|(_, role)| role.inherits.as_ref());
+        lists.flat_map(|list| &list.0.value).map(|name| name.value.as_str())
     }
 
     /// Whether it opens something to every caller with a key, whatever roles it holds.

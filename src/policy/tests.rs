@@ -30,20 +30,10 @@ tools:
 
 fn policies(texts: &[&str]) -> PolicySet {
     let read = |(n, text): (usize, &&str)| {
-        PolicyFile::new(
-            SourceFile::new(&format!("p/{n}.yaml"), text),
-            serde_yaml::from_str(text).unwrap(),
-        )
+        PolicyFile::new(SourceFile::new(&format!("p/{n}.yaml"), text), serde_yaml::from_str(text).unwrap())
     };
     let files: Vec<_> = texts.iter().enumerate().map(read).collect();
-    compile(
-        &files,
-        &[server("records")],
-        RolesElsewhere::None,
-        Arc::from("0123456789ab"),
-    )
-    .unwrap()
-    .policy
+    compile(&files, &[server("records")], RolesElsewhere::None, Arc::from("0123456789ab")).unwrap().policy
 }
 
 fn server(name: &str) -> ServerName {
@@ -53,24 +43,13 @@ fn server(name: &str) -> ServerName {
 fn anonymous() -> Arc<Principal> {
     let file = SourceFile::new("p/principals.yaml", "");
     let file = PrincipalsFile::new(file, serde_yaml::from_str("anonymous: true\n").unwrap());
-    let known = Known {
-        roles: None,
-        without_role: WithoutRole::Nothing,
-        now: UNIX_EPOCH,
-    };
-    let gate = identity::compile("p", &[file], &known)
-        .unwrap()
-        .authenticators;
+    let known = Known { roles: None, without_role: WithoutRole::Nothing, now: UNIX_EPOCH };
+    let gate = identity::compile("p", &[file], &known).unwrap().authenticators;
     gate.identify(&HeaderMap::new()).unwrap()
 }
 
 fn ask(policy: &PolicySet, principal: &Principal, method: Method, target: Target<'_>) -> Decision {
-    policy.decide(&Query {
-        principal,
-        server: &server("records"),
-        method,
-        target,
-    })
+    policy.decide(&Query { principal, server: &server("records"), method, target })
 }
 
 /// `yes` or why not, and the rule.
@@ -82,17 +61,8 @@ fn said(decision: &Decision) -> String {
 }
 
 fn tools(policy: &PolicySet, principal: &Principal, names: &[&str]) -> String {
-    let answer = |name: &&str| {
-        format!(
-            "{name:?}: {}",
-            said(&ask(
-                policy,
-                principal,
-                Method::ToolsCall,
-                Target::Tool(name)
-            ))
-        )
-    };
+    let answer =
+        |name: &&str| format!("{name:?}: {}", said(&ask(policy, principal, Method::ToolsCall, Target::Tool(name))));
     names.iter().map(answer).collect::<Vec<_>>().join("\n")
 }
 
@@ -117,27 +87,13 @@ fn tools_are_refused_unless_a_role_grants_them() {
         "_pool",
         "pool",
     ];
-    insta::assert_snapshot!(tools(
-        &policy,
-        &Principal::for_test("a", &["reader"]),
-        &names
-    ));
-    insta::assert_snapshot!(tools(
-        &policy,
-        &Principal::for_test("a", &["operator"]),
-        &names
-    ));
+    insta::assert_snapshot!(tools(&policy, &Principal::for_test("a", &["reader"]), &names));
+    insta::assert_snapshot!(tools(&policy, &Principal::for_test("a", &["operator"]), &names));
     insta::assert_snapshot!(tools(&policy, &Principal::for_test("a", &["odd"]), &names));
-    for nobody in [
-        Principal::for_test("a", &[]),
-        Principal::for_test("a", &["writer", "Reader", "*"]),
-    ] {
+    for nobody in [Principal::for_test("a", &[]), Principal::for_test("a", &["writer", "Reader", "*"])] {
         for name in names {
             let decision = ask(&policy, &nobody, Method::ToolsCall, Target::Tool(name));
-            assert!(
-                decision.effect != Effect::Allow && decision.rule.as_str() == "default",
-                "{name}"
-            );
+            assert!(decision.effect != Effect::Allow && decision.rule.as_str() == "default", "{name}");
         }
     }
 }
@@ -145,12 +101,7 @@ fn tools_are_refused_unless_a_role_grants_them() {
 #[test]
 fn a_name_that_is_spelt_out_counts_before_a_pattern_of_the_same_role() {
     let policy = policies(&["roles: { reader: { tools: ['get_*', get_x] } }\n"]);
-    let decision = ask(
-        &policy,
-        &Principal::for_test("a", &["reader"]),
-        Method::ToolsCall,
-        Target::Tool("get_x"),
-    );
+    let decision = ask(&policy, &Principal::for_test("a", &["reader"]), Method::ToolsCall, Target::Tool("get_x"));
     assert_eq!(said(&decision), "yes p/0.yaml:1 roles.reader.tools");
 }
 
@@ -174,10 +125,7 @@ fn methods() {
         (Method::ResourcesRead, Target::Resource("demo://a")),
         (Method::ResourcesRead, Target::Resource("DEMO://a")),
         (Method::ResourcesRead, Target::Resource("file:///motd")),
-        (
-            Method::ResourcesRead,
-            Target::Resource("file:///motd/../etc/passwd"),
-        ),
+        (Method::ResourcesRead, Target::Resource("file:///motd/../etc/passwd")),
         (Method::ResourcesSubscribe, Target::Resource("demo://a")),
         (Method::CompletionComplete, Target::Prompt("any")),
         (Method::CompletionComplete, Target::Resource("demo://{id}")),
@@ -189,15 +137,8 @@ fn methods() {
     ];
     let table = |principal: &Principal| {
         let answer = |(method, target): &(Method, Target<'_>)| {
-            let name = target
-                .name()
-                .map(|name| format!(" {name}"))
-                .unwrap_or_default();
-            format!(
-                "{}{name}: {}",
-                method.name(),
-                said(&ask(&policy, principal, *method, *target))
-            )
+            let name = target.name().map(|name| format!(" {name}")).unwrap_or_default();
+            format!("{}{name}: {}", method.name(), said(&ask(&policy, principal, *method, *target)))
         };
         every.iter().map(answer).collect::<Vec<_>>().join("\n")
     };
@@ -208,15 +149,9 @@ fn methods() {
 
 #[test]
 fn allowed_tools_are_for_whoever_showed_a_key() {
-    let policy = policies(&[
-        "allowed_tools: [a]\n",
-        "roles: { anonymous: { tools: [b] } }\n",
-    ]);
+    let policy = policies(&["allowed_tools: [a]\n", "roles: { anonymous: { tools: [b] } }\n"]);
     let alice = Principal::for_test("alice", &[]);
-    assert_eq!(
-        tools(&policy, &alice, &["a", "b"]),
-        "\"a\": yes p/0.yaml:1 allowed_tools\n\"b\": NotGranted default"
-    );
+    assert_eq!(tools(&policy, &alice, &["a", "b"]), "\"a\": yes p/0.yaml:1 allowed_tools\n\"b\": NotGranted default");
     assert_eq!(
         tools(&policy, &anonymous(), &["a", "b"]),
         "\"a\": NotGranted default\n\"b\": yes p/1.yaml:1 roles.anonymous.tools"
@@ -228,12 +163,8 @@ fn another_server_is_another_policy() {
     let policy = policies(&[POLICY]);
     let principal = Principal::for_test("a", &["reader"]);
     for method in [Method::Initialize, Method::ToolsCall] {
-        let query = Query {
-            principal: &principal,
-            server: &server("other"),
-            method,
-            target: Target::Tool("search_records"),
-        };
+        let query =
+            Query { principal: &principal, server: &server("other"), method, target: Target::Tool("search_records") };
         assert!(policy.decide(&query).effect != Effect::Allow);
     }
 }
@@ -247,35 +178,17 @@ fn settings_are_the_tools_own_or_those_of_all_others() {
         matches!(search.limits[0].limit, Limit::Calls { calls, every } if calls.get() == 60 && every.as_secs() == 60)
     );
     assert!(matches!(search.limits[1].limit, Limit::InFlight(n) if n.get() == 8));
-    assert_eq!(
-        search.limits[1].rule.as_str(),
-        "p/0.yaml:15 tools.search_records.limits"
-    );
-    assert_eq!(
-        policy
-            .tool_rules(&server("records"), "get_x")
-            .timeout
-            .as_secs(),
-        2
-    );
-    assert_eq!(
-        policies(&["allowed_tools: [a]\n"])
-            .tool_rules(&server("records"), "a")
-            .timeout
-            .as_secs(),
-        5
-    );
+    assert_eq!(search.limits[1].rule.as_str(), "p/0.yaml:15 tools.search_records.limits");
+    assert_eq!(policy.tool_rules(&server("records"), "get_x").timeout.as_secs(), 2);
+    assert_eq!(policies(&["allowed_tools: [a]\n"]).tool_rules(&server("records"), "a").timeout.as_secs(), 5);
 }
 
 #[test]
 fn only_names_that_are_spelt_out_may_be_labels() {
     let policy = policies(&[POLICY]);
-    for (tool, named) in [
-        ("search_records", true),
-        ("get_pool_status", true),
-        ("get_x", false),
-        ("delete_record", false),
-    ] {
+    for (tool, named) in
+        [("search_records", true), ("get_pool_status", true), ("get_x", false), ("delete_record", false)]
+    {
         assert_eq!(policy.names_tool(&server("records"), tool), named, "{tool}");
     }
 }

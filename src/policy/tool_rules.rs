@@ -25,11 +25,8 @@ pub(super) fn compile(
 ) -> ToolRules {
     if tool.limits.is_none() && tool.timeout.is_none() {
         found.push(
-            file.error(
-                name.referenced,
-                format!("{} has no settings", quoted(&name.value)),
-            )
-            .help("give it `limits:` or `timeout:`, or delete it"),
+            file.error(name.referenced, format!("{} has no settings", quoted(&name.value)))
+                .help("give it `limits:` or `timeout:`, or delete it"),
         );
     }
     let timeout = match &tool.timeout {
@@ -46,18 +43,13 @@ pub(super) fn compile(
     if let Some(list) = &tool.limits {
         if list.value.is_empty() {
             found.push(
-                file.error(list.referenced, format!("`{path}.limits` is empty"))
-                    .help("delete it, or add a limit"),
+                file.error(list.referenced, format!("`{path}.limits` is empty")).help("delete it, or add a limit"),
             );
         }
         for written in &list.value {
             match limit(file, &written.value, written.referenced) {
                 Ok(limit) => {
-                    let rule = RuleId::at(
-                        file.name(),
-                        written.referenced.line(),
-                        &format!("{path}.limits"),
-                    );
+                    let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.limits"));
                     limits.push(LimitRule { limit, rule });
                 }
                 Err(problem) => found.push(problem),
@@ -69,106 +61,50 @@ pub(super) fn compile(
 
 fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit, Diagnostic> {
     let shape = |message: &str| {
-        file.error(at, message).help(
-            "write `{ calls: 60, every: 1m, per: principal }` or `{ in_flight: 8, per: tool }`",
-        )
+        file.error(at, message)
+            .help("write `{ calls: 60, every: 1m, per: principal }` or `{ in_flight: 8, per: tool }`")
     };
     match written {
-        LimitSource {
-            calls: Some(calls),
-            every: Some(every),
-            in_flight: None,
-            per,
-        } => {
+        LimitSource { calls: Some(calls), every: Some(every), in_flight: None, per } => {
             counted(file, per.as_ref(), "principal", at)?;
-            let period = parse_duration(&every.value, EVERY)
-                .map_err(|text| not_a_duration(file, every, &text))?;
-            Ok(Limit::Calls {
-                calls: positive(file, calls)?,
-                every: period,
-            })
+            let period = parse_duration(&every.value, EVERY).map_err(|text| not_a_duration(file, every, &text))?;
+            Ok(Limit::Calls { calls: positive(file, calls)?, every: period })
         }
-        LimitSource {
-            calls: None,
-            every: None,
-            in_flight: Some(in_flight),
-            per,
-        } => {
+        LimitSource { calls: None, every: None, in_flight: Some(in_flight), per } => {
             counted(file, per.as_ref(), "tool", at)?;
             Ok(Limit::InFlight(positive(file, in_flight)?))
         }
-        LimitSource {
-            calls: Some(_),
-            every: None,
-            in_flight: None,
-            ..
-        } => Err(shape(
-            "the limit does not say in how long: `every` is missing",
-        )),
-        LimitSource {
-            calls: None,
-            every: Some(_),
-            in_flight: None,
-            ..
-        } => Err(shape("the limit does not say how many: `calls` is missing")),
-        LimitSource {
-            calls: None,
-            every: None,
-            in_flight: None,
-            ..
-        } => Err(shape("the limit counts nothing")),
-        LimitSource {
-            in_flight: Some(_), ..
-        } => Err(shape("the limit counts two things; write two limits")),
+        LimitSource { calls: Some(_), every: None, in_flight: None, .. } => {
+            Err(shape("the limit does not say in how long: `every` is missing"))
+        }
+        LimitSource { calls: None, every: Some(_), in_flight: None, .. } => {
+            Err(shape("the limit does not say how many: `calls` is missing"))
+        }
+        LimitSource { calls: None, every: None, in_flight: None, .. } => Err(shape("the limit counts nothing")),
+        LimitSource { in_flight: Some(_), .. } => Err(shape("the limit counts two things; write two limits")),
     }
 }
 
 /// Whether the limit says what it is counted per, and that is what there is.
-fn counted(
-    file: &SourceFile,
-    per: Option<&Spanned<String>>,
-    known: &str,
-    at: Location,
-) -> Result<(), Diagnostic> {
+fn counted(file: &SourceFile, per: Option<&Spanned<String>>, known: &str, at: Location) -> Result<(), Diagnostic> {
     match per {
         Some(per) if per.value == known => Ok(()),
         Some(per) => Err(file
-            .error(
-                per.referenced,
-                format!(
-                    "a limit of this kind cannot be counted per {}",
-                    quoted(&per.value)
-                ),
-            )
+            .error(per.referenced, format!("a limit of this kind cannot be counted per {}", quoted(&per.value)))
             .help(format!("write `per: {known}`"))),
-        None => Err(file
-            .error(at, "the limit does not say per what it is counted")
-            .help(format!("add `per: {known}`"))),
+        None => {
+            Err(file.error(at, "the limit does not say per what it is counted").help(format!("add `per: {known}`")))
+        }
     }
 }
 
 fn positive(file: &SourceFile, number: &Spanned<u64>) -> Result<NonZeroU32, Diagnostic> {
-    u32::try_from(number.value)
-        .ok()
-        .and_then(NonZeroU32::new)
-        .ok_or_else(|| {
-            let forbidden =
-                (number.value == 0).then(|| "to forbid a tool, grant it to no role".to_owned());
-            file.error(
-                number.referenced,
-                format!("expected a number from 1 to {}", u32::MAX),
-            )
-            .maybe_help(forbidden)
-        })
+    u32::try_from(number.value).ok().and_then(NonZeroU32::new).ok_or_else(|| {
+        let forbidden = (number.value == 0).then(|| "to forbid a tool, grant it to no role".to_owned());
+        file.error(number.referenced, format!("expected a number from 1 to {}", u32::MAX)).maybe_help(forbidden)
+    })
 }
 
 fn not_a_duration(file: &SourceFile, text: &Spanned<String>, expected: &str) -> Diagnostic {
-    file.error(
-        text.referenced,
-        format!(
-            "{} is not a span of time that fits here",
-            quoted(&text.value)
-        ),
-    )
-    .help(expected)
+    file.error(text.referenced, format!("{} is not a span of time that fits here", quoted(&text.value))).help(expected)
 }

@@ -58,10 +58,7 @@ pub(super) struct Endless {
 
 impl Endless {
     pub(super) fn new(streams: &Gauge, draining: &CancellationToken) -> Self {
-        Self {
-            draining: Box::pin(draining.clone().cancelled_owned()),
-            _counted: streams.count(),
-        }
+        Self { draining: Box::pin(draining.clone().cancelled_owned()), _counted: streams.count() }
     }
 }
 
@@ -77,10 +74,7 @@ const IDLE: Duration = Duration::from_mins(5);
 
 impl Patience {
     pub(super) fn of(silence: Duration) -> Self {
-        Self {
-            silence,
-            timer: Box::pin(sleep(silence)),
-        }
+        Self { silence, timer: Box::pin(sleep(silence)) }
     }
 
     /// A word from the server renews its time; a question gives it its client's.
@@ -125,20 +119,12 @@ impl Body for GateBody {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut self.0 {
-            Inner::Whole(bytes) => Poll::Ready(
-                bytes
-                    .take()
-                    .filter(|bytes| !bytes.is_empty())
-                    .map(|bytes| Ok(Frame::data(bytes))),
-            ),
-            Inner::Relay(relay) => relay
-                .poll(cx)
-                .map(|next| next.map(|next| next.map(Frame::data))),
+            Inner::Whole(bytes) => {
+                Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+            }
+            Inner::Relay(relay) => relay.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
         }
     }
 
@@ -151,9 +137,7 @@ impl Body for GateBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Whole(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
+            Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Inner::Relay(relay) => match &relay.stream {
                 Some(stream) if !relay.watch.edits() => stream.size_hint(),
                 Some(_) => SizeHint::default(),
@@ -183,11 +167,7 @@ impl Relay {
             // At the length that was told nobody asks for more, so the end must be seen now.
             let ended = data.is_none() || stream.is_end_stream();
             let data = data.unwrap_or_default();
-            let passed = if ended {
-                self.watch.last(data)
-            } else {
-                self.watch.feed(data)
-            };
+            let passed = if ended { self.watch.last(data) } else { self.watch.feed(data) };
             if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
                 patience.hear(heard);
             }
@@ -224,9 +204,7 @@ impl Relay {
         let call = Arc::clone(self.admission.permit().call());
         let decision = self.recorder.as_ref().map(|recorder| recorder.id);
         let event = match (call.id(), decision) {
-            (Some(id), Some(decision))
-                if self.watch.is_stream() && self.watch.answer() == Answer::None =>
-            {
+            (Some(id), Some(decision)) if self.watch.is_stream() && self.watch.answer() == Answer::None => {
                 Some(respond::event(error, decision, id))
             }
             _ => None,
@@ -271,8 +249,6 @@ impl Drop for Relay {
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
-            .field("stream", &self.stream)
-            .finish_non_exhaustive()
+        f.debug_struct("Relay").field("stream", &self.stream).finish_non_exhaustive()
     }
 }

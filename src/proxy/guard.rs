@@ -26,10 +26,7 @@ pub struct Peer {
 impl Peer {
     /// A peer against whom nothing is held.
     pub fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            flaw: OnceLock::new(),
-        }
+        Self { address, flaw: OnceLock::new() }
     }
 
     /// Its address.
@@ -39,9 +36,7 @@ impl Peer {
 
     /// Whether every byte so far has one reading.
     pub(super) fn sound(&self) -> Result<(), HttpRefusal> {
-        self.flaw
-            .get()
-            .map_or(Ok(()), |flaw| Err(HttpRefusal::Malformed(flaw)))
+        self.flaw.get().map_or(Ok(()), |flaw| Err(HttpRefusal::Malformed(flaw)))
     }
 }
 
@@ -60,13 +55,7 @@ pub struct Guard<S> {
 impl<S> Guard<S> {
     /// Watches a connection, on which no head may take longer than `patience`.
     pub fn new(stream: S, peer: Arc<Peer>, patience: Duration) -> Self {
-        Self {
-            stream,
-            framing: Framing::default(),
-            peer,
-            patience,
-            timer: None,
-        }
+        Self { stream, framing: Framing::default(), peer, patience, timer: None }
     }
 
     /// Nothing has come: fails when a head takes too long.
@@ -77,10 +66,7 @@ impl<S> Guard<S> {
         let patience = self.patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "a message's head did not arrive in time",
-        )))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a message's head did not arrive in time")))
     }
 }
 
@@ -133,11 +119,9 @@ impl Framing {
             bytes = match self.state {
                 State::Done => return Ok(()),
                 State::Body { left, after } => self.body(bytes, left, after),
-                State::Preface
-                | State::Start
-                | State::Headers
-                | State::ChunkSize
-                | State::Trailers => self.lines(bytes)?,
+                State::Preface | State::Start | State::Headers | State::ChunkSize | State::Trailers => {
+                    self.lines(bytes)?
+                }
             };
         }
         Ok(())
@@ -159,11 +143,7 @@ impl Framing {
     fn lines<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
         let Some(end) = memchr::memchr(b'\n', bytes) else {
             self.line.extend_from_slice(bytes);
-            return if self.line.len() > LONGEST_LINE {
-                Err("a line is too long")
-            } else {
-                Ok(&[])
-            };
+            return if self.line.len() > LONGEST_LINE { Err("a line is too long") } else { Ok(&[]) };
         };
         let (line, rest) = bytes.split_at(end + 1);
         if self.line.is_empty() {
@@ -184,26 +164,18 @@ impl Framing {
                 return Ok(());
             }
         }
-        let line = line
-            .strip_suffix(b"\r\n")
-            .ok_or("a line ends with a bare line feed")?;
+        let line = line.strip_suffix(b"\r\n").ok_or("a line ends with a bare line feed")?;
         match self.state {
             // Empty lines before a request are to be overlooked (RFC 9112, 2.2).
             State::Start if line.is_empty() => Ok(()),
             State::Start => {
                 self.state = State::Headers;
                 (self.length, self.chunked) = (None, false);
-                if line.contains(&b'#') {
-                    Err("the target has a fragment")
-                } else {
-                    Ok(())
-                }
+                if line.contains(&b'#') { Err("the target has a fragment") } else { Ok(()) }
             }
             State::Headers if line.is_empty() => self.end_of_head(),
             State::Headers => self.header(line),
-            State::ChunkSize if line.len() > LONGEST_CHUNK_LINE => {
-                Err("a chunk's size line is too long")
-            }
+            State::ChunkSize if line.len() > LONGEST_CHUNK_LINE => Err("a chunk's size line is too long"),
             State::ChunkSize => self.chunk(line),
             State::Trailers => {
                 if line.is_empty() {
@@ -216,19 +188,11 @@ impl Framing {
     }
 
     fn header(&mut self, line: &[u8]) -> Result<(), &'static str> {
-        let (name, value) = line.split_at(
-            line.iter()
-                .position(|byte| *byte == b':')
-                .unwrap_or(line.len()),
-        );
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(line.len()));
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.trim_ascii().eq_ignore_ascii_case(b"content-length") {
-            let digits = std::str::from_utf8(value)
-                .ok()
-                .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let length = digits
-                .and_then(|digits| digits.parse().ok())
-                .ok_or("Content-Length is not a number")?;
+            let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length = digits.and_then(|digits| digits.parse().ok()).ok_or("Content-Length is not a number")?;
             if self.length.replace(length).is_some() {
                 return Err("Content-Length stands there twice");
             }
@@ -247,32 +211,18 @@ impl Framing {
             (true, Some(_)) => return Err("both Content-Length and Transfer-Encoding"),
             (true, None) => State::ChunkSize,
             (false, None | Some(0)) => State::Start,
-            (false, Some(left)) => State::Body {
-                left,
-                after: After::Message,
-            },
+            (false, Some(left)) => State::Body { left, after: After::Message },
         };
         Ok(())
     }
 
     fn chunk(&mut self, line: &[u8]) -> Result<(), &'static str> {
-        let size = line
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        let digits = std::str::from_utf8(size)
-            .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let size = digits
-            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-            .ok_or("a chunk has no size")?;
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let digits = std::str::from_utf8(size).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or("a chunk has no size")?;
         self.state = match size.checked_add(2) {
             Some(2) => State::Trailers,
-            Some(left) => State::Body {
-                left,
-                after: After::Chunk,
-            },
+            Some(left) => State::Body { left, after: After::Chunk },
             None => return Err("a chunk's size is too large"),
         };
         Ok(())
@@ -280,21 +230,12 @@ impl Framing {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         if Pin::new(&mut self.stream).poll_read(cx, buf)?.is_pending() {
             return self.wait(cx);
         }
-        let Self {
-            framing,
-            peer,
-            timer,
-            ..
-        } = &mut *self;
+        let Self { framing, peer, timer, .. } = &mut *self;
         if let Err(flaw) = framing.feed(buf.filled().get(before..).unwrap_or_default()) {
             framing.state = State::Done;
             // The first flaw is the one that counts.
@@ -309,11 +250,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -357,42 +294,23 @@ mod tests {
             assert_eq!(in_pieces(&text), Ok(()), "{text:?}");
         }
         for (head, flaw) in [
-            (
-                "POST /mcp HTTP/1.1\nHost: a\n\n",
-                "a line ends with a bare line feed",
-            ),
+            ("POST /mcp HTTP/1.1\nHost: a\n\n", "a line ends with a bare line feed"),
             ("POST /mcp#x HTTP/1.1\r\n\r\n", "the target has a fragment"),
-            (
-                "POST / HTTP/1.1\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n",
-                "Content-Length stands there twice",
-            ),
-            (
-                "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
-                "Content-Length is not a number",
-            ),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\ncontent-length: 1\r\n\r\n", "Content-Length stands there twice"),
+            ("POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", "Content-Length is not a number"),
             (
                 "POST / HTTP/1.1\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n",
                 "both Content-Length and Transfer-Encoding",
             ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-                "Transfer-Encoding is not exactly chunked",
-            ),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n",
-                "a chunk has no size",
-            ),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "Transfer-Encoding is not exactly chunked"),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n", "a chunk has no size"),
             (
                 "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
                 "a chunk's size is too large",
             ),
         ] {
             assert_eq!(in_pieces(head), Err(flaw), "{head:?}");
-            assert_eq!(
-                in_pieces(&format!("{plain}{head}")),
-                Err(flaw),
-                "behind a sound one: {head:?}"
-            );
+            assert_eq!(in_pieces(&format!("{plain}{head}")), Err(flaw), "behind a sound one: {head:?}");
         }
     }
 
@@ -401,9 +319,7 @@ mod tests {
         for cut in 1..12 {
             let mut framing = Framing::default();
             assert_eq!(
-                text.as_bytes()
-                    .chunks(cut)
-                    .try_for_each(|piece| framing.feed(piece)),
+                text.as_bytes().chunks(cut).try_for_each(|piece| framing.feed(piece)),
                 whole,
                 "in pieces of {cut}"
             );
@@ -412,8 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_that_does_not_come_in_time_ends_the_connection_and_waiting_between_messages_does_not()
-     {
+    async fn a_head_that_does_not_come_in_time_ends_the_connection_and_waiting_between_messages_does_not() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let patience = Duration::from_millis(20);
         for (sent, ends) in [
@@ -423,11 +338,7 @@ mod tests {
             ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ] {
             let (mut client, server) = tokio::io::duplex(1024);
-            let mut guard = Guard::new(
-                server,
-                Arc::new(Peer::new(([127, 0, 0, 1], 1).into())),
-                patience,
-            );
+            let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), patience);
             client.write_all(sent.as_bytes()).await.unwrap();
             let reading = async {
                 while guard.read(&mut [0; 64]).await? > 0 {}

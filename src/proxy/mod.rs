@@ -54,21 +54,14 @@ impl Gateway {
     ///
     /// Every line consumes what an earlier one proved: only the authenticators make a principal, only the policy a
     /// permit, only the limits an admission, and `send` takes nothing less. A step left out or moved does not compile.
-    async fn carry(
-        &self,
-        request: Request<Incoming>,
-        peer: &Peer,
-        seen: &mut Recorder,
-    ) -> Result<Carriage, Refusal> {
+    async fn carry(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
         let now = self.snapshot.load_full(); // one message, one judgement
         seen.policy = Arc::clone(now.policy.digest());
         let (mut head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
         receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
-        let room = Arc::clone(&self.room)
-            .try_acquire_owned()
-            .map_err(|_full| HttpRefusal::Overloaded)?;
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)?;
         let principal = now.authenticators.identify(&head.headers)?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let call = receive::call(&head, body, &self.door).await?; // what do they ask for?
@@ -79,30 +72,16 @@ impl Gateway {
         seen.rule = Some(permit.rule().clone());
         let admission = now.limits.admit(permit)?; // is there room for it?
         seen.begin_attempt().apply(&mut head.headers);
-        let carried = Carried {
-            headers: &head.headers,
-            peer: peer.address().ip(),
-            request_id: seen.id.header(),
-        };
+        let carried = Carried { headers: &head.headers, peer: peer.address().ip(), request_id: seen.id.header() };
         let reply = self.upstream.send(&admission, carried).await?; // ask the server
         seen.answered(reply.head.status.as_u16());
         self.count_sessions(&call);
         let (watch, reply) = inspect::watch(reply, admission.permit(), &now.policy)?; // and watch what comes back
-        Ok(Carriage {
-            reply,
-            watch,
-            admission,
-            headers: head.headers,
-            room,
-        })
+        Ok(Carriage { reply, watch, admission, headers: head.headers, room })
     }
 
     /// Answers one message. Whatever happens, it is recorded once.
-    pub(crate) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: &Peer,
-    ) -> Response<GateBody> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<GateBody> {
         let policy = Arc::clone(self.snapshot.load().policy.digest());
         let exchange = Exchange::begin(peer.address(), self.server.clone(), policy);
         let mut seen = self.telemetry.open(exchange, request.headers());
@@ -124,20 +103,12 @@ impl Gateway {
     fn count_sessions(&self, call: &Call) {
         if matches!(call.method(), Method::Initialize | Method::EndSession) {
             let count = self.upstream.sessions().count();
-            self.telemetry
-                .sessions()
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.telemetry.sessions().set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
     fn relay(&self, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
-        let Carriage {
-            reply,
-            watch,
-            admission,
-            headers,
-            room,
-        } = carriage;
+        let Carriage { reply, watch, admission, headers, room } = carriage;
         let mut head = reply.head;
         if watch.edits() {
             head.headers.remove(header::CONTENT_LENGTH);
@@ -150,12 +121,8 @@ impl Gateway {
             ReplyBody::Stream(stream) => {
                 let method = admission.permit().call().method();
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
-                let endless =
-                    endless.then(|| Endless::new(self.telemetry.streams(), &self.draining));
-                let patience = admission
-                    .permit()
-                    .tool()
-                    .map(|tool| Patience::of(tool.timeout));
+                let endless = endless.then(|| Endless::new(self.telemetry.streams(), &self.draining));
+                let patience = admission.permit().tool().map(|tool| Patience::of(tool.timeout));
                 let upstream = Arc::clone(&self.upstream);
                 let (stream, recorder) = (Some(stream), Some(seen));
                 GateBody::relay(Relay {

@@ -60,9 +60,7 @@ static SINGLE: [HeaderName; 13] = [
 /// It has more than one reading, is not for this gate, or asks for what is not here.
 pub(super) fn head(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
     if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
-        return Err(HttpRefusal::Malformed(
-            "only HTTP/1.1 and HTTP/2 are spoken",
-        ));
+        return Err(HttpRefusal::Malformed("only HTTP/1.1 and HTTP/2 are spoken"));
     }
     unambiguous(&head.headers)?;
     host(head, door)?;
@@ -85,37 +83,20 @@ pub(super) fn head(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal
 fn unambiguous(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     for name in headers.keys() {
         if SINGLE.contains(name) && headers.get_all(name).iter().nth(1).is_some() {
-            return Err(HttpRefusal::Malformed(
-                "a header that must be single stands there twice",
-            ));
+            return Err(HttpRefusal::Malformed("a header that must be single stands there twice"));
         }
-        if name.as_str().contains('_')
-            && SINGLE
-                .iter()
-                .any(|single| single.as_str() == name.as_str().replace('_', "-"))
+        if name.as_str().contains('_') && SINGLE.iter().any(|single| single.as_str() == name.as_str().replace('_', "-"))
         {
-            return Err(HttpRefusal::Malformed(
-                "a header name with _ may be read as one with -",
-            ));
+            return Err(HttpRefusal::Malformed("a header name with _ may be read as one with -"));
         }
     }
-    let framing = [
-        header::CONTENT_LENGTH.as_str(),
-        header::TRANSFER_ENCODING.as_str(),
-        header::HOST.as_str(),
-    ];
-    let nominated = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    if nominated.flat_map(|value| value.split(',')).any(|name| {
-        framing
-            .iter()
-            .any(|it| it.eq_ignore_ascii_case(name.trim()))
-    }) {
-        return Err(HttpRefusal::Malformed(
-            "Connection names a header that frames the message",
-        ));
+    let framing = [header::CONTENT_LENGTH.as_str(), header::TRANSFER_ENCODING.as_str(), header::HOST.as_str()];
+    let nominated = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    if nominated
+        .flat_map(|value| value.split(','))
+        .any(|name| framing.iter().any(|it| it.eq_ignore_ascii_case(name.trim())))
+    {
+        return Err(HttpRefusal::Malformed("Connection names a header that frames the message"));
     }
     match headers.get(header::EXPECT) {
         Some(expected) if !expected.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
@@ -134,9 +115,7 @@ fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
             return Err(HttpRefusal::Malformed("there must be exactly one Host"));
         }
         (Some(target), Some(Ok(header))) if !target.eq_ignore_ascii_case(header) => {
-            return Err(HttpRefusal::Malformed(
-                "Host and target name different hosts",
-            ));
+            return Err(HttpRefusal::Malformed("Host and target name different hosts"));
         }
         (_, Some(Ok(host))) | (Some(host), None) => host,
     };
@@ -144,9 +123,7 @@ fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
         return Err(HttpRefusal::ForeignHost);
     }
     match &door.hosts {
-        Some(hosts) if !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) => {
-            Err(HttpRefusal::ForeignHost)
-        }
+        Some(hosts) if !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) => Err(HttpRefusal::ForeignHost),
         _ => Ok(()),
     }
 }
@@ -154,22 +131,13 @@ fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
 /// `host` or `host:port`, without user, path or anything else (RFC 3986, 3.2).
 fn is_authority(host: &str) -> bool {
     !host.contains('@')
-        && host
-            .parse::<Authority>()
-            .is_ok_and(|authority| authority.as_str() == host && !authority.host().is_empty())
+        && host.parse::<Authority>().is_ok_and(|authority| authority.as_str() == host && !authority.host().is_empty())
 }
 
 fn origin(headers: &HeaderMap, door: &Door) -> Result<(), HttpRefusal> {
     match headers.get(header::ORIGIN) {
         None => Ok(()),
-        Some(origin)
-            if door
-                .origins
-                .iter()
-                .any(|ours| ours.as_bytes() == origin.as_bytes()) =>
-        {
-            Ok(())
-        }
+        Some(origin) if door.origins.iter().any(|ours| ours.as_bytes() == origin.as_bytes()) => Ok(()),
         Some(_) => Err(HttpRefusal::ForeignOrigin),
     }
 }
@@ -178,11 +146,7 @@ fn origin(headers: &HeaderMap, door: &Door) -> Result<(), HttpRefusal> {
 ///
 /// # Errors
 /// There is not exactly one, or the headers say something else than it does.
-pub(super) async fn call(
-    head: &request::Parts,
-    body: Incoming,
-    door: &Door,
-) -> Result<Arc<Call>, Refusal> {
+pub(super) async fn call(head: &request::Parts, body: Incoming, door: &Door) -> Result<Arc<Call>, Refusal> {
     if head.method == HttpMethod::GET {
         return if accepts(&head.headers, "text/event-stream") {
             Ok(Arc::new(Call::without_message(Method::OpenStream)))
@@ -202,11 +166,7 @@ pub(super) async fn call(
     }
     let read = timeout(BODY, whole(body, door.max_body_bytes)).await;
     let body = read.map_err(|_elapsed| HttpRefusal::TooSlow)??;
-    let body = if packed {
-        unpack(&body, door.max_body_bytes)?
-    } else {
-        body
-    };
+    let body = if packed { unpack(&body, door.max_body_bytes)? } else { body };
     Ok(Arc::new(mcp::read(&body, &Bounds::default())?))
 }
 
@@ -220,29 +180,19 @@ pub(super) fn agree(head: &request::Parts, call: &Call) -> Result<(), Mismatch> 
 
 /// `application/json`, with at most `charset=utf-8` (RFC 8259, 8.1 and 11).
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-    else {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
     let (essence, parameters) = value.split_once(';').unwrap_or((value, ""));
     let parameters = parameters.trim();
     essence.trim_end().eq_ignore_ascii_case("application/json")
         && (parameters.is_empty()
-            || ["charset=utf-8", "charset=\"utf-8\""]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(parameters)))
+            || ["charset=utf-8", "charset=\"utf-8\""].iter().any(|known| known.eq_ignore_ascii_case(parameters)))
 }
 
 /// Whether the body is packed. Only gzip, only if the operator wants that.
 fn packed(headers: &HeaderMap, door: &Door) -> Result<bool, HttpRefusal> {
-    match (
-        headers
-            .get(header::CONTENT_ENCODING)
-            .map(HeaderValue::as_bytes),
-        door.request_decompression,
-    ) {
+    match (headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes), door.request_decompression) {
         (None | Some(b"identity"), _) => Ok(false),
         (Some(b"gzip"), RequestDecompression::Gzip) => Ok(true),
         (Some(_), _) => Err(HttpRefusal::ContentCoding),
@@ -259,9 +209,8 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
         .flat_map(|value| value.split(','))
         .any(|range| {
             let range = range.split(';').next().unwrap_or_default().trim();
-            let any_of_type = range
-                .strip_suffix("/*")
-                .is_some_and(|kind| kind == "*" || kind.eq_ignore_ascii_case(wanted_type));
+            let any_of_type =
+                range.strip_suffix("/*").is_some_and(|kind| kind == "*" || kind.eq_ignore_ascii_case(wanted_type));
             any_of_type || range.eq_ignore_ascii_case(wanted)
         })
 }
@@ -297,10 +246,7 @@ fn unpack(packed: &[u8], most: usize) -> Result<Bytes, HttpRefusal> {
     let most = most.min(packed.len().saturating_mul(RATIO));
     let mut unpacked = Vec::new();
     let mut decoder = flate2::bufread::GzDecoder::new(packed);
-    let read = decoder
-        .by_ref()
-        .take(u64::try_from(most).unwrap_or(u64::MAX))
-        .read_to_end(&mut unpacked);
+    let read = decoder.by_ref().take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_end(&mut unpacked);
     let rest = decoder.read(&mut [0]);
     match (read, rest) {
         (Ok(_), Ok(0)) if decoder.into_inner().is_empty() => Ok(Bytes::from(unpacked)),

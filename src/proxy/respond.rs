@@ -53,14 +53,9 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
     let mut response = Response::new(GateBody::whole(Bytes::from(body)));
     *response.status_mut() = status;
     *response.headers_mut() = saying.headers;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if closes(refusal) {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     (response, code)
 }
@@ -72,10 +67,7 @@ pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId)
 }
 
 fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {
-    error
-        .with(ORIGIN, "gateway")
-        .with(DECISION, &decision.to_string())
-        .to_json(id)
+    error.with(ORIGIN, "gateway").with(DECISION, &decision.to_string()).to_json(id)
 }
 
 /// Whether what follows on the connection cannot be trusted to be what it seems.
@@ -83,10 +75,7 @@ fn closes(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Http(
-            HttpRefusal::Malformed(_)
-                | HttpRefusal::TooLarge(_)
-                | HttpRefusal::TooSlow
-                | HttpRefusal::Incomplete
+            HttpRefusal::Malformed(_) | HttpRefusal::TooLarge(_) | HttpRefusal::TooSlow | HttpRefusal::Incomplete
         )
     )
 }
@@ -108,9 +97,7 @@ fn http(refusal: HttpRefusal) -> Saying {
         HttpRefusal::Malformed(_) | HttpRefusal::Query | HttpRefusal::Incomplete => {
             (StatusCode::BAD_REQUEST, code::INVALID_REQUEST)
         }
-        HttpRefusal::ForeignHost | HttpRefusal::ForeignOrigin => {
-            (StatusCode::FORBIDDEN, code::INVALID_REQUEST)
-        }
+        HttpRefusal::ForeignHost | HttpRefusal::ForeignOrigin => (StatusCode::FORBIDDEN, code::INVALID_REQUEST),
         HttpRefusal::NoSuchPath => (StatusCode::NOT_FOUND, code::INVALID_REQUEST),
         HttpRefusal::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, code::INVALID_REQUEST),
         HttpRefusal::ContentType | HttpRefusal::ContentCoding => {
@@ -121,17 +108,12 @@ fn http(refusal: HttpRefusal) -> Saying {
         HttpRefusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST),
         HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED),
     };
-    let mut saying = Saying::new(
-        Status::Http(status),
-        ErrorObject::new(code, Refusal::Http(refusal).to_string()),
-    );
+    let mut saying = Saying::new(Status::Http(status), ErrorObject::new(code, Refusal::Http(refusal).to_string()));
     match refusal {
         HttpRefusal::MethodNotAllowed => saying.header(header::ALLOW, "POST, GET, DELETE"),
         HttpRefusal::Overloaded => saying.header(header::RETRY_AFTER, "1"),
         HttpRefusal::TooLarge(most) => {
-            saying.error = saying
-                .error
-                .with_number("limit", u64::try_from(most).unwrap_or(u64::MAX));
+            saying.error = saying.error.with_number("limit", u64::try_from(most).unwrap_or(u64::MAX));
         }
         _ => {}
     }
@@ -148,22 +130,14 @@ fn identity(error: &AuthError) -> Saying {
         AuthError::Missing => "a credential is required: send X-Api-Key, or Authorization: Bearer",
         _ => "the credential is not accepted",
     };
-    let mut saying = Saying::new(
-        Status::Http(StatusCode::UNAUTHORIZED),
-        ErrorObject::new(code::INVALID_REQUEST, text),
-    );
+    let mut saying = Saying::new(Status::Http(StatusCode::UNAUTHORIZED), ErrorObject::new(code::INVALID_REQUEST, text));
     saying.header(header::WWW_AUTHENTICATE, challenge);
     saying
 }
 
 fn unreadable(error: &CallError) -> Saying {
-    let code = if error.problem.is_parse_error() {
-        code::PARSE
-    } else {
-        code::INVALID_REQUEST
-    };
-    let object =
-        ErrorObject::new(code, error.problem.to_string()).with("reason", error.problem.reason());
+    let code = if error.problem.is_parse_error() { code::PARSE } else { code::INVALID_REQUEST };
+    let object = ErrorObject::new(code, error.problem.to_string()).with("reason", error.problem.reason());
     Saying::new(Status::Http(StatusCode::BAD_REQUEST), object)
 }
 
@@ -171,9 +145,7 @@ fn unreadable(error: &CallError) -> Saying {
 fn header_mismatch(mismatch: &Mismatch) -> Saying {
     let text = mismatch.to_string();
     let error = match mismatch {
-        Mismatch::Header(header) => {
-            ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header)
-        }
+        Mismatch::Header(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
         Mismatch::NoEnvelope => ErrorObject::new(code::INVALID_PARAMS, text),
         Mismatch::BadVersion => ErrorObject::new(code::INVALID_REQUEST, text),
         Mismatch::UnknownVersion(requested) => ErrorObject::new(code::UNSUPPORTED_VERSION, text)
@@ -186,34 +158,16 @@ fn header_mismatch(mismatch: &Mismatch) -> Saying {
 /// The words for something that does not exist: whether it does is not the caller's to know.
 fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
     let modern = call.is_some_and(|call| call.era() == Era::Modern);
-    let name = call
-        .and_then(|call| call.target().name())
-        .unwrap_or_default();
+    let name = call.and_then(|call| call.target().name()).unwrap_or_default();
     let no_method = |call: Option<&Call>| {
         let method = call.map(Call::method_name).unwrap_or_default();
-        let status = if modern {
-            Status::Http(StatusCode::NOT_FOUND)
-        } else {
-            Status::InBand(StatusCode::BAD_REQUEST)
-        };
-        Saying::new(
-            status,
-            ErrorObject::new(
-                code::METHOD_NOT_FOUND,
-                format!("Method not found: {method}"),
-            ),
-        )
+        let status = if modern { Status::Http(StatusCode::NOT_FOUND) } else { Status::InBand(StatusCode::BAD_REQUEST) };
+        Saying::new(status, ErrorObject::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}")))
     };
     let unknown = |text: String| {
-        Saying::new(
-            Status::InBand(StatusCode::BAD_REQUEST),
-            ErrorObject::new(code::INVALID_PARAMS, text),
-        )
+        Saying::new(Status::InBand(StatusCode::BAD_REQUEST), ErrorObject::new(code::INVALID_PARAMS, text))
     };
-    match (
-        denial.reason,
-        call.map(|call| (call.method(), call.target())),
-    ) {
+    match (denial.reason, call.map(|call| (call.method(), call.target()))) {
         (Reason::IllFormedName, _) => Saying::new(
             Status::Http(StatusCode::BAD_REQUEST),
             ErrorObject::new(
@@ -221,37 +175,20 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
                 "a tool name is 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`",
             ),
         ),
-        (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => {
-            no_method(call)
-        }
-        (Reason::NotGranted, Some((method, _)))
-            if method.subject() == crate::mcp::Subject::Method =>
-        {
-            no_method(call)
-        }
-        (Reason::NotGranted, Some((_, Target::Tool(_)))) => {
-            unknown(format!("Unknown tool: {name}"))
-        }
-        (Reason::NotGranted, Some((_, Target::Prompt(_)))) => {
-            unknown(format!("Unknown prompt: {name}"))
-        }
-        (Reason::NotGranted, Some((_, Target::Resource(_)))) => {
-            unknown(format!("Resource not found: {name}"))
-        }
-        (Reason::NotGranted, Some((_, Target::Task(_)))) => {
-            unknown(format!("Task not found: {name}"))
-        }
+        (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => no_method(call),
+        (Reason::NotGranted, Some((method, _))) if method.subject() == crate::mcp::Subject::Method => no_method(call),
+        (Reason::NotGranted, Some((_, Target::Tool(_)))) => unknown(format!("Unknown tool: {name}")),
+        (Reason::NotGranted, Some((_, Target::Prompt(_)))) => unknown(format!("Unknown prompt: {name}")),
+        (Reason::NotGranted, Some((_, Target::Resource(_)))) => unknown(format!("Resource not found: {name}")),
+        (Reason::NotGranted, Some((_, Target::Task(_)))) => unknown(format!("Task not found: {name}")),
     }
 }
 
 fn limited(exceeded: &LimitExceeded) -> Saying {
     let wait = exceeded.retry_after;
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    let error = ErrorObject::new(
-        code::LIMITED,
-        format!("{exceeded}; ask again in {millis} ms"),
-    )
-    .with_number("retryAfterMs", millis);
+    let error = ErrorObject::new(code::LIMITED, format!("{exceeded}; ask again in {millis} ms"))
+        .with_number("retryAfterMs", millis);
     let mut saying = Saying::new(Status::InBand(StatusCode::TOO_MANY_REQUESTS), error);
     saying.header(header::RETRY_AFTER, &millis.div_ceil(1000).to_string());
     saying
@@ -260,12 +197,9 @@ fn limited(exceeded: &LimitExceeded) -> Saying {
 fn upstream(error: &UpstreamError) -> Saying {
     let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
     let (status, code, text, executed) = match error {
-        UpstreamError::Unreachable(_) => (
-            bad_gateway,
-            code::UPSTREAM,
-            "the server cannot be reached; nothing ran",
-            "no",
-        ),
+        UpstreamError::Unreachable(_) => {
+            (bad_gateway, code::UPSTREAM, "the server cannot be reached; nothing ran", "no")
+        }
         UpstreamError::BrokeOff(_) => (
             bad_gateway,
             code::UPSTREAM,
@@ -278,12 +212,9 @@ fn upstream(error: &UpstreamError) -> Saying {
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
             "unknown",
         ),
-        UpstreamError::Unacceptable(_) | UpstreamError::Unreadable => (
-            bad_gateway,
-            code::UPSTREAM,
-            "the server gave no proper answer; the call may have run",
-            "unknown",
-        ),
+        UpstreamError::Unacceptable(_) | UpstreamError::Unreadable => {
+            (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
+        }
         UpstreamError::NoSession => (
             Status::Http(StatusCode::NOT_FOUND),
             code::INVALID_REQUEST,
@@ -305,20 +236,13 @@ pub(super) fn panicked() -> Response<GateBody> {
         .with(EXECUTED, "unknown");
     let mut response = Response::new(GateBody::whole(Bytes::from(error.to_json(None))));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 impl Saying {
     fn new(status: Status, error: ErrorObject) -> Self {
-        Self {
-            status,
-            error,
-            headers: HeaderMap::new(),
-        }
+        Self { status, error, headers: HeaderMap::new() }
     }
 
     fn header(&mut self, name: HeaderName, value: &str) {

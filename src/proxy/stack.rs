@@ -18,19 +18,14 @@ use super::{GateBody, Gateway, Peer, respond};
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Headers that no log may show.
-const CREDENTIALS: [HeaderName; 4] = [
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-];
+const CREDENTIALS: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, HeaderName::from_static("x-api-key")];
 
 /// The service of one connection. First line first to see the request.
 pub fn service(
     gateway: Arc<Gateway>,
     peer: Arc<Peer>,
-) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send>
-+ Clone {
+) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send> + Clone {
     ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked)) // one message's panic is one message's failure
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header

@@ -45,11 +45,7 @@ struct Attribute {
     value: fn(&Facts<'_>) -> Option<Value>,
 }
 
-const fn row(
-    name: &'static str,
-    on: &'static [Signal],
-    value: fn(&Facts<'_>) -> Option<Value>,
-) -> Attribute {
+const fn row(name: &'static str, on: &'static [Signal], value: fn(&Facts<'_>) -> Option<Value>) -> Attribute {
     Attribute { name, on, value }
 }
 
@@ -134,18 +130,12 @@ impl ErrorType {
 impl<'a> Facts<'a> {
     /// The method; a message that was not read counts as an unknown one.
     pub(super) fn method(&self) -> Method {
-        self.exchange
-            .call
-            .as_ref()
-            .map_or(Method::Other, |call| call.method())
+        self.exchange.call.as_ref().map_or(Method::Other, |call| call.method())
     }
 
     /// What it was about.
     pub(super) fn target(&self) -> Target<'a> {
-        self.exchange
-            .call
-            .as_ref()
-            .map_or(Target::None, |call| call.target())
+        self.exchange.call.as_ref().map_or(Target::None, |call| call.target())
     }
 
     /// The tool's name as a label may have it; only of tool calls.
@@ -176,9 +166,7 @@ impl<'a> Facts<'a> {
     /// What failed, as the receiver of the message sees it. What is the caller's own fault is no failure of ours.
     pub(super) fn received_error(&self) -> Option<ErrorType> {
         match self.outcome {
-            Outcome::ServerError(code) => {
-                (!is_callers_fault(code)).then_some(ErrorType::Code(code))
-            }
+            Outcome::ServerError(code) => (!is_callers_fault(code)).then_some(ErrorType::Code(code)),
             Outcome::ToolError => Some(ErrorType::Named("tool_error")),
             Outcome::Timeout => Some(ErrorType::Named("timeout")),
             Outcome::UpstreamError => Some(ErrorType::Named("upstream_error")),
@@ -187,11 +175,7 @@ impl<'a> Facts<'a> {
             | Outcome::Limited
             | Outcome::Invalid
             | Outcome::Unauthenticated
-            | Outcome::Cancelled => self
-                .exchange
-                .code
-                .filter(|code| *code == code::INTERNAL)
-                .map(ErrorType::Code),
+            | Outcome::Cancelled => self.exchange.code.filter(|code| *code == code::INTERNAL).map(ErrorType::Code),
         }
     }
 
@@ -220,11 +204,7 @@ impl<'a> Facts<'a> {
 fn is_callers_fault(code: i64) -> bool {
     matches!(
         code,
-        code::PARSE
-            | code::INVALID_REQUEST
-            | code::METHOD_NOT_FOUND
-            | code::INVALID_PARAMS
-            | RESOURCE_NOT_FOUND
+        code::PARSE | code::INVALID_REQUEST | code::METHOD_NOT_FOUND | code::INVALID_PARAMS | RESOURCE_NOT_FOUND
     )
 }
 

@@ -53,11 +53,7 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
 }
 
 fn state(headers: &HeaderMap) -> TraceState {
-    let lines: Vec<_> = headers
-        .get_all(TRACESTATE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .collect();
+    let lines: Vec<_> = headers.get_all(TRACESTATE).iter().filter_map(|line| line.to_str().ok()).collect();
     if lines.is_empty() {
         return TraceState::default();
     }
@@ -73,14 +69,10 @@ fn state(headers: &HeaderMap) -> TraceState {
 pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
     let (known, rest) = text.split_at_checked(55)?;
     let mut parts = known.split('-');
-    let (version, trace, span, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let lengths = [(version, 2), (trace, 32), (span, 16), (flags, 2)];
     let sound = lengths.iter().all(|(part, length)| {
-        part.len() == *length
-            && part
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        part.len() == *length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     });
     let ends_well = match version {
         "ff" => false,
@@ -98,11 +90,7 @@ pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
 
 fn write(context: &SpanContext) -> String {
     let sampled = u8::from(context.is_sampled());
-    format!(
-        "00-{:032x}-{:016x}-{sampled:02x}",
-        context.trace_id(),
-        context.span_id()
-    )
+    format!("00-{:032x}-{:016x}-{sampled:02x}", context.trace_id(), context.span_id())
 }
 
 #[cfg(test)]
@@ -116,12 +104,7 @@ mod tests {
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         lines
             .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect()
     }
 
@@ -131,13 +114,7 @@ mod tests {
         assert_eq!(write(&context), GOOD);
         assert!(context.is_sampled() && context.is_remote());
         let later = GOOD.replacen("00", "cc", 1);
-        assert!(
-            parse(
-                &format!("{later}-what-later-versions-have"),
-                TraceState::default()
-            )
-            .is_some()
-        );
+        assert!(parse(&format!("{later}-what-later-versions-have"), TraceState::default()).is_some());
         let bad = [
             "",
             "00",
@@ -173,17 +150,10 @@ mod tests {
 
     #[test]
     fn the_state_travels_with_its_parent_or_not_at_all() {
-        let read = from_headers(&headers(&[
-            ("traceparent", GOOD),
-            ("tracestate", "a=1"),
-            ("tracestate", "b=2"),
-        ]));
+        let read = from_headers(&headers(&[("traceparent", GOOD), ("tracestate", "a=1"), ("tracestate", "b=2")]));
         let mut out = headers(&[("traceparent", "x"), ("tracestate", "c=3")]);
         Propagation::of(read.unwrap()).apply(&mut out);
-        assert_eq!(
-            out,
-            headers(&[("traceparent", GOOD), ("tracestate", "a=1,b=2")])
-        );
+        assert_eq!(out, headers(&[("traceparent", GOOD), ("tracestate", "a=1,b=2")]));
 
         let mut out = headers(&[("tracestate", "c=3")]);
         Propagation::of(parse(GOOD, TraceState::default()).unwrap()).apply(&mut out);

@@ -11,16 +11,11 @@ use opentelemetry::trace::{SpanId, Status};
 use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::metrics::data::{
-    AggregatedMetrics, Metric, MetricData, ResourceMetrics, ScopeMetrics,
-};
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics, ScopeMetrics};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{
-    MeterProviderBuilder, PeriodicReader, SdkMeterProvider, Temporality,
-};
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, PeriodicReader, SdkMeterProvider, Temporality};
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData,
-    TracerProviderBuilder,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, TracerProviderBuilder,
 };
 
 use super::settings::{Choice, Exporter, Protocol, Sampling, TelemetrySettings};
@@ -29,29 +24,17 @@ use super::settings::{Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 const CONSOLE_DELAY: Duration = Duration::from_millis(200);
 
 /// The provider of spans, or none if tracing is off.
-pub(super) fn tracing(
-    settings: &TelemetrySettings,
-) -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
-    let builder = SdkTracerProvider::builder()
-        .with_resource(resource(settings))
-        .with_sampler(sampler(settings.sampler));
+pub(super) fn tracing(settings: &TelemetrySettings) -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
+    let builder =
+        SdkTracerProvider::builder().with_resource(resource(settings)).with_sampler(sampler(settings.sampler));
     let builder: TracerProviderBuilder = match &settings.traces {
         Exporter::None => return Ok(None),
         Exporter::Console => {
-            let config = BatchConfigBuilder::default()
-                .with_scheduled_delay(CONSOLE_DELAY)
-                .build();
-            builder.with_span_processor(
-                BatchSpanProcessor::builder(Console)
-                    .with_batch_config(config)
-                    .build(),
-            )
+            let config = BatchConfigBuilder::default().with_scheduled_delay(CONSOLE_DELAY).build();
+            builder.with_span_processor(BatchSpanProcessor::builder(Console).with_batch_config(config).build())
         }
         Exporter::Otlp { protocol, endpoint } => builder.with_batch_exporter(match protocol {
-            Protocol::Grpc => SpanExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint)
-                .build()?,
+            Protocol::Grpc => SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
             Protocol::HttpProtobuf => SpanExporter::builder()
                 .with_http()
                 .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
@@ -73,10 +56,7 @@ pub(super) fn metrics(
         Exporter::Console => builder.with_reader(periodic(Console, settings)),
         Exporter::Otlp { protocol, endpoint } => {
             let exporter = match protocol {
-                Protocol::Grpc => MetricExporter::builder()
-                    .with_tonic()
-                    .with_endpoint(endpoint)
-                    .build()?,
+                Protocol::Grpc => MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
                 Protocol::HttpProtobuf => MetricExporter::builder()
                     .with_http()
                     .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
@@ -90,18 +70,13 @@ pub(super) fn metrics(
 }
 
 fn periodic<E: PushMetricExporter>(exporter: E, settings: &TelemetrySettings) -> PeriodicReader<E> {
-    PeriodicReader::builder(exporter)
-        .with_interval(settings.interval)
-        .build()
+    PeriodicReader::builder(exporter).with_interval(settings.interval).build()
 }
 
 /// `OTEL_SERVICE_NAME` wins over `service.name` among the resource's attributes, as the specification has it; the
 /// default does not.
 fn resource(settings: &TelemetrySettings) -> Resource {
-    let attributes = settings
-        .resource
-        .iter()
-        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    let attributes = settings.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty()
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .with_attribute(KeyValue::new("telemetry.sdk.language", "rust"))
@@ -165,24 +140,12 @@ struct SpanLine<'a>(&'a SpanData);
 impl fmt::Display for SpanLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(span) = self;
-        let took = span
-            .end_time
-            .duration_since(span.start_time)
-            .unwrap_or_default();
-        let failed = if matches!(span.status, Status::Error { .. }) {
-            " FAILED"
-        } else {
-            ""
-        };
+        let took = span.end_time.duration_since(span.start_time).unwrap_or_default();
+        let failed = if matches!(span.status, Status::Error { .. }) { " FAILED" } else { "" };
         let kind = format!("{:?}", span.span_kind).to_uppercase();
         // The name has a part that the caller chose.
         write!(f, "{kind} {} {took:.1?}{failed}", span.name.escape_debug())?;
-        write!(
-            f,
-            " trace={:032x} span={:016x}",
-            span.span_context.trace_id(),
-            span.span_context.span_id()
-        )?;
+        write!(f, " trace={:032x} span={:016x}", span.span_context.trace_id(), span.span_context.span_id())?;
         if span.parent_span_id != SpanId::INVALID {
             write!(f, " parent={:016x}", span.parent_span_id)?;
         }
@@ -191,13 +154,11 @@ impl fmt::Display for SpanLine<'_> {
 }
 
 fn attributes<'a>(attributes: impl IntoIterator<Item = &'a KeyValue>) -> String {
-    attributes
-        .into_iter()
-        .fold(String::new(), |mut text, pair| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, " {}={}", pair.key, pair.value.as_str().escape_debug());
-            text
-        })
+    attributes.into_iter().fold(String::new(), |mut text, pair| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {}={}", pair.key, pair.value.as_str().escape_debug());
+        text
+    })
 }
 
 /// The points of a metric, as text: attributes and value.
@@ -211,24 +172,15 @@ fn points(metric: &Metric) -> Vec<String> {
 
 fn values<T: fmt::Display + Copy>(data: &MetricData<T>) -> Vec<String> {
     match data {
-        MetricData::Gauge(gauge) => gauge
-            .data_points()
-            .map(|it| format!("{} value={}", attributes(it.attributes()), it.value()))
-            .collect(),
-        MetricData::Sum(sum) => sum
-            .data_points()
-            .map(|it| format!("{} value={}", attributes(it.attributes()), it.value()))
-            .collect(),
+        MetricData::Gauge(gauge) => {
+            gauge.data_points().map(|it| format!("{} value={}", attributes(it.attributes()), it.value())).collect()
+        }
+        MetricData::Sum(sum) => {
+            sum.data_points().map(|it| format!("{} value={}", attributes(it.attributes()), it.value())).collect()
+        }
         MetricData::Histogram(histogram) => histogram
             .data_points()
-            .map(|it| {
-                format!(
-                    "{} count={} sum={}",
-                    attributes(it.attributes()),
-                    it.count(),
-                    it.sum()
-                )
-            })
+            .map(|it| format!("{} count={} sum={}", attributes(it.attributes()), it.count(), it.sum()))
             .collect(),
         MetricData::ExponentialHistogram(_) => Vec::new(),
     }

@@ -44,12 +44,7 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
     line.push_str(",\"policy\":");
     json::quote(&exchange.policy, line);
     let micros = took.as_micros();
-    let _ = write!(
-        line,
-        ",\"duration_ms\":{}.{:03},\"trace_id\":",
-        micros / 1000,
-        micros % 1000
-    );
+    let _ = write!(line, ",\"duration_ms\":{}.{:03},\"trace_id\":", micros / 1000, micros % 1000);
     match trace {
         Some(trace) => {
             let _ = write!(line, "\"{trace:032x}\"");
@@ -73,10 +68,7 @@ fn text(value: Option<&str>, line: &mut String) {
 }
 
 fn clip(name: &str, longest: usize) -> &str {
-    let end = (0..=longest.min(name.len()))
-        .rev()
-        .find(|end| name.is_char_boundary(*end))
-        .unwrap_or_default();
+    let end = (0..=longest.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
     name.split_at_checked(end).map_or(name, |(kept, _)| kept)
 }
 
@@ -86,13 +78,7 @@ fn timestamp(time: SystemTime, line: &mut String) {
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = date(days);
     digits(year, 4, line);
-    for (mark, value) in [
-        ('-', month),
-        ('-', day),
-        ('T', second / 3600),
-        (':', second / 60 % 60),
-        (':', second % 60),
-    ] {
+    for (mark, value) in [('-', month), ('-', day), ('T', second / 3600), (':', second / 60 % 60), (':', second % 60)] {
         line.push(mark);
         digits(value, 2, line);
     }

@@ -23,22 +23,12 @@ pub enum LogError {
 
 /// Sends the logs of the process to standard error from now on.
 pub fn start_log(settings: &TelemetrySettings) -> Result<(), LogError> {
-    let filter = EnvFilter::builder()
-        .parse(format!("{SDK},{}", settings.log))
-        .map_err(LogError::Filter)?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let filter = EnvFilter::builder().parse(format!("{SDK},{}", settings.log)).map_err(LogError::Filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = if io::stderr().is_terminal() {
         builder.finish().try_init()
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .try_init()
+        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
     };
     started.map_err(LogError::Init)
 }

@@ -16,13 +16,10 @@ use crate::exchange::Outcome;
 use crate::mcp::{Method, ServerName};
 
 /// Buckets of the conventions for `mcp.*.operation.duration`, in seconds.
-const SECONDS: [f64; 14] = [
-    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
-];
+const SECONDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 /// Buckets of `mcp.tool.duration`, in milliseconds.
-const MILLISECONDS: [f64; 14] = [
-    1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0,
-];
+const MILLISECONDS: [f64; 14] =
+    [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0];
 /// The most sets of labels that are kept. They come from closed sets, so this is a belt beside braces.
 const MOST_SERIES: usize = 4096;
 
@@ -102,25 +99,15 @@ impl Metrics {
     pub(super) fn new(meter: &Meter, observed: &Observed) -> Self {
         observed.register(meter);
         let seconds = |name: &'static str, what: &'static str| {
-            meter
-                .f64_histogram(name)
-                .with_unit("s")
-                .with_description(what)
-                .with_boundaries(SECONDS.to_vec())
-                .build()
+            meter.f64_histogram(name).with_unit("s").with_description(what).with_boundaries(SECONDS.to_vec()).build()
         };
-        let counter = |name: &'static str, what: &'static str| {
-            meter.u64_counter(name).with_description(what).build()
-        };
+        let counter = |name: &'static str, what: &'static str| meter.u64_counter(name).with_description(what).build();
         let metrics = Self {
             received: seconds(
                 "mcp.server.operation.duration",
                 "From the receipt of a message to the end of its answer",
             ),
-            sent: seconds(
-                "mcp.client.operation.duration",
-                "From the attempt at the upstream to the end of its answer",
-            ),
+            sent: seconds("mcp.client.operation.duration", "From the attempt at the upstream to the end of its answer"),
             tool_calls: counter("mcp.tool.calls", "Tool calls, refused ones included"),
             tool_errors: counter("mcp.tool.errors", "Tool calls that were refused or failed"),
             tool_duration: meter
@@ -130,17 +117,12 @@ impl Metrics {
                 .with_boundaries(MILLISECONDS.to_vec())
                 .build(),
             decisions: counter("tollgate.decisions", "Messages by how they ended"),
-            reloads: counter(
-                "tollgate.policy.reloads",
-                "Reloads of the policy by how they ended",
-            ),
+            reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
             series: RwLock::default(),
         };
         // A rate needs a first value: both series exist from the beginning.
         for result in [Reload::Ok, Reload::Refused] {
-            metrics
-                .reloads
-                .add(0, &[KeyValue::new(RESULT, result.label())]);
+            metrics.reloads.add(0, &[KeyValue::new(RESULT, result.label())]);
         }
         metrics
     }
@@ -166,8 +148,7 @@ impl Metrics {
 
     /// Counts a reload.
     pub(super) fn reloaded(&self, result: Reload) {
-        self.reloads
-            .add(1, &[KeyValue::new(RESULT, result.label())]);
+        self.reloads.add(1, &[KeyValue::new(RESULT, result.label())]);
     }
 
     /// The instruments for the labels of a message; bound when first asked for.
@@ -190,13 +171,9 @@ impl Metrics {
 
     fn bind(&self, facts: &Facts<'_>) -> Bound {
         Bound {
-            received: self
-                .received
-                .bind(&attribute::of(Signal::ServerDuration, facts)),
+            received: self.received.bind(&attribute::of(Signal::ServerDuration, facts)),
             sent: OnceLock::new(),
-            decisions: self
-                .decisions
-                .bind(&attribute::of(Signal::Decisions, facts)),
+            decisions: self.decisions.bind(&attribute::of(Signal::Decisions, facts)),
             tool: facts.tool_label().map(|_| {
                 let labels = attribute::of(Signal::ToolCalls, facts);
                 let failed = !matches!(facts.outcome, Outcome::Ok | Outcome::Cancelled);
@@ -229,11 +206,7 @@ impl Key {
 impl Observed {
     fn register(&self, meter: &Meter) {
         let gauges = [
-            (
-                "tollgate.exchanges.in_flight",
-                "Messages under way",
-                &self.in_flight,
-            ),
+            ("tollgate.exchanges.in_flight", "Messages under way", &self.in_flight),
             ("tollgate.streams", "Open event streams", &self.streams),
             ("tollgate.sessions", "Sessions of clients", &self.sessions),
         ];

@@ -81,9 +81,7 @@ pub enum TelemetryError {
 
 impl Telemetry {
     /// Starts it, with decision lines on standard output. Needs a runtime where spans or metrics go out by gRPC.
-    pub fn start(
-        settings: &TelemetrySettings,
-    ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+    pub fn start(settings: &TelemetrySettings) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         Self::start_with(settings, io::stdout())
     }
 
@@ -111,8 +109,7 @@ impl Telemetry {
         let builder = SdkMeterProvider::builder().with_reader(reader);
         let provider = export::metrics(settings, builder).map_err(TelemetryError::Exporter)?;
         let observed = Observed::default();
-        let lines =
-            Lines::start(decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
+        let lines = Lines::start(decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
         let telemetry = Arc::new(Self {
             tracer: tracing.as_ref().map(|provider| provider.tracer(SCOPE)),
             metrics: Metrics::new(&provider.meter(SCOPE), &observed),
@@ -120,11 +117,7 @@ impl Telemetry {
             registry,
             lines,
         });
-        let guard = TelemetryGuard {
-            tracing,
-            metrics: provider,
-            telemetry: Arc::clone(&telemetry),
-        };
+        let guard = TelemetryGuard { tracing, metrics: provider, telemetry: Arc::clone(&telemetry) };
         Ok((telemetry, guard))
     }
 
@@ -135,20 +128,12 @@ impl Telemetry {
 
     /// Says which policy is in force, by its digest.
     pub fn policy(&self, digest: Arc<str>) {
-        *self
-            .observed
-            .policy
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        *self.observed.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
     }
 
     /// Which policy is in force, if one is.
     pub fn digest(&self) -> Option<Arc<str>> {
-        self.observed
-            .policy
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.observed.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a reload of the policy.
@@ -185,39 +170,24 @@ impl TelemetryGuard {
     /// Sends what is still queued, for at most five seconds. It blocks: never call it on a runtime's worker thread.
     pub fn shutdown(self) {
         let deadline = clock::monotonic() + SHUTDOWN;
-        let Self {
-            tracing,
-            metrics,
-            telemetry,
-        } = self;
+        let Self { tracing, metrics, telemetry } = self;
         let (done, finished) = channel();
         let mut waiting = Vec::new();
         let mut start = |name: &'static str, work: Box<dyn FnOnce() -> bool + Send>| {
             let done = done.clone();
-            let started = thread::Builder::new()
-                .name(format!("flush-{name}"))
-                .spawn(move || {
-                    // Whoever waited may have given up.
-                    let _ = done.send((name, work()));
-                });
+            let started = thread::Builder::new().name(format!("flush-{name}")).spawn(move || {
+                // Whoever waited may have given up.
+                let _ = done.send((name, work()));
+            });
             match started {
                 Ok(_) => waiting.push(name),
                 Err(error) => tracing::warn!(%error, "no thread to flush {name}"),
             }
         };
-        start(
-            "lines",
-            Box::new(move || telemetry.lines.flush(deadline).is_ok()),
-        );
-        start(
-            "metrics",
-            Box::new(move || metrics.shutdown_with_timeout(SHUTDOWN).is_ok()),
-        );
+        start("lines", Box::new(move || telemetry.lines.flush(deadline).is_ok()));
+        start("metrics", Box::new(move || metrics.shutdown_with_timeout(SHUTDOWN).is_ok()));
         if let Some(tracing) = tracing {
-            start(
-                "spans",
-                Box::new(move || tracing.shutdown_with_timeout(SHUTDOWN).is_ok()),
-            );
+            start("spans", Box::new(move || tracing.shutdown_with_timeout(SHUTDOWN).is_ok()));
         }
         while !waiting.is_empty() {
             let left = deadline.saturating_duration_since(clock::monotonic());

@@ -86,9 +86,7 @@ impl Lines {
             line.clear();
             write(line);
             let mut waiting = self.shared.lock();
-            if waiting.batch.lines >= MOST_LINES
-                || waiting.batch.bytes.len() + line.len() > MOST_BYTES
-            {
+            if waiting.batch.lines >= MOST_LINES || waiting.batch.bytes.len() + line.len() > MOST_BYTES {
                 drop(waiting);
                 self.dropped.add(1);
                 return;
@@ -114,16 +112,9 @@ impl Lines {
         self.shared.wake.notify_one();
         let left = deadline.saturating_duration_since(clock::monotonic());
         let unwritten = |waiting: &mut Waiting| waiting.finished < wanted;
-        let (_waiting, wait) = self
-            .shared
-            .written
-            .wait_timeout_while(waiting, left, unwritten)
-            .unwrap_or_else(PoisonError::into_inner);
-        if wait.timed_out() {
-            Err(FlushTimeout)
-        } else {
-            Ok(())
-        }
+        let (_waiting, wait) =
+            self.shared.written.wait_timeout_while(waiting, left, unwritten).unwrap_or_else(PoisonError::into_inner);
+        if wait.timed_out() { Err(FlushTimeout) } else { Ok(()) }
     }
 }
 
@@ -167,17 +158,12 @@ impl Shared {
     fn take(&self, batch: &mut Batch) -> bool {
         let (mut waiting, _) = self
             .wake
-            .wait_timeout_while(self.lock(), GATHER, |waiting| {
-                waiting.thread == Thread::Awake
-            })
+            .wait_timeout_while(self.lock(), GATHER, |waiting| waiting.thread == Thread::Awake)
             .unwrap_or_else(PoisonError::into_inner);
         while waiting.batch.lines == 0 && waiting.thread != Thread::Ending {
             // Said anew each time: only who sees it asleep wakes it.
             waiting.thread = Thread::Asleep;
-            waiting = self
-                .wake
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
+            waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         if waiting.batch.lines == 0 {
             return false;

@@ -39,14 +39,7 @@ impl Recorder {
     pub(super) fn open(telemetry: Arc<Telemetry>, exchange: Exchange, headers: &HeaderMap) -> Self {
         let in_flight = telemetry.observed.in_flight.count();
         let spans = Spans::open(telemetry.tracer.as_ref(), headers);
-        Self {
-            telemetry,
-            exchange,
-            spans,
-            attempt: None,
-            state: State::Open,
-            _in_flight: in_flight,
-        }
+        Self { telemetry, exchange, spans, attempt: None, state: State::Open, _in_flight: in_flight }
     }
 
     /// Notes that the upstream is asked now, and says what trace context it is to be given.
@@ -54,10 +47,7 @@ impl Recorder {
         let now = clock::monotonic();
         let started_at = self.calendar(now);
         self.attempt = Some(now);
-        self.exchange.attempt = Some(Attempt {
-            started_at,
-            status: None,
-        });
+        self.exchange.attempt = Some(Attempt { started_at, status: None });
         self.spans.begin_attempt(&self.exchange, started_at)
     }
 
@@ -80,18 +70,11 @@ impl Recorder {
         self.state = State::Closed;
         let now = clock::monotonic();
         let took = now.saturating_duration_since(self.exchange.started);
-        let attempt = self
-            .attempt
-            .map(|begun| now.saturating_duration_since(begun));
-        let facts = Facts {
-            exchange: &self.exchange,
-            outcome,
-        };
+        let attempt = self.attempt.map(|begun| now.saturating_duration_since(begun));
+        let facts = Facts { exchange: &self.exchange, outcome };
         self.telemetry.metrics.record(&facts, took, attempt);
         let trace = self.spans.close(&facts, self.exchange.started_at + took);
-        self.telemetry
-            .lines
-            .push(|line| line::write(&facts, took, trace, line));
+        self.telemetry.lines.push(|line| line::write(&facts, took, trace, line));
     }
 
     /// The calendar time of a moment of this trip; within a trip the calendar does not jump.

@@ -9,8 +9,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::{
-    Link, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, TraceId,
-    TraceState, Tracer as _,
+    Link, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, TraceId, TraceState, Tracer as _,
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
@@ -43,12 +42,7 @@ impl Spans {
         let ambient = context::from_headers(headers);
         match tracer {
             None => Self::Off(ambient.map(|context| context.trace_id())),
-            Some(tracer) => Self::On(Box::new(Traced {
-                tracer: tracer.clone(),
-                ambient,
-                server: None,
-                client: None,
-            })),
+            Some(tracer) => Self::On(Box::new(Traced { tracer: tracer.clone(), ambient, server: None, client: None })),
         }
     }
 
@@ -63,9 +57,7 @@ impl Spans {
     /// Ends all spans. Returns the trace's id: ours, or if tracing is off the caller's.
     pub(super) fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> Option<TraceId> {
         match self {
-            Self::Off(ambient) => own_context(facts.exchange)
-                .map(|own| own.trace_id())
-                .or(*ambient),
+            Self::Off(ambient) => own_context(facts.exchange).map(|own| own.trace_id()).or(*ambient),
             Self::On(traced) => Some(traced.close(facts, now)),
         }
     }
@@ -114,8 +106,7 @@ impl Traced {
     /// The SERVER span. Where it is first asked for it begins, and it is decided whether the trace is sampled.
     fn server(&mut self, exchange: &Exchange) -> &mut Span {
         let (tracer, ambient) = (&self.tracer, self.ambient.as_ref());
-        self.server
-            .get_or_insert_with(|| begin(tracer, ambient, exchange))
+        self.server.get_or_insert_with(|| begin(tracer, ambient, exchange))
     }
 }
 
@@ -161,10 +152,7 @@ fn own_context(exchange: &Exchange) -> Option<SpanContext> {
 }
 
 fn method(exchange: &Exchange) -> Method {
-    exchange
-        .call
-        .as_ref()
-        .map_or(Method::Other, |call| call.method())
+    exchange.call.as_ref().map_or(Method::Other, |call| call.method())
 }
 
 /// `{method} {tool or prompt}`. Resources are left out: their URIs are too many to group spans by.

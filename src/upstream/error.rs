@@ -45,9 +45,7 @@ impl fmt::Display for UpstreamError {
             Self::Unacceptable(status) => {
                 write!(f, "the server answered with HTTP status {status}")
             }
-            Self::Unreadable => {
-                f.write_str("the server's list cannot be read, so it cannot be filtered")
-            }
+            Self::Unreadable => f.write_str("the server's list cannot be read, so it cannot be filtered"),
             Self::NoSession => f.write_str("the session is unknown, ended or another principal's"),
         }
     }

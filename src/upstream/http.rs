@@ -84,11 +84,7 @@ impl Upstream {
         connector.set_nodelay(true);
         connector.enforce_http(false);
         let connector = if *url.scheme().unwrap_or(&Scheme::HTTP) == Scheme::HTTPS {
-            HttpsConnectorBuilder::new()
-                .with_native_roots()?
-                .https_only()
-                .enable_http1()
-                .wrap_connector(connector)
+            HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().wrap_connector(connector)
         } else {
             let no_roots = rustls::ClientConfig::builder()
                 .with_root_certificates(rustls::RootCertStore::empty())
@@ -105,12 +101,7 @@ impl Upstream {
             .pool_max_idle_per_host(1024)
             .set_host(true)
             .build(connector);
-        Ok(Self {
-            url,
-            client,
-            sessions: Sessions::default(),
-            tasks,
-        })
+        Ok(Self { url, client, sessions: Sessions::default(), tasks })
     }
 
     /// The legacy sessions.
@@ -129,21 +120,14 @@ impl Upstream {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = HttpMethod::OPTIONS;
         *request.uri_mut() = self.url.clone();
-        matches!(
-            timeout_at(Instant::now() + CONNECT, self.client.request(request)).await,
-            Ok(Ok(_))
-        )
+        matches!(timeout_at(Instant::now() + CONNECT, self.client.request(request)).await, Ok(Ok(_)))
     }
 
     /// Carries an admitted call. Never twice: what was sent once may have run.
     ///
     /// # Errors
     /// There is no proper reply; the error says whether the call may have run.
-    pub async fn send(
-        &self,
-        admission: &Admission,
-        carried: Carried<'_>,
-    ) -> Result<Reply, UpstreamError> {
+    pub async fn send(&self, admission: &Admission, carried: Carried<'_>) -> Result<Reply, UpstreamError> {
         let headers = carried.headers;
         let reply = self.attempt(admission, carried).await;
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
@@ -152,21 +136,10 @@ impl Upstream {
         reply
     }
 
-    async fn attempt(
-        &self,
-        admission: &Admission,
-        carried: Carried<'_>,
-    ) -> Result<Reply, UpstreamError> {
+    async fn attempt(&self, admission: &Admission, carried: Carried<'_>) -> Result<Reply, UpstreamError> {
         let session = self.session(admission, carried.headers)?;
-        let request = self.request(
-            admission,
-            carried,
-            session.as_ref().map(|(_, theirs)| theirs.clone()),
-        );
-        let silence = admission
-            .permit()
-            .tool()
-            .map_or(SILENCE, |tool| tool.timeout);
+        let request = self.request(admission, carried, session.as_ref().map(|(_, theirs)| theirs.clone()));
+        let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
         let deadline = Instant::now() + silence;
         let response = timeout_at(deadline, self.client.request(request)).await;
         let response = match response {
@@ -225,16 +198,10 @@ impl Upstream {
         headers: &HeaderMap,
     ) -> Result<Option<(HeaderValue, HeaderValue)>, UpstreamError> {
         let permit = admission.permit();
-        let Some(ours) = headers
-            .get(&SESSION_ID)
-            .filter(|_| permit.call().era() == Era::Legacy)
-        else {
+        let Some(ours) = headers.get(&SESSION_ID).filter(|_| permit.call().era() == Era::Legacy) else {
             return Ok(None);
         };
-        let theirs = self
-            .sessions
-            .find(ours, permit.principal())
-            .ok_or(UpstreamError::NoSession)?;
+        let theirs = self.sessions.find(ours, permit.principal()).ok_or(UpstreamError::NoSession)?;
         Ok(Some((ours.clone(), theirs)))
     }
 
@@ -255,9 +222,7 @@ impl Upstream {
         }
         let theirs = head.headers.get(&SESSION_ID)?;
         let begins = permit.call().method() == Method::Initialize && head.status.is_success();
-        begins
-            .then(|| self.sessions.begin(permit.principal(), theirs.clone()))
-            .flatten()
+        begins.then(|| self.sessions.begin(permit.principal(), theirs.clone())).flatten()
     }
 
     fn request(
@@ -278,14 +243,8 @@ impl Upstream {
         let mut headers = headers::to_server(carried.headers);
         let own = [
             (SESSION_ID, session),
-            (
-                PRINCIPAL,
-                HeaderValue::from_str(permit.principal().id()).ok(),
-            ),
-            (
-                FORWARDED_FOR,
-                HeaderValue::from_str(&carried.peer.to_string()).ok(),
-            ),
+            (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
+            (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),
             (REQUEST_ID, Some(carried.request_id)),
         ];
         for (name, value) in own {
@@ -302,14 +261,9 @@ impl Upstream {
 /// is spoken; a failure without a message is told by the gate. Everything else passes, with its meaning.
 fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamError> {
     let status = head.status;
-    let encoded = head
-        .headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|coding| coding != "identity");
+    let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let unspeaking = status.is_server_error() && media_type(&head.headers) != MediaType::Json;
-    let foreign = status.is_redirection()
-        || status.is_informational()
-        || matches!(status.as_u16(), 401 | 407);
+    let foreign = status.is_redirection() || status.is_informational() || matches!(status.as_u16(), 401 | 407);
     if foreign || unspeaking || encoded {
         return Err(UpstreamError::Unacceptable(status.as_u16()));
     }
@@ -357,10 +311,7 @@ pub enum MediaType {
 
 /// The media type, whatever its parameters and case.
 pub fn media_type(headers: &HeaderMap) -> MediaType {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         MediaType::Json

@@ -36,13 +36,7 @@ struct Bounds {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            sessions: Mutex::default(),
-            bounds: Bounds {
-                sessions: 10_000,
-                idle: Duration::from_hours(24),
-            },
-        }
+        Self { sessions: Mutex::default(), bounds: Bounds { sessions: 10_000, idle: Duration::from_hours(24) } }
     }
 }
 
@@ -53,26 +47,14 @@ impl Sessions {
         let now = clock::monotonic();
         let mut sessions = self.lock();
         if sessions.len() >= self.bounds.sessions {
-            sessions.retain(|_, session| {
-                now.saturating_duration_since(session.used) < self.bounds.idle
-            });
+            sessions.retain(|_, session| now.saturating_duration_since(session.used) < self.bounds.idle);
         }
         if sessions.len() >= self.bounds.sessions {
             // The one unused for longest is the one that is missed least; its client begins a new one.
-            let oldest = sessions
-                .iter()
-                .min_by_key(|(_, session)| session.used)
-                .map(|(id, _)| id.clone());
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.used).map(|(id, _)| id.clone());
             oldest.and_then(|id| sessions.remove(&id));
         }
-        sessions.insert(
-            ours.clone(),
-            Session {
-                principal: Arc::clone(principal.id()),
-                theirs,
-                used: now,
-            },
-        );
+        sessions.insert(ours.clone(), Session { principal: Arc::clone(principal.id()), theirs, used: now });
         Some(ours)
     }
 
@@ -80,9 +62,7 @@ impl Sessions {
     pub(super) fn find(&self, ours: &HeaderValue, principal: &Principal) -> Option<HeaderValue> {
         let now = clock::monotonic();
         let mut sessions = self.lock();
-        let session = sessions
-            .get_mut(ours)
-            .filter(|session| session.principal == *principal.id())?;
+        let session = sessions.get_mut(ours).filter(|session| session.principal == *principal.id())?;
         if now.saturating_duration_since(session.used) >= self.bounds.idle {
             sessions.remove(ours);
             return None;
@@ -114,13 +94,8 @@ mod tests {
     #[test]
     fn a_session_is_only_found_by_the_principal_who_began_it() {
         let sessions = Sessions::default();
-        let (alice, bob) = (
-            Principal::for_test("alice", &[]),
-            Principal::for_test("bob", &[]),
-        );
-        let ours = sessions
-            .begin(&alice, HeaderValue::from_static("theirs"))
-            .unwrap();
+        let (alice, bob) = (Principal::for_test("alice", &[]), Principal::for_test("bob", &[]));
+        let ours = sessions.begin(&alice, HeaderValue::from_static("theirs")).unwrap();
         assert_ne!(ours, "theirs");
         assert_eq!(sessions.find(&ours, &alice).unwrap(), "theirs");
         assert_eq!(sessions.find(&ours, &bob), None);
@@ -130,20 +105,10 @@ mod tests {
 
     #[test]
     fn the_session_unused_for_longest_makes_room_for_a_new_one() {
-        let bounds = Bounds {
-            sessions: 2,
-            idle: Duration::from_mins(1),
-        };
-        let sessions = Sessions {
-            sessions: Mutex::default(),
-            bounds,
-        };
+        let bounds = Bounds { sessions: 2, idle: Duration::from_mins(1) };
+        let sessions = Sessions { sessions: Mutex::default(), bounds };
         let alice = Principal::for_test("alice", &[]);
-        let begin = || {
-            sessions
-                .begin(&alice, HeaderValue::from_static("theirs"))
-                .unwrap()
-        };
+        let begin = || sessions.begin(&alice, HeaderValue::from_static("theirs")).unwrap();
         let (first, second) = (begin(), begin());
         sessions.find(&first, &alice).unwrap();
         begin();

@@ -17,9 +17,7 @@ async fn tollgate(home: &Path, args: &[&str]) -> Output {
     }
     command.args(args).current_dir(home);
     let run = tokio::task::spawn_blocking(move || command.output());
-    run.await
-        .expect("it does not panic")
-        .expect("the binary starts")
+    run.await.expect("it does not panic").expect("the binary starts")
 }
 
 /// What it said, as one text.
@@ -58,87 +56,49 @@ fn keys(role: &str) -> String {
 async fn check_says_every_problem_of_every_file() {
     let home = home(&[
         ("tollgate.yaml", "listen: { adress: 127.0.0.1:1 }\n"),
-        (
-            "policies/records.yaml",
-            "server: records\nroles:\n  reader: { tools: [] }\n",
-        ),
+        ("policies/records.yaml", "server: records\nroles:\n  reader: { tools: [] }\n"),
         ("policies/principals.yaml", &keys("raeder")),
     ]);
     insta::assert_snapshot!(said(&tollgate(home.path(), &["check"]).await));
     let run = said(&tollgate(home.path(), &["run"]).await);
     assert!(run.starts_with("exit 2\n"), "{run}");
-    for problem in [
-        "unknown key `adress`",
-        "`roles.reader.tools` is empty",
-        "unknown role `raeder`",
-    ] {
+    for problem in ["unknown key `adress`", "`roles.reader.tools` is empty", "unknown role `raeder`"] {
         assert!(run.contains(problem), "{run}");
     }
 }
 
 #[tokio::test]
 async fn check_takes_folders_and_files_and_says_when_there_is_nothing() {
-    let home = home(&[
-        ("policies/records.yaml", POLICY),
-        ("policies/principals.yaml", &keys("reader")),
-    ]);
-    for args in [
-        &["check"][..],
-        &["check", "policies"],
-        &["check", "policies/"],
-    ] {
+    let home = home(&[("policies/records.yaml", POLICY), ("policies/principals.yaml", &keys("reader"))]);
+    for args in [&["check"][..], &["check", "policies"], &["check", "policies/"]] {
         let said = said(&tollgate(home.path(), args).await);
-        assert!(
-            said.starts_with("exit 0\n") && said.contains("0 errors, 1 warning"),
-            "{said}"
-        );
+        assert!(said.starts_with("exit 0\n") && said.contains("0 errors, 1 warning"), "{said}");
     }
     fs::write(home.path().join("tollgate.yaml"), CONFIG).expect("it can be written");
-    for args in [
-        &["check"][..],
-        &["check", "tollgate.yaml"],
-        &["check", "."],
-        &["check", "--config", "tollgate.yaml"],
-    ] {
+    for args in [&["check"][..], &["check", "tollgate.yaml"], &["check", "."], &["check", "--config", "tollgate.yaml"]]
+    {
         let said = said(&tollgate(home.path(), args).await);
         assert!(said.starts_with("exit 0\n"), "{said}");
     }
     assert!(said(&tollgate(home.path(), &["check", "nowhere"]).await).starts_with("exit 2\n"));
-    assert!(
-        said(&tollgate(&home.path().join("policies"), &["check"]).await).starts_with("exit 2\n")
-    );
+    assert!(said(&tollgate(&home.path().join("policies"), &["check"]).await).starts_with("exit 2\n"));
 }
 
 #[tokio::test]
 async fn a_new_key_fits_the_entry_that_is_printed_with_it() {
     let home = home(&[("policies/records.yaml", POLICY)]);
-    let made = tollgate(
-        home.path(),
-        &[
-            "keys", "new", "--id", "on", "--role", "reader", "--role", "reader",
-        ],
-    )
-    .await;
+    let made = tollgate(home.path(), &["keys", "new", "--id", "on", "--role", "reader", "--role", "reader"]).await;
     let printed = stdout(&made);
-    let (key, entry) = printed
-        .split_once("\n\n")
-        .expect("the key, a blank line, the entry");
+    let (key, entry) = printed.split_once("\n\n").expect("the key, a blank line, the entry");
     assert!(key.starts_with("tg_") && key.len() == 44, "{printed}");
     assert!(!entry.contains(key), "{printed}");
     fs::write(home.path().join("policies/principals.yaml"), entry).expect("it can be written");
     let checked = said(&tollgate(home.path(), &["check"]).await);
     assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
-    for wrong in [
-        &["--id", "a b"][..],
-        &["--id", "a", "--role", "r s"],
-        &["--id", "a", "--expires", "2020-01-01"],
-        &[],
-    ] {
+    for wrong in [&["--id", "a b"][..], &["--id", "a", "--role", "r s"], &["--id", "a", "--expires", "2020-01-01"], &[]]
+    {
         let args: Vec<_> = ["keys", "new"].iter().chain(wrong).copied().collect();
-        assert!(
-            said(&tollgate(home.path(), &args).await).starts_with("exit 2\n"),
-            "{wrong:?}"
-        );
+        assert!(said(&tollgate(home.path(), &args).await).starts_with("exit 2\n"), "{wrong:?}");
     }
 }
 
@@ -170,17 +130,14 @@ fn legacy(request: &Recorded) -> Reply {
     let session = request.head.first("mcp-session-id").is_some();
     let result = match (request.method.as_str(), method, session) {
         ("POST", "initialize", false) => {
-            let result =
-                json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {} });
+            let result = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {} });
             return Reply::Whole {
                 status: 200,
                 headers: vec![
                     ("content-type".to_owned(), "application/json".to_owned()),
                     ("mcp-session-id".to_owned(), "s1".to_owned()),
                 ],
-                body: json!({ "jsonrpc": "2.0", "id": id, "result": result })
-                    .to_string()
-                    .into_bytes(),
+                body: json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string().into_bytes(),
             };
         }
         ("POST", "notifications/initialized", true) => return Reply::empty(202),
@@ -190,14 +147,7 @@ fn legacy(request: &Recorded) -> Reply {
     };
     let note = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": {} });
     let reply = json!({ "jsonrpc": "2.0", "id": id, "result": result });
-    Reply::Events(
-        vec![
-            ": hello".to_owned(),
-            format!("data: {note}"),
-            format!("data: {reply}"),
-        ],
-        Ending::StayOpen,
-    )
+    Reply::Events(vec![": hello".to_owned(), format!("data: {note}"), format!("data: {reply}")], Ending::StayOpen)
 }
 
 /// A server without handshakes.
@@ -206,10 +156,7 @@ fn modern(request: &Recorded) -> Reply {
     let message = request.json().unwrap_or_default();
     let refuse = |code: i64| {
         let error = json!({ "code": code, "message": "no", "data": { "supported": [VERSION] } });
-        Reply::status(
-            400,
-            &json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }),
-        )
+        Reply::status(400, &json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }))
     };
     let method = message["method"].as_str().unwrap_or_default();
     let claimed = message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].as_str();
@@ -233,36 +180,18 @@ async fn init_grants_what_the_server_calls_read_only_in_either_era() {
         let upstream = Upstream::start().await;
         upstream.answer_with(answers);
         let home = tempfile::tempdir().expect("a folder");
-        let made = tollgate(
-            home.path(),
-            &["init", "--server", &upstream.url(), "--name", "records"],
-        )
-        .await;
+        let made = tollgate(home.path(), &["init", "--server", &upstream.url(), "--name", "records"]).await;
         assert!(made.status.success(), "{}", said(&made));
-        let policy =
-            fs::read_to_string(home.path().join("policies/records.yaml")).expect("it was written");
+        let policy = fs::read_to_string(home.path().join("policies/records.yaml")).expect("it was written");
         written.push(policy.replace(&upstream.url(), "URL"));
         let checked = said(&tollgate(home.path(), &["check"]).await);
         assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
-        let keys = fs::read_to_string(home.path().join("policies/principals.yaml"))
-            .expect("it was written");
+        let keys = fs::read_to_string(home.path().join("policies/principals.yaml")).expect("it was written");
         let key = stdout(&made);
-        assert!(
-            key.starts_with("tg_") && !keys.contains(key.trim()),
-            "{key}\n{keys}"
-        );
+        assert!(key.starts_with("tg_") && !keys.contains(key.trim()), "{key}\n{keys}");
 
-        let again = said(
-            &tollgate(
-                home.path(),
-                &["init", "--server", &upstream.url(), "--name", "records"],
-            )
-            .await,
-        );
-        assert!(
-            again.starts_with("exit 2\n") && again.contains("nothing is overwritten"),
-            "{again}"
-        );
+        let again = said(&tollgate(home.path(), &["init", "--server", &upstream.url(), "--name", "records"]).await);
+        assert!(again.starts_with("exit 2\n") && again.contains("nothing is overwritten"), "{again}");
     }
     insta::assert_snapshot!(written[0]);
     assert_eq!(written[0], written[1]);
@@ -277,24 +206,16 @@ async fn init_says_why_a_server_cannot_be_asked() {
         (Reply::empty(401), "it wants a credential"),
         (Reply::empty(307), "it redirects"),
         (Reply::BreakOff, "cannot be asked"),
+        (Reply::json(&json!({ "hello": "world" })), "no JSON-RPC reply"),
         (
-            Reply::json(&json!({ "hello": "world" })),
-            "no JSON-RPC reply",
-        ),
-        (
-            Reply::json(
-                &json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32603, "message": "\u{1b}[2Jbusy" } }),
-            ),
+            Reply::json(&json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": -32603, "message": "\u{1b}[2Jbusy" } })),
             "error -32603: `\\u{1b}[2Jbusy`",
         ),
     ];
     for (reply, expected) in cases {
         upstream.answer(reply);
         let said = said(&tollgate(home.path(), &["init", "--server", &upstream.url()]).await);
-        assert!(
-            said.starts_with("exit 2\n") && said.contains(expected),
-            "{said}"
-        );
+        assert!(said.starts_with("exit 2\n") && said.contains(expected), "{said}");
         assert!(!home.path().join("policies").exists());
     }
 }

@@ -23,10 +23,7 @@ async fn every_call_in_flight_is_answered_before_the_gate_ends() {
         connection.send(&post(ALICE, &call)).await.unwrap();
         calls.push(connection);
     }
-    assert!(
-        upstream.wait_for(CALLS, DEADLINE).await,
-        "all are on their way"
-    );
+    assert!(upstream.wait_for(CALLS, DEADLINE).await, "all are on their way");
     let admin = gate.admin;
     let ready = async || raw::get(admin, "/readyz").await.status == 200;
     assert!(until(DEADLINE, ready).await);

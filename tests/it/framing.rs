@@ -9,11 +9,7 @@ use crate::support::world::World;
 /// A head that asks for leave to send its body. Once that is given, the gate has judged the head and reads on.
 fn head() -> String {
     let mut head = String::from("POST /mcp HTTP/1.1\r\n");
-    let rest = [
-        ("x-api-key", ALICE),
-        ("expect", "100-continue"),
-        ("transfer-encoding", "chunked"),
-    ];
+    let rest = [("x-api-key", ALICE), ("expect", "100-continue"), ("transfer-encoding", "chunked")];
     for (name, value) in LEGACY.into_iter().chain(rest) {
         head.extend([name, ": ", value, "\r\n"]);
     }
@@ -29,26 +25,14 @@ async fn a_flaw_in_a_body_that_comes_later_is_refused_like_one_that_comes_at_onc
     let long = "a".repeat(300);
     let bodies = [
         ("sound", format!("{size};a=b\r\n{call}\r\n0\r\n\r\n"), 200),
-        (
-            "a long chunk extension",
-            format!("{size};{long}\r\n{call}\r\n0\r\n\r\n"),
-            400,
-        ),
+        ("a long chunk extension", format!("{size};{long}\r\n{call}\r\n0\r\n\r\n"), 400),
         ("bare line feeds", format!("{size}\n{call}\n0\n\n"), 400),
-        (
-            "no line end behind a chunk",
-            format!("{size}\r\n{call}xx0\r\n\r\n"),
-            400,
-        ),
+        ("no line end behind a chunk", format!("{size}\r\n{call}xx0\r\n\r\n"), 400),
     ];
     for (what, body, status) in bodies {
         let mut connection = Connection::open(gate.data).await;
         connection.send(head().as_bytes()).await.unwrap();
-        let leave = connection
-            .read_head()
-            .await
-            .unwrap()
-            .expect("leave to go on");
+        let leave = connection.read_head().await.unwrap().expect("leave to go on");
         assert!(leave.start.contains("100"), "{what}: {}", leave.start);
         let before = upstream.count();
         match connection.exchange(body.as_bytes()).await {

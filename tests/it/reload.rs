@@ -42,11 +42,7 @@ async fn a_key_that_is_taken_out_stops_working() {
     let gate = World::new(&upstream.url()).start().await;
     let all = principals("reader");
     let others: Vec<&str> = all.lines().filter(|l| !l.contains("id: alice")).collect();
-    fs::write(
-        gate.policies().join("principals.yaml"),
-        others.join("\n") + "\n",
-    )
-    .unwrap();
+    fs::write(gate.policies().join("principals.yaml"), others.join("\n") + "\n").unwrap();
     let call = post(ALICE, &tool_call("1", "search_records", "{}"));
     let refused = async || raw::call(gate.data, &call).await.status == 401;
     assert!(until(DEADLINE, refused).await);
@@ -89,19 +85,13 @@ async fn a_config_map_is_swapped_as_a_whole() {
     assert!(may_call(gate.data, "search_records").await);
     assert!(!may_call(gate.data, "get_pool_status").await);
 
-    let files = [
-        ("records.yaml".to_owned(), WIDER.to_owned()),
-        ("principals.yaml".to_owned(), principals("reader")),
-    ];
+    let files = [("records.yaml".to_owned(), WIDER.to_owned()), ("principals.yaml".to_owned(), principals("reader"))];
     mount(&gate.policies(), "..2026_01_02", &files);
     fs::remove_dir_all(gate.policies().join("..2026_01_01")).unwrap();
     let allowed = async || may_call(gate.data, "get_pool_status").await;
     assert!(until(DEADLINE, allowed).await, "the first swap counts");
 
-    let files = [
-        ("records.yaml".to_owned(), READERS.to_owned()),
-        ("principals.yaml".to_owned(), principals("reader")),
-    ];
+    let files = [("records.yaml".to_owned(), READERS.to_owned()), ("principals.yaml".to_owned(), principals("reader"))];
     mount(&gate.policies(), "..2026_01_03", &files);
     let denied = async || !may_call(gate.data, "get_pool_status").await;
     assert!(until(DEADLINE, denied).await, "and so does the second");

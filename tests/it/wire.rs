@@ -28,13 +28,7 @@ tools:
 ";
 
 /// The header fields that a caller acts on.
-const TELLING: [&str; 5] = [
-    "content-type",
-    "www-authenticate",
-    "retry-after",
-    "allow",
-    "connection",
-];
+const TELLING: [&str; 5] = ["content-type", "www-authenticate", "retry-after", "allow", "connection"];
 
 /// What was heard so far.
 #[derive(Debug, Default)]
@@ -54,10 +48,7 @@ impl Page {
                 writeln!(page, "{name}: {value}").unwrap();
             }
         }
-        let streamed = response
-            .head
-            .first("content-type")
-            .is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let streamed = response.head.first("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
         match response.json() {
             Some(_) if streamed => page.push_str(&masked_events(&response.text())),
             Some(body) => writeln!(page, "{:#}", masked(body)).unwrap(),
@@ -109,14 +100,13 @@ fn masked_events(text: &str) -> String {
 /// Each tool of the world has a server behind it that ails in its own way, if the arguments ask for it.
 fn ailing(request: &Recorded) -> Reply {
     let arguments = request.json().unwrap_or_default()["params"]["arguments"].clone();
-    let progress = r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+    let progress =
+        r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
     match arguments["server"].as_str() {
         Some("hangs") => Reply::Hang,
         Some("holds") => Reply::OnRelease(Box::new(Reply::obliging(request))),
         Some("breaks off") => Reply::BreakOff,
-        Some("breaks off inside a stream") => {
-            Reply::Events(vec![progress.to_owned()], Ending::BreakOff)
-        }
+        Some("breaks off inside a stream") => Reply::Events(vec![progress.to_owned()], Ending::BreakOff),
         Some("fails") => Reply::empty(500),
         Some("redirects") => Reply::Whole {
             status: 302,
@@ -164,27 +154,12 @@ async fn unreadable(page: &mut Page, gate: SocketAddr) {
     let key_twice = r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#;
     let batch = format!("[{}]", search("{}"));
     page.hear("no JSON", gate, &post(ALICE, "{")).await;
-    page.hear("a member twice", gate, &post(ALICE, key_twice))
-        .await;
+    page.hear("a member twice", gate, &post(ALICE, key_twice)).await;
     page.hear("a batch", gate, &post(ALICE, &batch)).await;
     let list_of_arguments = search("[]");
-    page.hear(
-        "arguments that are no object",
-        gate,
-        &post(ALICE, &list_of_arguments),
-    )
-    .await;
-    let other_name = post_modern(
-        "tools/call",
-        r#""name":"search_records""#,
-        Some("delete_record"),
-    );
-    page.hear(
-        "a mirrored header that disagrees with the body",
-        gate,
-        &other_name,
-    )
-    .await;
+    page.hear("arguments that are no object", gate, &post(ALICE, &list_of_arguments)).await;
+    let other_name = post_modern("tools/call", r#""name":"search_records""#, Some("delete_record"));
+    page.hear("a mirrored header that disagrees with the body", gate, &other_name).await;
     // The length alone is enough; a body that is never read could cost the answer.
     let mut too_large = post_with(&with(&[("content-length", "1048577")]), "");
     let at = too_large.len() - "content-length: 0\r\n\r\n".len();
@@ -199,26 +174,14 @@ async fn unauthenticated(page: &mut Page, gate: SocketAddr) {
         page.hear(title, gate, &request).await;
     };
     hear("no credential", &[("x-api-key", "")]).await;
-    hear(
-        "a bad credential",
-        &[("x-api-key", "mallory-0000000000000000")],
-    )
-    .await;
-    hear(
-        "two credentials",
-        &[("authorization", "Bearer mallory-0000000000000000")],
-    )
-    .await;
+    hear("a bad credential", &[("x-api-key", "mallory-0000000000000000")]).await;
+    hear("two credentials", &[("authorization", "Bearer mallory-0000000000000000")]).await;
     hear("a foreign host", &[("host", "evil.test")]).await;
     hear("a foreign origin", &[("origin", "http://evil.test")]).await;
     hear("another content type", &[("content-type", "text/plain")]).await;
     hear("a content coding", &[("content-encoding", "gzip")]).await;
     hear("an accept that fits no answer", &[("accept", "text/html")]).await;
-    hear(
-        "an unknown protocol version",
-        &[("mcp-protocol-version", "2031-01-01")],
-    )
-    .await;
+    hear("an unknown protocol version", &[("mcp-protocol-version", "2031-01-01")]).await;
 }
 
 async fn out_of_place(page: &mut Page, gate: SocketAddr) {
@@ -234,34 +197,18 @@ async fn out_of_place(page: &mut Page, gate: SocketAddr) {
 async fn not_granted(page: &mut Page, gate: SocketAddr) {
     let delete = tool_call("1", "delete_record", "{}");
     let nothing = tool_call("1", "no_such_tool", "{}");
-    page.hear("a tool that is not granted", gate, &post(ALICE, &delete))
-        .await;
-    page.hear("a tool that does not exist", gate, &post(ALICE, &nothing))
-        .await;
+    page.hear("a tool that is not granted", gate, &post(ALICE, &delete)).await;
+    page.hear("a tool that does not exist", gate, &post(ALICE, &nothing)).await;
     let asked = [
-        (
-            "a prompt that is not granted",
-            message("1", "prompts/get", r#"{"name":"greet"}"#),
-        ),
-        (
-            "a resource that is not granted",
-            message("1", "resources/read", r#"{"uri":"demo://a"}"#),
-        ),
-        (
-            "a method that is not granted, before 2026-07-28",
-            message("1", "logging/setLevel", r#"{"level":"debug"}"#),
-        ),
+        ("a prompt that is not granted", message("1", "prompts/get", r#"{"name":"greet"}"#)),
+        ("a resource that is not granted", message("1", "resources/read", r#"{"uri":"demo://a"}"#)),
+        ("a method that is not granted, before 2026-07-28", message("1", "logging/setLevel", r#"{"level":"debug"}"#)),
     ];
     for (title, body) in asked {
         page.hear(title, gate, &post(ALICE, &body)).await;
     }
     let listen = post_modern("subscriptions/listen", r#""notifications":{}"#, None);
-    page.hear(
-        "a method that is not granted, since 2026-07-28",
-        gate,
-        &listen,
-    )
-    .await;
+    page.hear("a method that is not granted, since 2026-07-28", gate, &listen).await;
 }
 
 async fn limited(page: &mut Page, gate: SocketAddr, upstream: &Upstream) {
@@ -275,25 +222,17 @@ async fn limited(page: &mut Page, gate: SocketAddr, upstream: &Upstream) {
     let mut connection = Connection::open(gate).await;
     connection.send(&post(ALICE, &held)).await.unwrap();
     assert!(upstream.wait_for(before + 1, DEADLINE).await);
-    page.hear("a limit of calls in flight", gate, &post(ALICE, &held))
-        .await;
+    page.hear("a limit of calls in flight", gate, &post(ALICE, &held)).await;
     upstream.release();
     assert!(matches!(connection.read().await, Answer::Response(_)));
 }
 
 async fn server_ails(page: &mut Page, gate: SocketAddr) {
     let hangs = tool_call("1", "get_pool_status", r#"{"server":"hangs"}"#);
-    page.hear("a server that timed out", gate, &post(ALICE, &hangs))
-        .await;
-    for how in [
-        "breaks off",
-        "breaks off inside a stream",
-        "fails",
-        "redirects",
-    ] {
+    page.hear("a server that timed out", gate, &post(ALICE, &hangs)).await;
+    for how in ["breaks off", "breaks off inside a stream", "fails", "redirects"] {
         let call = search(&json!({ "server": how }).to_string());
-        page.hear(&format!("a server that {how}"), gate, &post(ALICE, &call))
-            .await;
+        page.hear(&format!("a server that {how}"), gate, &post(ALICE, &call)).await;
     }
 }
 
@@ -301,8 +240,7 @@ async fn unreachable(page: &mut Page) {
     let gone = Upstream::start().await.url();
     let gate = World::new(&gone).start().await;
     let call = post(ALICE, &search("{}"));
-    page.hear("a server that cannot be reached", gate.data, &call)
-        .await;
+    page.hear("a server that cannot be reached", gate.data, &call).await;
 }
 
 async fn overloaded(page: &mut Page) {
@@ -314,8 +252,7 @@ async fn overloaded(page: &mut Page) {
     let call = post(ALICE, &search(r#"{"server":"holds"}"#));
     held.send(&call).await.unwrap();
     assert!(upstream.wait_for(1, DEADLINE).await);
-    page.hear("a gate that is overloaded", gate.data, &call)
-        .await;
+    page.hear("a gate that is overloaded", gate.data, &call).await;
 }
 
 /// The request has begun before the signal, and ends after it.
@@ -337,10 +274,7 @@ async fn draining(page: &mut Page) {
     let unready = async || raw::get(admin, "/readyz").await.status == 503;
     assert!(until(DEADLINE, unready).await);
     match early.exchange(rest).await {
-        Answer::Response(response) => page.note(
-            "a gate that is draining, in a request begun before",
-            &response,
-        ),
+        Answer::Response(response) => page.note("a gate that is draining, in a request begun before", &response),
         other => panic!("a gate that is draining: {other:?}"),
     }
     upstream.release();

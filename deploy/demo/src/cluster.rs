@@ -34,16 +34,11 @@ impl Cluster {
     pub(crate) async fn start() -> Result<Self, ClusterError> {
         let programs = Programs::find().ok_or(ClusterError::NotInstalled)?;
         let owner = Owner::choose().map_err(ClusterError::Io)?;
-        let folder = tempfile::Builder::new()
-            .prefix("tollgate-demo-pg-")
-            .tempdir()
-            .map_err(ClusterError::Io)?;
+        let folder = tempfile::Builder::new().prefix("tollgate-demo-pg-").tempdir().map_err(ClusterError::Io)?;
         owner.own(folder.path()).map_err(ClusterError::Io)?;
 
         initialise(&programs, &owner, folder.path()).await?;
-        let server = programs
-            .server(&owner, folder.path())
-            .map_err(ClusterError::Io)?;
+        let server = programs.server(&owner, folder.path()).map_err(ClusterError::Io)?;
         let mut cluster = Self { server, folder };
         cluster.wait_until_ready().await?;
         Ok(cluster)
@@ -74,9 +69,7 @@ impl Cluster {
                 tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             }
         };
-        tokio::time::timeout(START_WITHIN, ready)
-            .await
-            .map_err(ClusterError::Slow)?
+        tokio::time::timeout(START_WITHIN, ready).await.map_err(ClusterError::Slow)?
     }
 
     fn said(&self, program: &'static str, status: ExitStatus) -> ClusterError {
@@ -115,32 +108,15 @@ async fn initialise(programs: &Programs, owner: &Owner, folder: &Path) -> Result
     initdb
         .arg("--pgdata")
         .arg(folder.join("data"))
-        .args([
-            "--username",
-            USER,
-            "--auth",
-            "trust",
-            "--encoding",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        ])
+        .args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     // Killed when this is dropped: a demo that is interrupted here leaves no initdb behind.
-    let output = tokio::process::Command::from(initdb)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(ClusterError::Io)?;
+    let output = tokio::process::Command::from(initdb).kill_on_drop(true).output().await.map_err(ClusterError::Io)?;
     if output.status.success() {
         return Ok(());
     }
-    Err(ClusterError::failed(
-        "initdb",
-        output.status,
-        &String::from_utf8_lossy(&output.stderr),
-    ))
+    Err(ClusterError::failed("initdb", output.status, &String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The two programs that make and run a cluster, from one installation.
@@ -163,9 +139,7 @@ impl Programs {
             .collect();
         versioned.sort_by(|(left, _), (right, _)| right.cmp(left));
         let newest_first = versioned.into_iter().map(|(_, folder)| folder);
-        std::env::split_paths(&path)
-            .chain(newest_first)
-            .find_map(|folder| Self::within(&folder))
+        std::env::split_paths(&path).chain(newest_first).find_map(|folder| Self::within(&folder))
     }
 
     fn within(folder: &Path) -> Option<Self> {
@@ -184,14 +158,7 @@ impl Programs {
             .arg("-k")
             .arg(folder)
             .args(["-p", "5432", "-c", "listen_addresses="])
-            .args([
-                "-c",
-                "fsync=off",
-                "-c",
-                "synchronous_commit=off",
-                "-c",
-                "full_page_writes=off",
-            ])
+            .args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"])
             .args(["-c", "shared_buffers=16MB", "-c", "max_connections=40"])
             .stdout(Stdio::null())
             .stderr(log)
@@ -239,11 +206,7 @@ impl Owner {
     /// A command of this owner, in `folder`, out of reach of the terminal's ctrl-c: the cluster ends last.
     fn command(&self, program: impl AsRef<OsStr>, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .env_remove("PGDATA");
+        command.current_dir(folder).stdin(Stdio::null()).process_group(0).env_remove("PGDATA");
         if let Self::Other { uid, gid } = self {
             command.uid(*uid).gid(*gid);
         }
@@ -257,25 +220,13 @@ pub(crate) enum ClusterError {
     NotInstalled,
     Io(io::Error),
     Slow(tokio::time::error::Elapsed),
-    Failed {
-        program: &'static str,
-        status: ExitStatus,
-        last_line: String,
-    },
+    Failed { program: &'static str, status: ExitStatus, last_line: String },
 }
 
 impl ClusterError {
     fn failed(program: &'static str, status: ExitStatus, output: &str) -> Self {
-        let last_line = output
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or_default()
-            .to_owned();
-        Self::Failed {
-            program,
-            status,
-            last_line,
-        }
+        let last_line = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned();
+        Self::Failed { program, status, last_line }
     }
 }
 
@@ -284,16 +235,8 @@ impl fmt::Display for ClusterError {
         match self {
             Self::NotInstalled => f.write_str("found no initdb and postgres"),
             Self::Io(error) => write!(f, "could not set up a private Postgres: {error}"),
-            Self::Slow(_) => write!(
-                f,
-                "Postgres did not answer within {} s",
-                START_WITHIN.as_secs()
-            ),
-            Self::Failed {
-                program,
-                status,
-                last_line,
-            } => write!(f, "{program}: {status}: {last_line}"),
+            Self::Slow(_) => write!(f, "Postgres did not answer within {} s", START_WITHIN.as_secs()),
+            Self::Failed { program, status, last_line } => write!(f, "{program}: {status}: {last_line}"),
         }
     }
 }
@@ -314,14 +257,9 @@ mod tests {
 
     #[test]
     fn a_user_is_read_from_its_line() {
-        let users = "root:x:0:0:root:/root:/bin/bash\n\nnobodys:x:1:1::/:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\n";
-        assert!(matches!(
-            Owner::named("nobody", users),
-            Some(Owner::Other {
-                uid: 65534,
-                gid: 65533
-            })
-        ));
+        let users =
+            "root:x:0:0:root:/root:/bin/bash\n\nnobodys:x:1:1::/:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\n";
+        assert!(matches!(Owner::named("nobody", users), Some(Owner::Other { uid: 65534, gid: 65533 })));
         assert!(Owner::named("postgres", users).is_none());
     }
 }

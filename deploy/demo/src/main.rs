@@ -25,11 +25,7 @@ use crate::serve::{Backing, Database};
 
 /// Starts a demo MCP server and the gate in front of it, makes a tour of calls, then keeps serving.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tollgate-demo",
-    version,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "tollgate-demo", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -122,9 +118,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             Ok(ExitCode::SUCCESS)
         }),
-        None => Runtime::new()
-            .map_err(Into::into)
-            .and_then(|runtime| runtime.block_on(take_tour(arguments.tour))),
+        None => Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(take_tour(arguments.tour))),
     };
     done.unwrap_or_else(|error: Box<dyn Error>| {
         let mut text = format!("tollgate-demo: {error}");
@@ -140,15 +134,8 @@ fn main() -> ExitCode {
 
 async fn take_tour(arguments: TourArguments) -> Result<ExitCode, Box<dyn Error>> {
     let stop = stop_on_signal()?;
-    let plan = tour::Plan {
-        listen: arguments.listen,
-        database: arguments.database.choice(),
-    };
-    let after = if arguments.once {
-        tour::After::End
-    } else {
-        tour::After::Serve
-    };
+    let plan = tour::Plan { listen: arguments.listen, database: arguments.database.choice() };
+    let after = if arguments.once { tour::After::End } else { tour::After::Serve };
     Ok(match tour::run(plan, after, &stop).await? {
         tour::Verdict::AsExpected => ExitCode::SUCCESS,
         tour::Verdict::Surprised => ExitCode::FAILURE,
@@ -172,11 +159,7 @@ async fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
         )?;
     }
     let listener = TcpListener::bind(arguments.address).await?;
-    writeln!(
-        io::stdout(),
-        "{}",
-        serve::ready_line(listener.local_addr()?, backing.store.source())
-    )?;
+    writeln!(io::stdout(), "{}", serve::ready_line(listener.local_addr()?, backing.store.source()))?;
     Ok(backing.serve(listener, stop).await?)
 }
 
@@ -187,10 +170,7 @@ fn stop_on_signal() -> io::Result<CancellationToken> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let stopped = stop.clone();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "lives as long as the process; nothing waits for it"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "lives as long as the process; nothing waits for it")]
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -126,31 +126,15 @@ impl TryFrom<SearchArguments> for Search {
     fn try_from(written: SearchArguments) -> Result<Self, OutOfBounds> {
         check_text("query", &written.query)?;
         for column in Column::ALL {
-            check_text(
-                column.name(),
-                written.filters.get(column).unwrap_or_default(),
-            )?;
+            check_text(column.name(), written.filters.get(column).unwrap_or_default())?;
         }
         if !(1..=MAX_LIMIT).contains(&written.limit) {
-            return Err(OutOfBounds::Number {
-                name: "limit",
-                min: 1,
-                max: MAX_LIMIT,
-            });
+            return Err(OutOfBounds::Number { name: "limit", min: 1, max: MAX_LIMIT });
         }
         if written.offset > MAX_OFFSET {
-            return Err(OutOfBounds::Number {
-                name: "offset",
-                min: 0,
-                max: MAX_OFFSET,
-            });
+            return Err(OutOfBounds::Number { name: "offset", min: 0, max: MAX_OFFSET });
         }
-        Ok(Self {
-            query: written.query,
-            limit: written.limit,
-            offset: written.offset,
-            filters: written.filters,
-        })
+        Ok(Self { query: written.query, limit: written.limit, offset: written.offset, filters: written.filters })
     }
 }
 
@@ -165,24 +149,15 @@ pub(crate) fn check_text(name: &'static str, text: &str) -> Result<(), OutOfBoun
 /// An argument that no search takes, in words that say what to change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum OutOfBounds {
-    Text {
-        name: &'static str,
-    },
-    Number {
-        name: &'static str,
-        min: u32,
-        max: u32,
-    },
+    Text { name: &'static str },
+    Number { name: &'static str, min: u32, max: u32 },
 }
 
 impl fmt::Display for OutOfBounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text { name } => {
-                write!(
-                    f,
-                    "{name} must be at most {MAX_TEXT} characters and hold no control characters"
-                )
+                write!(f, "{name} must be at most {MAX_TEXT} characters and hold no control characters")
             }
             Self::Number { name, min, max } => write!(f, "{name} must be between {min} and {max}"),
         }
@@ -197,8 +172,7 @@ mod tests {
     use serde_json::json;
 
     fn search(arguments: serde_json::Value) -> Result<Search, String> {
-        let written: SearchArguments =
-            serde_json::from_value(arguments).map_err(|e| e.to_string())?;
+        let written: SearchArguments = serde_json::from_value(arguments).map_err(|e| e.to_string())?;
         Search::try_from(written).map_err(|e| e.to_string())
     }
 
@@ -208,14 +182,7 @@ mod tests {
             let found = search(json!({"query": "", "filters": {column.name(): "x"}})).unwrap();
             assert_eq!(found.filters().get(column), Some("x"));
         }
-        for name in [
-            "title",
-            "record_id",
-            "STATUS",
-            "status;--",
-            "1=1 or status",
-            "",
-        ] {
+        for name in ["title", "record_id", "STATUS", "status;--", "1=1 or status", ""] {
             let refusal = search(json!({"query": "", "filters": {name: "x"}})).unwrap_err();
             assert!(refusal.contains("unknown field"), "{name}: {refusal}");
         }
@@ -227,18 +194,8 @@ mod tests {
             let read: Column = serde_json::from_value(json!(column.name())).unwrap();
             assert_eq!(read, column);
         }
-        for name in [
-            "title",
-            "record_id",
-            "Status",
-            "status, title",
-            "(select 1)",
-            "",
-        ] {
-            assert!(
-                serde_json::from_value::<Column>(json!(name)).is_err(),
-                "{name}"
-            );
+        for name in ["title", "record_id", "Status", "status, title", "(select 1)", ""] {
+            assert!(serde_json::from_value::<Column>(json!(name)).is_err(), "{name}");
         }
         assert_eq!(Column::default(), Column::Status);
     }
@@ -254,10 +211,7 @@ mod tests {
             (json!({"query": "", "offset": 10_001}), "offset must be"),
             (json!({"query": "a\u{0}b"}), "query must be"),
             (json!({"query": "x".repeat(201)}), "query must be"),
-            (
-                json!({"query": "", "filters": {"type": "a\nb"}}),
-                "type must be",
-            ),
+            (json!({"query": "", "filters": {"type": "a\nb"}}), "type must be"),
             (json!({"query": "", "order": "title"}), "unknown field"),
             (json!({}), "missing field `query`"),
         ] {

@@ -84,10 +84,7 @@ fn sample(number: u32) -> Record {
 }
 
 fn pick<T: Copy, const N: usize>(choices: &[T; N], seed: u32) -> T {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the remainder of a division by the length is an index"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "the remainder of a division by the length is an index")]
     choices[seed as usize % N]
 }
 
@@ -101,12 +98,7 @@ mod tests {
     fn every_value_of_every_column_occurs() {
         let records: Vec<Record> = samples().collect();
         assert_eq!(records.len(), 200);
-        for (column, values) in [
-            (Column::Status, 4),
-            (Column::Type, 4),
-            (Column::Category, 5),
-            (Column::StoreId, 8),
-        ] {
+        for (column, values) in [(Column::Status, 4), (Column::Type, 4), (Column::Category, 5), (Column::StoreId, 8)] {
             let seen: BTreeSet<&str> = records.iter().map(|record| record.column(column)).collect();
             assert_eq!(seen.len(), values, "{column:?}");
         }

@@ -56,51 +56,29 @@ impl Backing {
     pub(crate) async fn open(database: Database, pool_size: usize) -> Result<Self, StoreError> {
         let memory = || Store::Memory(MemoryStore::new());
         match database {
-            Database::Memory => Ok(Self {
-                store: memory(),
-                fallback: None,
-                cluster: None,
-            }),
+            Database::Memory => Ok(Self { store: memory(), fallback: None, cluster: None }),
             Database::At(url) => {
                 let config = url.parse().map_err(StoreError::Query)?;
                 let store = PostgresStore::open(config, pool_size).await?;
-                Ok(Self {
-                    store: Store::Postgres(store),
-                    fallback: None,
-                    cluster: None,
-                })
+                Ok(Self { store: Store::Postgres(store), fallback: None, cluster: None })
             }
             Database::Private => match Cluster::start().await {
                 Ok(cluster) => {
                     let store = PostgresStore::open(cluster.database(), pool_size).await?;
-                    Ok(Self {
-                        store: Store::Postgres(store),
-                        fallback: None,
-                        cluster: Some(cluster),
-                    })
+                    Ok(Self { store: Store::Postgres(store), fallback: None, cluster: Some(cluster) })
                 }
-                Err(error) => Ok(Self {
-                    store: memory(),
-                    fallback: Some(error),
-                    cluster: None,
-                }),
+                Err(error) => Ok(Self { store: memory(), fallback: Some(error), cluster: None }),
             },
         }
     }
 
     /// Serves until `stop`, then drains. The cluster, if there is one, ends last.
-    pub(crate) async fn serve(
-        self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> io::Result<()> {
+    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let Self { store, cluster, .. } = self;
         let server = Server::new(Arc::new(store), &stop);
         server.accept(listener, &stop).await?;
         // Stopping Postgres waits, so it must not wait on a runtime thread.
-        tokio::task::spawn_blocking(move || drop(cluster))
-            .await
-            .map_err(io::Error::other)
+        tokio::task::spawn_blocking(move || drop(cluster)).await.map_err(io::Error::other)
     }
 }
 
@@ -138,14 +116,10 @@ impl Server {
             };
             let server = self.clone();
             let service = service_fn(move |request| server.clone().answer(request));
-            let connection = http
-                .serve_connection(TokioIo::new(stream), service)
-                .into_owned();
+            let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
             connections.spawn(graceful.watch(connection));
         }
-        tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown())
-            .await
-            .ok();
+        tokio::time::timeout(DRAIN_WITHIN, graceful.shutdown()).await.ok();
         Ok(())
     }
 
@@ -154,26 +128,16 @@ impl Server {
             (_, "/mcp") => self.mcp.handle(request).await,
             (&Method::GET, "/health") => self.health().await,
             (&Method::GET, "/metrics") => self.metrics(),
-            _ => plain(
-                StatusCode::NOT_FOUND,
-                "text/plain",
-                "MCP is at /mcp\n".to_owned(),
-            ),
+            _ => plain(StatusCode::NOT_FOUND, "text/plain", "MCP is at /mcp\n".to_owned()),
         };
         Ok(response)
     }
 
     async fn health(&self) -> Response<Body> {
         let pool = self.store.pool();
-        let alive = matches!(
-            tokio::time::timeout(HEALTH_WITHIN, self.store.ping()).await,
-            Ok(Ok(()))
-        );
-        let (code, status) = if alive {
-            (StatusCode::OK, "ok")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-        };
+        let alive = matches!(tokio::time::timeout(HEALTH_WITHIN, self.store.ping()).await, Ok(Ok(())));
+        let (code, status) =
+            if alive { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
         let body = json!({"status": status, "source": self.store.source(), "pool": pool});
         plain(code, "application/json", body.to_string())
     }
@@ -182,29 +146,13 @@ impl Server {
         let pool = self.store.pool();
         let text: String = [
             ("size", "Open database connections.", pool.size),
-            (
-                "max_size",
-                "Most database connections that may be open.",
-                pool.max_size,
-            ),
-            (
-                "available",
-                "Open database connections that nobody uses.",
-                pool.available,
-            ),
-            (
-                "waiting",
-                "Calls that wait for a database connection.",
-                pool.waiting,
-            ),
+            ("max_size", "Most database connections that may be open.", pool.max_size),
+            ("available", "Open database connections that nobody uses.", pool.available),
+            ("waiting", "Calls that wait for a database connection.", pool.waiting),
         ]
         .map(|(name, help, value)| gauge(&format!("mcp_db_pool_{name}"), help, value))
         .concat();
-        plain(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            text,
-        )
+        plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
     }
 }
 
@@ -216,19 +164,14 @@ fn gauge(name: &str, help: &str, value: usize) -> String {
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
 }
 
 fn plain(status: StatusCode, content_type: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(Full::from(text).boxed());
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        http::HeaderValue::from_static(content_type),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     response
 }
 
@@ -239,8 +182,7 @@ pub(crate) fn ready_line(address: SocketAddr, source: Source) -> String {
 
 /// The reader of [`ready_line`].
 pub(crate) fn read_ready_line(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("serving MCP on ")?
-        .split_once(", records from ")
+    line.strip_prefix("serving MCP on ")?.split_once(", records from ")
 }
 
 #[cfg(test)]
@@ -253,33 +195,18 @@ mod tests {
         let health = async |store: Store| {
             let response = Server::new(Arc::new(store), &stop).health().await;
             let code = response.status();
-            let body = response
-                .into_body()
-                .frame()
-                .await
-                .unwrap()
-                .unwrap()
-                .into_data()
-                .unwrap();
+            let body = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
             (code, String::from_utf8(body.to_vec()).unwrap())
         };
         let (code, body) = health(Store::Memory(MemoryStore::new())).await;
-        assert_eq!(
-            (code, body.contains(r#""source":"memory""#)),
-            (StatusCode::OK, true)
-        );
+        assert_eq!((code, body.contains(r#""source":"memory""#)), (StatusCode::OK, true));
 
         let Ok(cluster) = Cluster::start().await else {
             return;
         };
-        let open =
-            async || Store::Postgres(PostgresStore::open(cluster.database(), 2).await.unwrap());
+        let open = async || Store::Postgres(PostgresStore::open(cluster.database(), 2).await.unwrap());
         let (code, body) = health(open().await).await;
-        assert_eq!(
-            (code, body.contains(r#""status":"ok""#)),
-            (StatusCode::OK, true),
-            "{body}"
-        );
+        assert_eq!((code, body.contains(r#""status":"ok""#)), (StatusCode::OK, true), "{body}");
         let store = open().await;
         drop(cluster);
         let (code, body) = health(store).await;
@@ -289,10 +216,7 @@ mod tests {
     #[test]
     fn the_ready_line_is_read_as_written() {
         let line = ready_line(SocketAddr::from(([127, 0, 0, 1], 4711)), Source::Memory);
-        assert_eq!(
-            read_ready_line(&line),
-            Some(("http://127.0.0.1:4711/mcp", "memory"))
-        );
+        assert_eq!(read_ready_line(&line), Some(("http://127.0.0.1:4711/mcp", "memory")));
         assert_eq!(read_ready_line("hello"), None);
     }
 }

@@ -144,10 +144,7 @@ impl Records {
         let Some(record) = self.store.record(&record_id).await? else {
             return Err(ToolError::NoSuchRecord);
         };
-        Ok(Json(RecordResult {
-            source: self.store.source(),
-            record,
-        }))
+        Ok(Json(RecordResult { source: self.store.source(), record }))
     }
 
     /// Count the records, and sum their amounts, by the values of one column.
@@ -163,11 +160,7 @@ impl Records {
         Parameters(StatisticsArguments { group_by }): Parameters<StatisticsArguments>,
     ) -> Result<Json<StatisticsResult>, ToolError> {
         let groups = self.store.statistics(group_by).await?;
-        Ok(Json(StatisticsResult {
-            source: self.store.source(),
-            group_by,
-            groups,
-        }))
+        Ok(Json(StatisticsResult { source: self.store.source(), group_by, groups }))
     }
 
     /// The state of the server's database connections.
@@ -179,10 +172,7 @@ impl Records {
         open_world_hint = false
     ))]
     async fn get_pool_status(&self) -> Json<PoolResult> {
-        Json(PoolResult {
-            source: self.store.source(),
-            pool: self.store.pool(),
-        })
+        Json(PoolResult { source: self.store.source(), pool: self.store.pool() })
     }
 
     /// Write a report that takes as long as the caller says: for trying out time limits.
@@ -205,10 +195,7 @@ impl Records {
             done = self.store.occupy(Duration::from_secs_f64(seconds)) => done?,
             () = context.ct.cancelled() => return Err(ToolError::Cancelled),
         }
-        Ok(Json(ReportResult {
-            source: self.store.source(),
-            seconds,
-        }))
+        Ok(Json(ReportResult { source: self.store.source(), seconds }))
     }
 
     /// Delete one record for good.
@@ -225,10 +212,7 @@ impl Records {
     ) -> Result<Json<DeletionResult>, ToolError> {
         query::check_text("record_id", &record_id)?;
         match self.store.delete(&record_id).await? {
-            Deletion::Deleted => Ok(Json(DeletionResult {
-                source: self.store.source(),
-                deleted: record_id,
-            })),
+            Deletion::Deleted => Ok(Json(DeletionResult { source: self.store.source(), deleted: record_id })),
             Deletion::NotFound => Err(ToolError::NoSuchRecord),
         }
     }
@@ -254,9 +238,7 @@ impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument(error) => error.fmt(f),
-            Self::NoSuchRecord => {
-                f.write_str("there is no such record; search_records lists the ids that exist")
-            }
+            Self::NoSuchRecord => f.write_str("there is no such record; search_records lists the ids that exist"),
             Self::TooLong => write!(f, "seconds must be between 0 and {MAX_REPORT}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Store(error) => error.fmt(f),

@@ -14,10 +14,7 @@ use tempfile::TempDir;
 /// The demo, with all its temporary files in `folder`.
 fn demo(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate-demo"));
-    command
-        .env("TMPDIR", folder)
-        .env_remove("DATABASE_URL")
-        .stdout(Stdio::piped());
+    command.env("TMPDIR", folder).env_remove("DATABASE_URL").stdout(Stdio::piped());
     command
 }
 
@@ -60,10 +57,7 @@ fn a_signal_ends_everything() {
     let folder = folder();
     let mut child: Child = demo(folder.path()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find(|line| line.starts_with("Ctrl-C ends everything"));
+    let ready = lines.by_ref().map_while(Result::ok).find(|line| line.starts_with("Ctrl-C ends everything"));
     assert!(ready.is_some());
     assert!(!is_empty(folder.path()));
 

@@ -13,20 +13,14 @@ fn deployment(config: &str) -> tempfile::TempDir {
     fs::create_dir(folder.path().join("policies")).unwrap();
     let keys = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader] }}]\n");
     fs::write(folder.path().join("policies/principals.yaml"), keys).unwrap();
-    fs::write(
-        folder.path().join("policies/records.yaml"),
-        "server: records\nroles: { reader: { tools: [a] } }\n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("policies/records.yaml"), "server: records\nroles: { reader: { tools: [a] } }\n")
+        .unwrap();
     fs::write(folder.path().join("tollgate.yaml"), config).unwrap();
     folder
 }
 
 fn file_of(folder: &Path) -> Overrides {
-    Overrides {
-        config: Some(folder.join("tollgate.yaml")),
-        ..Overrides::default()
-    }
+    Overrides { config: Some(folder.join("tollgate.yaml")), ..Overrides::default() }
 }
 
 fn loaded(config: &str) -> Result<Loaded, Diagnostics> {
@@ -38,28 +32,17 @@ fn told(config: &str) -> String {
     let folder = deployment(config);
     let found = load(&file_of(folder.path())).map_or_else(|found| found, |loaded| loaded.warnings);
     let all = lines(&found).replace(&format!("{}/", folder.path().display()), "");
-    all.lines()
-        .filter(|line| !line.contains("never expires"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    all.lines().filter(|line| !line.contains("never expires")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn defaults_stand_where_nothing_is_written() {
-    let config = loaded("servers: { records: { url: http://127.0.0.1:8000/mcp } }\n")
-        .unwrap()
-        .config;
+    let config = loaded("servers: { records: { url: http://127.0.0.1:8000/mcp } }\n").unwrap().config;
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.listen.hosts, Hosts::Loopback);
     assert!(config.listen.origins.is_empty());
-    assert_eq!(
-        (config.listen.max_body_bytes, config.listen.max_in_flight),
-        (1_048_576, 1024)
-    );
-    assert_eq!(
-        config.listen.request_decompression,
-        RequestDecompression::Off
-    );
+    assert_eq!((config.listen.max_body_bytes, config.listen.max_in_flight), (1_048_576, 1024));
+    assert_eq!(config.listen.request_decompression, RequestDecompression::Off);
     assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
     assert_eq!(config.server.name.as_str(), "records");
     assert_eq!(config.server.url, "http://127.0.0.1:8000/mcp");
@@ -70,27 +53,13 @@ fn defaults_stand_where_nothing_is_written() {
 fn what_is_written_counts() {
     let text = "listen:\n  address: 0.0.0.0:8081\n  hosts: [MCP.example.com, localhost:8081]\n  origins: [https://app.example.com]\n  max_body_bytes: 2048\n  max_in_flight: 3\n  request_decompression: true\nadmin: { address: '127.0.0.1:0' }\nservers: { records: { url: https://records.internal/mcp } }\npolicies: policies/\ndrain_timeout: 500ms\n";
     let config = loaded(text).unwrap().config;
-    assert_eq!(
-        config.listen.hosts,
-        Hosts::Only(vec![
-            "mcp.example.com".to_owned(),
-            "localhost:8081".to_owned()
-        ])
-    );
+    assert_eq!(config.listen.hosts, Hosts::Only(vec!["mcp.example.com".to_owned(), "localhost:8081".to_owned()]));
     assert_eq!(config.listen.origins, ["https://app.example.com"]);
-    assert_eq!(
-        (config.listen.max_body_bytes, config.listen.max_in_flight),
-        (2048, 3)
-    );
-    assert_eq!(
-        config.listen.request_decompression,
-        RequestDecompression::Gzip
-    );
+    assert_eq!((config.listen.max_body_bytes, config.listen.max_in_flight), (2048, 3));
+    assert_eq!(config.listen.request_decompression, RequestDecompression::Gzip);
     assert_eq!(config.drain_timeout.as_millis(), 500);
     let open =
-        loaded("listen: { address: '0.0.0.0:80' }\nservers: { records: { url: http://a/mcp } }\n")
-            .unwrap()
-            .config;
+        loaded("listen: { address: '0.0.0.0:80' }\nservers: { records: { url: http://a/mcp } }\n").unwrap().config;
     assert_eq!(open.listen.hosts, Hosts::Any);
 }
 
@@ -109,10 +78,7 @@ fn flags_beat_the_file() {
     let config = load(&flags).unwrap().config;
     assert_eq!(config.listen.address.port(), 3);
     assert_eq!(config.admin.port(), 4);
-    assert_eq!(
-        (config.server.name.as_str(), config.server.url.host()),
-        ("records", Some("b"))
-    );
+    assert_eq!((config.server.name.as_str(), config.server.url.host()), ("records", Some("b")));
 }
 
 #[test]
@@ -123,36 +89,13 @@ fn a_server_without_a_name_is_the_one_that_the_policies_name() {
         policies: Some(folder.path().join("policies")),
         ..Overrides::default()
     };
-    assert_eq!(
-        load(&flags("http://b/mcp"))
-            .unwrap()
-            .config
-            .server
-            .name
-            .as_str(),
-        "records"
-    );
-    assert_eq!(
-        load(&flags("records=http://b/mcp?"))
-            .unwrap_err()
-            .count(crate::diagnostic::Severity::Error),
-        1
-    );
+    assert_eq!(load(&flags("http://b/mcp")).unwrap().config.server.name.as_str(), "records");
+    assert_eq!(load(&flags("records=http://b/mcp?")).unwrap_err().count(crate::diagnostic::Severity::Error), 1);
     let wrong = lines(&load(&flags("recrods=http://b/mcp")).unwrap_err());
-    assert!(
-        wrong.contains("unknown server `records` | did you mean `recrods`?"),
-        "{wrong}"
-    );
-    fs::write(
-        folder.path().join("policies/other.yaml"),
-        "server: other\nallowed_tools: [a]\n",
-    )
-    .unwrap();
+    assert!(wrong.contains("unknown server `records` | did you mean `recrods`?"), "{wrong}");
+    fs::write(folder.path().join("policies/other.yaml"), "server: other\nallowed_tools: [a]\n").unwrap();
     let several = lines(&load(&flags("http://b/mcp")).unwrap_err());
-    assert!(
-        several.contains("several servers: other, records"),
-        "{several}"
-    );
+    assert!(several.contains("several servers: other, records"), "{several}");
 }
 
 #[test]
@@ -171,9 +114,7 @@ fn problems() {
         "servers: { records: {} }\n",
         &format!("{server}listen: {{ address: 'localhost:8080' }}\n"),
         &format!("{server}listen: {{ hosts: [] }}\n"),
-        &format!(
-            "{server}listen: {{ hosts: ['*', 'http://a'], origins: ['null', '*', 'https://a/'] }}\n"
-        ),
+        &format!("{server}listen: {{ hosts: ['*', 'http://a'], origins: ['null', '*', 'https://a/'] }}\n"),
         &format!("{server}listen: {{ max_body_bytes: 0, max_in_flight: 0 }}\n"),
         &format!("{server}listen: {{ max_body_bytes: 99999999999, request_decompression: 1 }}\n"),
         &format!("{server}admin: {{ address: '0.0.0.0:9901' }}\n"),
@@ -182,13 +123,7 @@ fn problems() {
     ];
     let rows: Vec<_> = cases
         .iter()
-        .map(|case| {
-            format!(
-                "{}\n    {}",
-                case.trim_end().replace('\n', " ⏎ "),
-                told(case).replace('\n', "\n    ")
-            )
-        })
+        .map(|case| format!("{}\n    {}", case.trim_end().replace('\n', " ⏎ "), told(case).replace('\n', "\n    ")))
         .collect();
     insta::assert_snapshot!(rows.join("\n"));
 }
@@ -196,45 +131,18 @@ fn problems() {
 #[test]
 fn problems_of_all_files_are_told_at_once() {
     let folder = deployment("listen: { adress: x }\n");
-    fs::write(
-        folder.path().join("policies/records.yaml"),
-        "roles: { reader: { tools: ['**'] } }\n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("policies/records.yaml"), "roles: { reader: { tools: ['**'] } }\n").unwrap();
     let found = load(&file_of(folder.path())).unwrap_err();
-    assert_eq!(
-        found.count(crate::diagnostic::Severity::Error),
-        2,
-        "{found}"
-    );
+    assert_eq!(found.count(crate::diagnostic::Severity::Error), 2, "{found}");
 }
 
 #[test]
 fn nobody_is_let_in_anonymously_from_the_network() {
-    let folder = deployment(
-        "listen: { address: '0.0.0.0:8080' }\nservers: { records: { url: http://a/mcp } }\n",
-    );
-    fs::write(
-        folder.path().join("policies/principals.yaml"),
-        "anonymous: true\n",
-    )
-    .unwrap();
-    fs::write(
-        folder.path().join("policies/records.yaml"),
-        "roles: { anonymous: { tools: [a] } }\n",
-    )
-    .unwrap();
+    let folder = deployment("listen: { address: '0.0.0.0:8080' }\nservers: { records: { url: http://a/mcp } }\n");
+    fs::write(folder.path().join("policies/principals.yaml"), "anonymous: true\n").unwrap();
+    fs::write(folder.path().join("policies/records.yaml"), "roles: { anonymous: { tools: [a] } }\n").unwrap();
     let found = lines(&load(&file_of(folder.path())).unwrap_err());
     assert!(found.contains("the gate listens to the network"), "{found}");
-    let flags = Overrides {
-        listen: Some("127.0.0.1:0".to_owned()),
-        ..file_of(folder.path())
-    };
-    assert!(
-        load(&flags)
-            .unwrap()
-            .policies
-            .authenticators
-            .admits_anonymous()
-    );
+    let flags = Overrides { listen: Some("127.0.0.1:0".to_owned()), ..file_of(folder.path()) };
+    assert!(load(&flags).unwrap().policies.authenticators.admits_anonymous());
 }

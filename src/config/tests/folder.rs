@@ -14,15 +14,9 @@ fn compile(path: &Path) -> Result<Policies, Diagnostics> {
 }
 
 fn good(path: &Path) {
-    let keys = format!(
-        "keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader], expires: 2027-06-01 }}]\n"
-    );
+    let keys = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader], expires: 2027-06-01 }}]\n");
     fs::write(path.join("principals.yaml"), keys).unwrap();
-    fs::write(
-        path.join("records.yml"),
-        "server: records\nroles: { reader: { tools: [a] } }\n",
-    )
-    .unwrap();
+    fs::write(path.join("records.yml"), "server: records\nroles: { reader: { tools: [a] } }\n").unwrap();
 }
 
 #[test]
@@ -30,14 +24,7 @@ fn only_policy_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     good(folder.path());
     let before = compile(folder.path()).unwrap();
-    for other in [
-        "records.test.yaml",
-        ".hidden.yaml",
-        "README.md",
-        "records.yaml~",
-        "x.yaml.bak",
-        ".yaml",
-    ] {
+    for other in ["records.test.yaml", ".hidden.yaml", "README.md", "records.yaml~", "x.yaml.bak", ".yaml"] {
         fs::write(folder.path().join(other), "neither: this\n").unwrap();
     }
     fs::create_dir(folder.path().join("..2026_11_21")).unwrap();
@@ -54,11 +41,7 @@ fn the_digest_is_of_names_and_bytes() {
         .map(|(name, comment)| {
             let folder = tempfile::tempdir().unwrap();
             good(folder.path());
-            fs::write(
-                folder.path().join(name),
-                format!("{comment}allowed_tools: [b]\n"),
-            )
-            .unwrap();
+            fs::write(folder.path().join(name), format!("{comment}allowed_tools: [b]\n")).unwrap();
             compile(folder.path()).unwrap().policy.digest().to_string()
         })
         .collect();

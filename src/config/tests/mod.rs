@@ -21,32 +21,21 @@ fn now() -> SystemTime {
 }
 
 fn load(files: &[(&str, &[u8])]) -> Result<Policies, Diagnostics> {
-    let files = files
-        .iter()
-        .map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec()))
-        .collect();
+    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
     let servers = [ServerName::new("records").unwrap()];
     Folder::of("policies".to_owned(), files).compile(&servers, Reach::Loopback, now())
 }
 
 /// A policy file beside a principals file in which alice is a reader.
 fn with_policy(text: &str) -> Result<Policies, Diagnostics> {
-    let principals = format!(
-        "keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader], expires: 2027-06-01 }}]\n"
-    );
-    load(&[
-        ("principals.yaml", principals.as_bytes()),
-        ("records.yaml", text.as_bytes()),
-    ])
+    let principals = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader], expires: 2027-06-01 }}]\n");
+    load(&[("principals.yaml", principals.as_bytes()), ("records.yaml", text.as_bytes())])
 }
 
 /// A principals file beside a policy that defines the role `reader`. `HASH` stands for a hash.
 fn with_keys(text: &str) -> Result<Policies, Diagnostics> {
     let policy = "roles: { reader: { tools: [search_records] } }\n";
-    load(&[
-        ("keys.yaml", text.replace("HASH", HASH).as_bytes()),
-        ("records.yaml", policy.as_bytes()),
-    ])
+    load(&[("keys.yaml", text.replace("HASH", HASH).as_bytes()), ("records.yaml", policy.as_bytes())])
 }
 
 /// As the command line shows it.
@@ -62,35 +51,19 @@ fn told(result: Result<Policies, Diagnostics>) -> String {
 
 fn lines(found: &Diagnostics) -> String {
     let lines = found.iter().map(|problem| {
-        let mark = if problem.severity == Severity::Error {
-            ""
-        } else {
-            "warning: "
-        };
-        let place = problem
-            .at
-            .map_or(String::new(), |at| format!(":{}:{}", at.line, at.column));
-        let help = problem.help.as_deref().map_or(String::new(), |help| {
-            format!(" | {}", help.replace('\n', " / "))
-        });
+        let mark = if problem.severity == Severity::Error { "" } else { "warning: " };
+        let place = problem.at.map_or(String::new(), |at| format!(":{}:{}", at.line, at.column));
+        let help = problem.help.as_deref().map_or(String::new(), |help| format!(" | {}", help.replace('\n', " / ")));
         format!("{mark}{}{place} {}{help}", problem.file, problem.message)
     });
     let lines: Vec<_> = lines.collect();
-    if lines.is_empty() {
-        "fits".to_owned()
-    } else {
-        lines.join("\n")
-    }
+    if lines.is_empty() { "fits".to_owned() } else { lines.join("\n") }
 }
 
 /// Each text and what is told about it.
 fn table(cases: &[&str], tell: fn(&str) -> Result<Policies, Diagnostics>) -> String {
     let rows = cases.iter().map(|case| {
-        format!(
-            "{}\n    {}",
-            case.trim_end().replace('\n', " ⏎ "),
-            told(tell(case)).replace('\n', "\n    ")
-        )
+        format!("{}\n    {}", case.trim_end().replace('\n', " ⏎ "), told(tell(case)).replace('\n', "\n    "))
     });
     rows.collect::<Vec<_>>().join("\n")
 }

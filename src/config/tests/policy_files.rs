@@ -111,9 +111,7 @@ fn inheritance() {
     roles: { reader: { inherits: [reader], tools: [a] } }
         policies/records.yaml:1:31 roles inherit each other in a circle: reader -> reader | take one of these out of `inherits`
     ");
-    let deep: Vec<_> = (0..40)
-        .map(|n| format!("  r{n:02}: {{ inherits: [r{:02}] }}\n", n + 1))
-        .collect();
+    let deep: Vec<_> = (0..40).map(|n| format!("  r{n:02}: {{ inherits: [r{:02}] }}\n", n + 1)).collect();
     let deep = deep.concat();
     let deep = format!("roles:\n  reader: {{ inherits: [r00] }}\n{deep}  r40: {{ tools: [a] }}\n");
     insta::assert_snapshot!(told(with_policy(&deep)), @"policies/records.yaml:34:21 roles inherit each other more than 32 deep");
@@ -142,9 +140,7 @@ fn limits_and_timeouts() {
     ];
     let cases: Vec<_> = entries
         .iter()
-        .map(|entry| {
-            format!("tools: {{ a: {{ {entry} }} }}\nroles: {{ reader: {{ tools: [a] }} }}\n")
-        })
+        .map(|entry| format!("tools: {{ a: {{ {entry} }} }}\nroles: {{ reader: {{ tools: [a] }} }}\n"))
         .collect();
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     insta::assert_snapshot!(table(&cases, with_policy));
@@ -166,10 +162,8 @@ fn settings_of_tools_that_nobody_may_call() {
 
 #[test]
 fn servers() {
-    let cases = [
-        "server: recrods\nroles: { reader: { tools: [a] } }\n",
-        "server: other\nroles: { reader: { tools: [a] } }\n",
-    ];
+    let cases =
+        ["server: recrods\nroles: { reader: { tools: [a] } }\n", "server: other\nroles: { reader: { tools: [a] } }\n"];
     insta::assert_snapshot!(table(&cases, with_policy), @r"
     server: recrods ⏎ roles: { reader: { tools: [a] } }
         policies/records.yaml:1:9 unknown server `recrods` | did you mean `records`?
@@ -180,19 +174,10 @@ fn servers() {
 
 #[test]
 fn the_same_thing_in_two_files() {
-    let keys = format!(
-        "keys: [{{ id: alice, hash: \"{}\", roles: [reader], expires: 2027-06-01 }}]\n",
-        super::HASH
-    );
+    let keys = format!("keys: [{{ id: alice, hash: \"{}\", roles: [reader], expires: 2027-06-01 }}]\n", super::HASH);
     let files: [(&str, &[u8]); 3] = [
-        (
-            "a.yaml",
-            b"roles: { reader: { tools: [a] } }\ntools: { a: { timeout: 1s } }\n",
-        ),
-        (
-            "b.yaml",
-            b"roles:\n  reader: { tools: [b] }\ntools: { a: { timeout: 2s } }\n",
-        ),
+        ("a.yaml", b"roles: { reader: { tools: [a] } }\ntools: { a: { timeout: 1s } }\n"),
+        ("b.yaml", b"roles:\n  reader: { tools: [b] }\ntools: { a: { timeout: 2s } }\n"),
         ("c.yaml", keys.as_bytes()),
     ];
     insta::assert_snapshot!(told(load(&files)), @r"
@@ -205,14 +190,8 @@ fn the_same_thing_in_two_files() {
 fn a_broken_file_does_not_hide_the_problems_of_the_others_nor_invent_some() {
     let files: [(&str, &[u8]); 3] = [
         ("a.yaml", b"roles: { reader: { tools: [a }\n"),
-        (
-            "b.yaml",
-            b"roles: { writer: { inherits: [reader], tools: ['**'] } }\n",
-        ),
-        (
-            "c.yaml",
-            b"keys: [{ id: alice, hash: 'sha256:00', roles: [reader], expires: 2027-06-01 }]\n",
-        ),
+        ("b.yaml", b"roles: { writer: { inherits: [reader], tools: ['**'] } }\n"),
+        ("c.yaml", b"keys: [{ id: alice, hash: 'sha256:00', roles: [reader], expires: 2027-06-01 }]\n"),
     ];
     insta::assert_snapshot!(told(load(&files)), @r"
     policies/a.yaml:1:27 this is not YAML: mismatched bracket '[' closed by '}'

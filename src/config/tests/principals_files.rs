@@ -4,9 +4,7 @@ use super::{load, shown, table, told, with_keys};
 
 #[test]
 fn a_key_never_stands_in_a_file_nor_in_what_is_told_about_it() {
-    let said = shown(with_keys(
-        "keys:\n  - { id: alice, key: tg_s3cr3t, roles: [reader] }\n",
-    ));
+    let said = shown(with_keys("keys:\n  - { id: alice, key: tg_s3cr3t, roles: [reader] }\n"));
     insta::assert_snapshot!(said, @r#"
     error: unknown key `key`
      --> policies/keys.yaml:2:18
@@ -16,9 +14,7 @@ fn a_key_never_stands_in_a_file_nor_in_what_is_told_about_it() {
     1 error, 0 warnings
     "#);
     assert!(!said.contains("tg_s3cr3t"));
-    let said = shown(with_keys(
-        "keys:\n  - { id: alice, hash: tg_s3cr3t, roles: [reader] }\n",
-    ));
+    let said = shown(with_keys("keys:\n  - { id: alice, hash: tg_s3cr3t, roles: [reader] }\n"));
     insta::assert_snapshot!(said, @r"
     warning: the key `alice` never expires
      --> policies/keys.yaml:2:11
@@ -54,9 +50,7 @@ fn keys() {
         "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: 2026-11-21 }]\n",
         "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: 2028-06-01 }]\n",
         "keys: [{ id: alice, hash: \"HASH\", roles: [reader], expires: tomorrow }]\n",
-        &format!(
-            "keys:\n- {good}\n- {{ id: bob, hash: \"HASH\", roles: [reader], expires: 2027-06-01 }}\n"
-        ),
+        &format!("keys:\n- {good}\n- {{ id: bob, hash: \"HASH\", roles: [reader], expires: 2027-06-01 }}\n"),
         &format!(
             "keys:\n- {good}\n- {{ id: alice, hash: \"{}\", roles: [reader], expires: 2027-06-01 }}\n",
             super::HASH.replace('8', "9")
@@ -81,11 +75,7 @@ fn hashes_that_protect_nothing() {
     ];
     let cases: Vec<_> = hashes
         .iter()
-        .map(|hash| {
-            format!(
-                "keys: [{{ id: alice, hash: \"{hash}\", roles: [reader], expires: 2027-06-01 }}]\n"
-            )
-        })
+        .map(|hash| format!("keys: [{{ id: alice, hash: \"{hash}\", roles: [reader], expires: 2027-06-01 }}]\n"))
         .collect();
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     insta::assert_snapshot!(table(&cases, with_keys));
@@ -95,10 +85,7 @@ fn hashes_that_protect_nothing() {
 fn a_policy_that_nobody_could_use() {
     let policy: (&str, &[u8]) = ("records.yaml", b"roles: { reader: { tools: [a] } }\n");
     insta::assert_snapshot!(told(load(&[policy])), @"policies nobody could use this policy: it has neither keys nor `anonymous: true` | put `keys:` into a file such as policies/principals.yaml; `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file");
-    let keys = format!(
-        "keys: [{{ id: alice, hash: \"{}\", expires: 2027-06-01 }}]\n",
-        super::HASH
-    );
+    let keys = format!("keys: [{{ id: alice, hash: \"{}\", expires: 2027-06-01 }}]\n", super::HASH);
     insta::assert_snapshot!(told(load(&[("keys.yaml", keys.as_bytes())])), @r"
     policies there are keys, but no file says what they may do | write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one
     warning: policies/keys.yaml:1:14 the key `alice` holds no role and may use nothing | give it `roles: [...]`

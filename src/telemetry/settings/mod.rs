@@ -115,10 +115,7 @@ const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 impl TelemetrySettings {
     /// Reads the process's environment.
     pub fn from_env() -> Result<Self, BadSettings> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place that reads the variables of telemetry"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the variables of telemetry")]
         let lookup = |name: &str| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(std::env::VarError::NotPresent) => Ok(None),
@@ -129,10 +126,7 @@ impl TelemetrySettings {
 
     /// Reads from anywhere.
     fn read(lookup: impl Fn(&str) -> Result<Option<String>, String>) -> Result<Self, BadSettings> {
-        let mut reader = Reader {
-            lookup,
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { lookup, problems: Vec::new() };
         let disabled = reader.flag("OTEL_SDK_DISABLED");
         let mut traces = reader.exporter(&TRACES, &Exporter::Console);
         let mut metrics = reader.exporter(&METRICS, &Exporter::None);
@@ -145,16 +139,10 @@ impl TelemetrySettings {
             sampler: reader.sampler(),
             interval: reader.interval(),
             resource: reader.resource(),
-            service: reader
-                .text("OTEL_SERVICE_NAME")
-                .unwrap_or_else(|| "tollgate".to_owned()),
+            service: reader.text("OTEL_SERVICE_NAME").unwrap_or_else(|| "tollgate".to_owned()),
             log: reader.log(),
         };
-        if reader.problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(BadSettings(reader.problems))
-        }
+        if reader.problems.is_empty() { Ok(settings) } else { Err(BadSettings(reader.problems)) }
     }
 
     /// Telemetry that leaves the process only at `/metrics` and on standard output.
@@ -177,9 +165,7 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
     /// A variable's value. Empty is as good as unset (OpenTelemetry, Environment Variable Specification).
     fn text(&mut self, name: &str) -> Option<String> {
         match (self.lookup)(name) {
-            Ok(value) => value
-                .map(|text| text.trim().to_owned())
-                .filter(|text| !text.is_empty()),
+            Ok(value) => value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()),
             Err(problem) => {
                 self.problems.push(problem);
                 None
@@ -227,12 +213,8 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
     }
 
     fn protocol(&mut self, signal: &Signal) -> Protocol {
-        let own = self
-            .text(signal.protocol)
-            .map(|value| (signal.protocol, value));
-        let Some((name, value)) =
-            own.or_else(|| self.text(PROTOCOL).map(|value| (PROTOCOL, value)))
-        else {
+        let own = self.text(signal.protocol).map(|value| (signal.protocol, value));
+        let Some((name, value)) = own.or_else(|| self.text(PROTOCOL).map(|value| (PROTOCOL, value))) else {
             return Protocol::HttpProtobuf;
         };
         match value.as_str() {
@@ -260,8 +242,7 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
 
     fn url(&mut self, name: &str, value: String) -> Option<String> {
         let sound = value.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some_and(|host| !host.is_empty())
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
         });
         if sound {
             return Some(value);
@@ -309,11 +290,7 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
         match value.parse::<u64>() {
             Ok(millis) if millis > 0 => Duration::from_millis(millis),
             _ => {
-                self.bad(
-                    "OTEL_METRIC_EXPORT_INTERVAL",
-                    &value,
-                    "a number of milliseconds above 0",
-                );
+                self.bad("OTEL_METRIC_EXPORT_INTERVAL", &value, "a number of milliseconds above 0");
                 INTERVAL
             }
         }
@@ -323,13 +300,7 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
     fn resource(&mut self) -> Vec<(String, String)> {
         const NAME: &str = "OTEL_RESOURCE_ATTRIBUTES";
         let mut attributes = Vec::new();
-        for entry in self
-            .text(NAME)
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-        {
+        for entry in self.text(NAME).unwrap_or_default().split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let pair = entry.split_once('=').and_then(|(key, value)| {
                 let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
                 Some((key.trim().to_owned(), value.into_owned()))
@@ -343,20 +314,12 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
     }
 
     fn log(&mut self) -> String {
-        let own = self
-            .text("TOLLGATE_LOG")
-            .map(|value| ("TOLLGATE_LOG", value));
-        let Some((name, value)) =
-            own.or_else(|| self.text("RUST_LOG").map(|value| ("RUST_LOG", value)))
-        else {
+        let own = self.text("TOLLGATE_LOG").map(|value| ("TOLLGATE_LOG", value));
+        let Some((name, value)) = own.or_else(|| self.text("RUST_LOG").map(|value| ("RUST_LOG", value))) else {
             return "info".to_owned();
         };
         if EnvFilter::builder().parse(&value).is_err() {
-            self.bad(
-                name,
-                &value,
-                "a filter like `info` or `warn,tollgate=debug`",
-            );
+            self.bad(name, &value, "a filter like `info` or `warn,tollgate=debug`");
         }
         value
     }

@@ -4,10 +4,7 @@ use super::*;
 
 fn read(variables: &[(&str, &str)]) -> Result<TelemetrySettings, BadSettings> {
     TelemetrySettings::read(|name| {
-        Ok(variables
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| (*value).to_owned()))
+        Ok(variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
     })
 }
 
@@ -23,13 +20,7 @@ fn told(exporter: &Exporter) -> String {
 #[test]
 fn without_variables_spans_go_to_the_console() {
     let settings = read(&[]).unwrap();
-    assert_eq!(
-        settings,
-        TelemetrySettings {
-            traces: Exporter::Console,
-            ..TelemetrySettings::quiet()
-        }
-    );
+    assert_eq!(settings, TelemetrySettings { traces: Exporter::Console, ..TelemetrySettings::quiet() });
 }
 
 #[test]
@@ -65,10 +56,7 @@ fn exporters_follow_endpoint_protocol_and_name() {
                 }
             })
             .collect();
-        let borrowed: Vec<_> = variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
-            .collect();
+        let borrowed: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let settings = read(&borrowed).unwrap();
         assert_eq!(Some(&*told(&settings.traces)), columns.next(), "{case}");
         assert_eq!(Some(&*told(&settings.metrics)), columns.next(), "{case}");
@@ -81,23 +69,11 @@ fn samplers_have_their_usual_names() {
         ("always_on", "", Sampling::Root(Choice::On)),
         ("always_off", "0.5", Sampling::Root(Choice::Off)),
         ("traceidratio", "0.25", Sampling::Root(Choice::Ratio(0.25))),
-        (
-            "parentbased_traceidratio",
-            "",
-            Sampling::ParentBased(Choice::Ratio(1.0)),
-        ),
-        (
-            "parentbased_always_off",
-            "",
-            Sampling::ParentBased(Choice::Off),
-        ),
+        ("parentbased_traceidratio", "", Sampling::ParentBased(Choice::Ratio(1.0))),
+        ("parentbased_always_off", "", Sampling::ParentBased(Choice::Off)),
     ];
     for (name, argument, sampler) in cases {
-        let read = read(&[
-            ("OTEL_TRACES_SAMPLER", name),
-            ("OTEL_TRACES_SAMPLER_ARG", argument),
-        ])
-        .unwrap();
+        let read = read(&[("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", argument)]).unwrap();
         assert_eq!(read.sampler, *sampler, "{name}");
     }
 }
@@ -106,10 +82,7 @@ fn samplers_have_their_usual_names() {
 fn the_rest_is_read() {
     let settings = read(&[
         ("OTEL_SERVICE_NAME", "gate-7"),
-        (
-            "OTEL_RESOURCE_ATTRIBUTES",
-            "deployment.environment.name=dev, team=a%2Cb",
-        ),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=dev, team=a%2Cb"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1500"),
         ("TOLLGATE_LOG", "warn"),
         ("RUST_LOG", "trace"),
@@ -118,15 +91,8 @@ fn the_rest_is_read() {
     assert_eq!(settings.service, "gate-7");
     assert_eq!(settings.interval, Duration::from_millis(1500));
     assert_eq!(settings.log, "warn");
-    let resource: Vec<_> = settings
-        .resource
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(
-        resource,
-        [("deployment.environment.name", "dev"), ("team", "a,b")]
-    );
+    let resource: Vec<_> = settings.resource.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(resource, [("deployment.environment.name", "dev"), ("team", "a,b")]);
 }
 
 #[test]
@@ -145,21 +111,10 @@ fn every_bad_value_is_told_with_what_is_valid() {
     ];
     for (name, value, valid) in bad {
         let problem = read(&[(name, value)]).unwrap_err().to_string();
-        assert!(
-            problem.contains(name) && problem.contains(value) && problem.contains(valid),
-            "{problem}"
-        );
+        assert!(problem.contains(name) && problem.contains(value) && problem.contains(valid), "{problem}");
     }
-    let ratio = [
-        ("OTEL_TRACES_SAMPLER", "traceidratio"),
-        ("OTEL_TRACES_SAMPLER_ARG", "1.5"),
-    ];
-    assert!(
-        read(&ratio)
-            .unwrap_err()
-            .to_string()
-            .contains("from 0 to 1")
-    );
+    let ratio = [("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "1.5")];
+    assert!(read(&ratio).unwrap_err().to_string().contains("from 0 to 1"));
     let all: Vec<_> = bad.iter().map(|(name, value, _)| (*name, *value)).collect();
     assert_eq!(read(&all).unwrap_err().0.len(), bad.len());
 }

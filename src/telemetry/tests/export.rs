@@ -29,31 +29,22 @@ async fn collector() -> (String, Posted) {
             connections.spawn(async move {
                 let service = service_fn(move |request| take(request, Arc::clone(&posted)));
                 let builder = auto::Builder::new(TokioExecutor::new());
-                drop(
-                    builder
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await,
-                );
+                drop(builder.serve_connection(TokioIo::new(stream), service).await);
             });
         }
     });
     (url, posted)
 }
 
-type Body =
-    StreamBody<futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, hyper::Error>>>>;
+type Body = StreamBody<futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, hyper::Error>>>>;
 
 async fn take(request: Request<Incoming>, posted: Posted) -> hyper::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     let mut frames = Vec::new();
     if path.contains("Service/Export") {
         // An empty message, and the status that ends a gRPC answer.
-        let trailers = [("grpc-status", "0")].map(|(name, value)| {
-            (
-                http::HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        });
+        let trailers = [("grpc-status", "0")]
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
         frames.push(Ok(Frame::data(Bytes::from_static(&[0; 5]))));
         frames.push(Ok(Frame::trailers(HeaderMap::from_iter(trailers))));
     }
@@ -81,30 +72,19 @@ async fn leaves(protocol: Protocol, traces: &str, metrics: &str) {
     let settings = TelemetrySettings {
         traces: otlp(traces),
         metrics: otlp(metrics),
-        resource: vec![(
-            "deployment.environment.name".to_owned(),
-            "test-7".to_owned(),
-        )],
+        resource: vec![("deployment.environment.name".to_owned(), "test-7".to_owned())],
         ..TelemetrySettings::quiet()
     };
     let (telemetry, guard) = Telemetry::start_with(&settings, io::sink()).unwrap();
-    telemetry
-        .open(search(), &HeaderMap::new())
-        .close(Outcome::Ok);
-    tokio::task::spawn_blocking(|| guard.shutdown())
-        .await
-        .unwrap();
+    telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
+    tokio::task::spawn_blocking(|| guard.shutdown()).await.unwrap();
     let posted = posted.lock().unwrap();
     let body = |path: &str| {
         let found = posted.iter().find(|(known, _)| known == path);
-        found
-            .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
-            .unwrap()
+        found.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap()
     };
     let (spans, points) = (body(traces), body(metrics));
-    assert!(
-        spans.contains("tools/call search") && spans.contains("test-7") && spans.contains("alice")
-    );
+    assert!(spans.contains("tools/call search") && spans.contains("test-7") && spans.contains("alice"));
     assert!(points.contains("mcp.tool.calls") && points.contains("test-7"));
 }
 
@@ -132,9 +112,7 @@ fn a_collector_that_never_answers_holds_the_end_up_for_five_seconds_at_most() {
         ..TelemetrySettings::quiet()
     };
     let (telemetry, guard) = Telemetry::start_with(&settings, io::sink()).unwrap();
-    telemetry
-        .open(search(), &HeaderMap::new())
-        .close(Outcome::Ok);
+    telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
     let begun = clock::monotonic();
     guard.shutdown();
     assert!(begun.elapsed() < SHUTDOWN + Duration::from_secs(2));

@@ -7,28 +7,13 @@ use crate::telemetry::{attribute, line};
 fn labels_come_from_closed_sets() {
     let fixture = Fixture::untraced();
     for number in 0..300 {
-        let call = call(
-            "tools/call",
-            &serde_json::json!({"name": format!("made-up-{number}")}),
-        );
-        fixture
-            .telemetry
-            .open(exchange(Some(call)), &HeaderMap::new())
-            .close(Outcome::ServerError(number));
-        let mut unknown = exchange(Some(self::call(
-            &format!("made/up{number}"),
-            &serde_json::json!({}),
-        )));
+        let call = call("tools/call", &serde_json::json!({"name": format!("made-up-{number}")}));
+        fixture.telemetry.open(exchange(Some(call)), &HeaderMap::new()).close(Outcome::ServerError(number));
+        let mut unknown = exchange(Some(self::call(&format!("made/up{number}"), &serde_json::json!({}))));
         unknown.tool = ToolLabel::Name;
-        fixture
-            .telemetry
-            .open(unknown, &HeaderMap::new())
-            .close(Outcome::Denied);
+        fixture.telemetry.open(unknown, &HeaderMap::new()).close(Outcome::Denied);
     }
-    fixture
-        .telemetry
-        .open(search(), &HeaderMap::new())
-        .close(Outcome::Denied);
+    fixture.telemetry.open(search(), &HeaderMap::new()).close(Outcome::Denied);
     let text = fixture.telemetry.metrics_text();
     assert!(!text.contains("made"), "{text}");
     let expected = [
@@ -75,10 +60,7 @@ fn cost_of_one_message() {
     parts(&off);
     measure("tracing off", &off, &HeaderMap::new());
     guard.shutdown();
-    for (what, sampler) in [
-        ("not sampled", Sampler::AlwaysOff),
-        ("sampled", Sampler::AlwaysOn),
-    ] {
+    for (what, sampler) in [("not sampled", Sampler::AlwaysOff), ("sampled", Sampler::AlwaysOn)] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
         let settings = TelemetrySettings::quiet();
         let (on, guard) = Telemetry::assemble(&settings, Some(provider), io::sink()).unwrap();
@@ -89,10 +71,7 @@ fn cost_of_one_message() {
 
 fn parts(telemetry: &Arc<Telemetry>) {
     let exchange = search();
-    let facts = attribute::Facts {
-        exchange: &exchange,
-        outcome: Outcome::Ok,
-    };
+    let facts = attribute::Facts { exchange: &exchange, outcome: Outcome::Ok };
     let took = Duration::from_micros(1234);
     each("  begin", || drop(exchange_like(&exchange)));
     each("  metrics", || {
@@ -104,9 +83,7 @@ fn parts(telemetry: &Arc<Telemetry>) {
         line::write(&facts, took, None, &mut text);
     });
     each("  line and queue", || {
-        telemetry
-            .lines
-            .push(|text| line::write(&facts, took, None, text));
+        telemetry.lines.push(|text| line::write(&facts, took, None, text));
     });
 }
 

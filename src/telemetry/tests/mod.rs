@@ -57,10 +57,7 @@ struct Fixture {
 impl Fixture {
     fn sampling(sampler: Sampler) -> Self {
         let spans = Collected::default();
-        let provider = SdkTracerProvider::builder()
-            .with_sampler(sampler)
-            .with_simple_exporter(spans.clone())
-            .build();
+        let provider = SdkTracerProvider::builder().with_sampler(sampler).with_simple_exporter(spans.clone()).build();
         Self::with(Some(provider), spans)
     }
 
@@ -70,14 +67,8 @@ impl Fixture {
 
     fn with(provider: Option<SdkTracerProvider>, spans: Collected) -> Self {
         let sink = Sink::default();
-        let (telemetry, guard) =
-            Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone()).unwrap();
-        Self {
-            telemetry,
-            guard,
-            spans,
-            sink,
-        }
+        let (telemetry, guard) = Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone()).unwrap();
+        Self { telemetry, guard, spans, sink }
     }
 
     fn spans(&self) -> Vec<SpanData> {
@@ -86,21 +77,13 @@ impl Fixture {
 
     /// The lines, once all are written.
     fn lines(&self) -> Vec<serde_json::Value> {
-        self.telemetry
-            .lines
-            .flush(clock::monotonic() + SHUTDOWN)
-            .unwrap();
+        self.telemetry.lines.flush(clock::monotonic() + SHUTDOWN).unwrap();
         let text = String::from_utf8(self.sink.0.lock().unwrap().clone()).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     fn metric(&self, line: &str) -> bool {
-        self.telemetry
-            .metrics_text()
-            .lines()
-            .any(|known| known == line)
+        self.telemetry.metrics_text().lines().any(|known| known == line)
     }
 }
 
@@ -108,18 +91,13 @@ const META: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const HTTP: &str = "00-11111111111111111111111111111111-2222222222222222-01";
 
 fn call(method: &str, params: &serde_json::Value) -> Arc<Call> {
-    let body = serde_json::json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
-        .to_string();
+    let body = serde_json::json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string();
     Arc::new(mcp::read(&Bytes::from(body), &Bounds::default()).unwrap())
 }
 
 fn exchange(call: Option<Arc<Call>>) -> Exchange {
     let peer = SocketAddr::from(([192, 0, 2, 7], 4711));
-    let mut exchange = Exchange::begin(
-        peer,
-        ServerName::new("records").unwrap(),
-        Arc::from("0123456789ab"),
-    );
+    let mut exchange = Exchange::begin(peer, ServerName::new("records").unwrap(), Arc::from("0123456789ab"));
     exchange.principal = Some(Arc::new(Principal::for_test("alice", &["reader"])));
     exchange.rule = Some(RuleId::at("policies/records.yaml", 4, "roles.reader.tools"));
     exchange.call = call;
@@ -127,39 +105,24 @@ fn exchange(call: Option<Arc<Call>>) -> Exchange {
 }
 
 fn search() -> Exchange {
-    let mut exchange = exchange(Some(call(
-        "tools/call",
-        &serde_json::json!({"name": "search", "arguments": {"a": "s3cret"}}),
-    )));
+    let mut exchange =
+        exchange(Some(call("tools/call", &serde_json::json!({"name": "search", "arguments": {"a": "s3cret"}}))));
     exchange.tool = ToolLabel::Name;
     exchange
 }
 
 fn traced(meta: &str) -> Exchange {
-    exchange(Some(call(
-        "tools/call",
-        &serde_json::json!({"name": "search", "_meta": {"traceparent": meta}}),
-    )))
+    exchange(Some(call("tools/call", &serde_json::json!({"name": "search", "_meta": {"traceparent": meta}}))))
 }
 
 fn headers(traceparent: &str) -> HeaderMap {
-    HeaderMap::from_iter([(
-        http::HeaderName::from_static("traceparent"),
-        HeaderValue::from_str(traceparent).unwrap(),
-    )])
+    HeaderMap::from_iter([(http::HeaderName::from_static("traceparent"), HeaderValue::from_str(traceparent).unwrap())])
 }
 
 fn attribute(span: &SpanData, name: &str) -> Option<String> {
-    span.attributes
-        .iter()
-        .find(|pair| pair.key.as_str() == name)
-        .map(|pair| pair.value.to_string())
+    span.attributes.iter().find(|pair| pair.key.as_str() == name).map(|pair| pair.value.to_string())
 }
 
 fn of_kind(spans: &[SpanData], kind: &SpanKind) -> SpanData {
-    spans
-        .iter()
-        .find(|span| span.span_kind == *kind)
-        .unwrap()
-        .clone()
+    spans.iter().find(|span| span.span_kind == *kind).unwrap().clone()
 }

@@ -20,17 +20,13 @@ fn a_message_is_recorded_once_however_it_ends() {
         panic!("a step panics");
     }));
     assert!(panicked.is_err());
-    let outcomes: Vec<_> = fixture
-        .lines()
-        .iter()
-        .map(|line| line["outcome"].as_str().unwrap().to_owned())
-        .collect();
+    let outcomes: Vec<_> = fixture.lines().iter().map(|line| line["outcome"].as_str().unwrap().to_owned()).collect();
     assert_eq!(outcomes, ["ok", "cancelled", "cancelled"]);
     assert_eq!(fixture.lines()[2]["refused"], "gate.panicked");
     assert_eq!(fixture.spans().len(), 3);
-    assert!(fixture.metric(
-        "tollgate_decisions_total{method=\"tools/call\",outcome=\"cancelled\",server=\"records\"} 2"
-    ));
+    assert!(
+        fixture.metric("tollgate_decisions_total{method=\"tools/call\",outcome=\"cancelled\",server=\"records\"} 2")
+    );
     assert!(fixture.metric("tollgate_exchanges_in_flight 0"));
 }
 
@@ -59,33 +55,13 @@ fn the_line_tells_the_decision_and_no_argument() {
 #[test]
 fn whatever_is_no_request_gets_a_line_as_well() {
     let fixture = Fixture::untraced();
-    let calls = [
-        None,
-        Some(Method::OpenStream),
-        Some(Method::EndSession),
-        Some(Method::Initialized),
-    ];
+    let calls = [None, Some(Method::OpenStream), Some(Method::EndSession), Some(Method::Initialized)];
     for method in calls {
         let call = method.map(|method| Arc::new(Call::without_message(method)));
-        fixture
-            .telemetry
-            .open(exchange(call), &HeaderMap::new())
-            .close(Outcome::Ok);
+        fixture.telemetry.open(exchange(call), &HeaderMap::new()).close(Outcome::Ok);
     }
-    let methods: Vec<_> = fixture
-        .lines()
-        .iter()
-        .map(|line| line["method"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        methods,
-        [
-            "_other",
-            "stream/open",
-            "session/end",
-            "notifications/initialized"
-        ]
-    );
+    let methods: Vec<_> = fixture.lines().iter().map(|line| line["method"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(methods, ["_other", "stream/open", "session/end", "notifications/initialized"]);
 }
 
 /// Standard output that nobody reads, until the gate is opened.
@@ -95,9 +71,7 @@ struct Blocked(Arc<(Mutex<Option<usize>>, Condvar)>);
 impl Write for Blocked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (open, changed) = &*self.0;
-        let mut written = changed
-            .wait_while(open.lock().unwrap(), |open| open.is_none())
-            .unwrap();
+        let mut written = changed.wait_while(open.lock().unwrap(), |open| open.is_none()).unwrap();
         *written.as_mut().unwrap() += lines(bytes);
         Ok(bytes.len())
     }
@@ -111,12 +85,9 @@ impl Write for Blocked {
 fn a_blocked_reader_costs_lines_and_no_time() {
     const MESSAGES: usize = 20_000;
     let sink = Blocked::default();
-    let (telemetry, guard) =
-        Telemetry::start_with(&TelemetrySettings::quiet(), sink.clone()).unwrap();
+    let (telemetry, guard) = Telemetry::start_with(&TelemetrySettings::quiet(), sink.clone()).unwrap();
     for _ in 0..MESSAGES {
-        telemetry
-            .open(search(), &HeaderMap::new())
-            .close(Outcome::Ok);
+        telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
     }
     let dropped = usize::try_from(telemetry.observed.dropped.value()).unwrap();
     assert!((1..=MESSAGES - 8192).contains(&dropped), "{dropped}");
@@ -139,9 +110,7 @@ fn a_closed_reader_is_counted_as_loss() {
         }
     }
     let (telemetry, guard) = Telemetry::start_with(&TelemetrySettings::quiet(), Closed).unwrap();
-    telemetry
-        .open(search(), &HeaderMap::new())
-        .close(Outcome::Ok);
+    telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
     guard.shutdown();
     assert_eq!(telemetry.observed.dropped.value(), 1);
 }
@@ -149,10 +118,7 @@ fn a_closed_reader_is_counted_as_loss() {
 #[test]
 fn shutting_down_sends_what_is_queued() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
-    fixture
-        .telemetry
-        .open(search(), &HeaderMap::new())
-        .close(Outcome::Ok);
+    fixture.telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
     let Fixture { guard, sink, .. } = fixture;
     guard.shutdown();
     assert_eq!(lines(&sink.0.lock().unwrap()), 1);

@@ -14,20 +14,14 @@ fn the_message_names_the_parent_and_http_is_linked() {
     for (meta, http, parent, links) in cases {
         let fixture = Fixture::sampling(Sampler::ParentBased(Box::new(Sampler::AlwaysOff)));
         let headers = http.map(headers).unwrap_or_default();
-        fixture
-            .telemetry
-            .open(traced(meta), &headers)
-            .close(Outcome::Ok);
+        fixture.telemetry.open(traced(meta), &headers).close(Outcome::Ok);
         let span = of_kind(&fixture.spans(), &SpanKind::Server);
         let expected = context::parse(parent, opentelemetry::trace::TraceState::default()).unwrap();
         assert_eq!(span.span_context.trace_id(), expected.trace_id());
         assert_eq!(span.parent_span_id, expected.span_id());
         assert!(span.parent_span_is_remote);
         assert_eq!(span.links.len(), links);
-        assert_eq!(
-            fixture.lines()[0]["trace_id"],
-            format!("{:032x}", expected.trace_id())
-        );
+        assert_eq!(fixture.lines()[0]["trace_id"], format!("{:032x}", expected.trace_id()));
     }
 }
 
@@ -40,24 +34,14 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
     recorder.answered(200_u16);
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
-    let (server, client) = (
-        of_kind(&spans, &SpanKind::Server),
-        of_kind(&spans, &SpanKind::Client),
-    );
+    let (server, client) = (of_kind(&spans, &SpanKind::Server), of_kind(&spans, &SpanKind::Client));
     assert_eq!(server.parent_span_id, SpanId::INVALID);
     assert_eq!(client.parent_span_id, server.span_context.span_id());
-    let expected = format!(
-        "00-{:032x}-{:016x}-01",
-        client.span_context.trace_id(),
-        client.span_context.span_id()
-    );
+    let expected = format!("00-{:032x}-{:016x}-01", client.span_context.trace_id(), client.span_context.span_id());
     assert_eq!(sent["traceparent"], expected);
     assert!(server.start_time <= client.start_time && client.end_time <= server.end_time);
     assert_eq!(server.name, "tools/call search");
-    assert_eq!(
-        attribute(&client, "http.response.status_code").as_deref(),
-        Some("200")
-    );
+    assert_eq!(attribute(&client, "http.response.status_code").as_deref(), Some("200"));
     let table = [
         ("mcp.method.name", "tools/call"),
         ("gen_ai.operation.name", "execute_tool"),
@@ -68,10 +52,7 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
         ("tollgate.principal", "alice"),
         ("tollgate.server", "records"),
         ("tollgate.outcome", "ok"),
-        (
-            "tollgate.rule",
-            "policies/records.yaml:4 roles.reader.tools",
-        ),
+        ("tollgate.rule", "policies/records.yaml:4 roles.reader.tools"),
         ("tollgate.policy.digest", "0123456789ab"),
     ];
     for (name, value) in table {
@@ -88,10 +69,7 @@ fn an_attempt_that_is_repeated_has_two_spans() {
     recorder.begin_attempt().apply(&mut HeaderMap::new());
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
-    let clients: Vec<_> = spans
-        .iter()
-        .filter(|span| span.span_kind == SpanKind::Client)
-        .collect();
+    let clients: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Client).collect();
     assert_eq!(clients.len(), 2);
     assert_eq!(clients[0].status, Status::error(""));
     assert_eq!(clients[1].status, Status::Unset);
@@ -106,10 +84,7 @@ fn a_trace_that_is_not_sampled_is_said_to_be_so_and_one_without_tracing_is_left_
     let mut sent = headers(&unsampled);
     recorder.begin_attempt().apply(&mut sent);
     let header = sent["traceparent"].to_str().unwrap().to_owned();
-    assert!(
-        header.starts_with("00-11111111111111111111111111111111-") && header.ends_with("-00"),
-        "{header}"
-    );
+    assert!(header.starts_with("00-11111111111111111111111111111111-") && header.ends_with("-00"), "{header}");
     recorder.close(Outcome::Ok);
     assert!(fixture.spans().is_empty());
 
@@ -119,17 +94,12 @@ fn a_trace_that_is_not_sampled_is_said_to_be_so_and_one_without_tracing_is_left_
     recorder.begin_attempt().apply(&mut sent);
     assert_eq!(sent, headers(HTTP));
     recorder.close(Outcome::Ok);
-    assert_eq!(
-        fixture.lines()[0]["trace_id"],
-        "11111111111111111111111111111111"
-    );
+    assert_eq!(fixture.lines()[0]["trace_id"], "11111111111111111111111111111111");
 }
 
 #[test]
 fn only_what_is_not_the_callers_fault_is_an_error() {
-    use Outcome::{
-        Cancelled, Denied, Invalid, Limited, Ok, ServerError, Timeout, ToolError, UpstreamError,
-    };
+    use Outcome::{Cancelled, Denied, Invalid, Limited, Ok, ServerError, Timeout, ToolError, UpstreamError};
     let cases = [
         (Ok, None, None),
         (Denied, None, None),
@@ -141,11 +111,7 @@ fn only_what_is_not_the_callers_fault_is_an_error() {
         (ServerError(12345), Some("12345"), Some("12345")),
         (ToolError, Some("tool_error"), Some("tool_error")),
         (Timeout, Some("timeout"), Some("timeout")),
-        (
-            UpstreamError,
-            Some("upstream_error"),
-            Some("upstream_error"),
-        ),
+        (UpstreamError, Some("upstream_error"), Some("upstream_error")),
     ];
     for (outcome, received, sent) in cases {
         let fixture = Fixture::sampling(Sampler::AlwaysOn);
@@ -153,24 +119,9 @@ fn only_what_is_not_the_callers_fault_is_an_error() {
         recorder.begin_attempt().apply(&mut HeaderMap::new());
         recorder.close(outcome);
         let spans = fixture.spans();
-        let (server, client) = (
-            of_kind(&spans, &SpanKind::Server),
-            of_kind(&spans, &SpanKind::Client),
-        );
-        assert_eq!(
-            attribute(&server, "error.type").as_deref(),
-            received,
-            "{outcome:?}"
-        );
-        assert_eq!(
-            attribute(&client, "error.type").as_deref(),
-            sent,
-            "{outcome:?}"
-        );
-        assert_eq!(
-            server.status != Status::Unset,
-            received.is_some(),
-            "{outcome:?}"
-        );
+        let (server, client) = (of_kind(&spans, &SpanKind::Server), of_kind(&spans, &SpanKind::Client));
+        assert_eq!(attribute(&server, "error.type").as_deref(), received, "{outcome:?}");
+        assert_eq!(attribute(&client, "error.type").as_deref(), sent, "{outcome:?}");
+        assert_eq!(server.status != Status::Unset, received.is_some(), "{outcome:?}");
     }
 }

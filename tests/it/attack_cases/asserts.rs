@@ -21,18 +21,10 @@ const OF_EVERY_CASE: [&str; 9] = [
 ];
 
 /// Asserts that tell the runner what to do, or speak of what this version does not write.
-const NOT_TO_CHECK: [&str; 2] = [
-    "client half-closes after sending",
-    "audit client.address == socket peer",
-];
+const NOT_TO_CHECK: [&str; 2] = ["client half-closes after sending", "audit client.address == socket peer"];
 
 /// `memory` is the peak before the case, in KiB.
-pub(super) fn check(
-    case: &Case,
-    seen: &Seen,
-    gate: &Gate,
-    memory: Option<usize>,
-) -> Result<(), String> {
+pub(super) fn check(case: &Case, seen: &Seen, gate: &Gate, memory: Option<usize>) -> Result<(), String> {
     for assert in &case.asserts {
         match assert.as_str() {
             "responses in order: ok, policy denial" => second_is_denied(seen)?,
@@ -71,10 +63,7 @@ fn never_behind(seen: &Seen, word: &str) -> Result<(), String> {
 
 fn never_a_line(gate: &Gate, start: &str) -> Result<(), String> {
     let written = [gate.log.text(), gate.decisions.text()];
-    let injected = written
-        .iter()
-        .flat_map(|text| text.lines())
-        .any(|line| line.starts_with(start));
+    let injected = written.iter().flat_map(|text| text.lines()).any(|line| line.starts_with(start));
     if injected {
         return Err(format!("a line {start} was injected"));
     }
@@ -84,9 +73,9 @@ fn never_a_line(gate: &Gate, start: &str) -> Result<(), String> {
 fn grown(case: &Case, gate: &Gate, before: Option<usize>) -> Result<(), String> {
     let most = case.body().len() * 100 / 1024;
     match before.zip(gate.peak_memory_kib()) {
-        Some((before, after)) if after - before >= most => Err(format!(
-            "memory grew from {before} KiB to {after} KiB, by {most} or more"
-        )),
+        Some((before, after)) if after - before >= most => {
+            Err(format!("memory grew from {before} KiB to {after} KiB, by {most} or more"))
+        }
         _ => Ok(()),
     }
 }

@@ -53,17 +53,9 @@ struct Generated {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Segment {
-    Text {
-        text: String,
-    },
-    Repeat {
-        repeat: String,
-        count: usize,
-    },
-    Indexed {
-        repeat_indexed: String,
-        count: usize,
-    },
+    Text { text: String },
+    Repeat { repeat: String, count: usize },
+    Indexed { repeat_indexed: String, count: usize },
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -89,13 +81,13 @@ pub(super) struct Case {
 }
 
 /// What a gzip body of the corpus holds where the gate is asked to unpack it.
-const UNPACKED: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","arguments":{}}}"#;
+const UNPACKED: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","arguments":{}}}"#;
 
 impl Case {
     /// Every case that `TOLLGATE_CASES` picks; all without it.
     pub(super) fn load() -> Vec<Self> {
-        let all: Vec<Self> =
-            serde_json::from_str(include_str!("../../fixtures/attack_cases.json")).unwrap();
+        let all: Vec<Self> = serde_json::from_str(include_str!("../../fixtures/attack_cases.json")).unwrap();
         let Ok(picked) = std::env::var("TOLLGATE_CASES") else {
             return all;
         };
@@ -103,9 +95,7 @@ impl Case {
         for id in &picked {
             assert!(all.iter().any(|case| case.id == *id), "no case {id}");
         }
-        all.into_iter()
-            .filter(|case| picked.contains(&case.id.as_str()))
-            .collect()
+        all.into_iter().filter(|case| picked.contains(&case.id.as_str())).collect()
     }
 
     /// What goes over the socket, in HTTP/1.1.
@@ -114,11 +104,7 @@ impl Case {
             return fill_in(raw).into_bytes();
         }
         let body = self.body();
-        let mut head = format!(
-            "{} {} HTTP/1.1\r\n",
-            self.http.method,
-            fill_in(&self.http.path)
-        );
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.http.method, fill_in(&self.http.path));
         for (name, value) in self.headers() {
             write!(head, "{name}: {value}\r\n").unwrap();
         }
@@ -181,10 +167,7 @@ impl Segment {
         match self {
             Self::Text { text } => text.clone(),
             Self::Repeat { repeat, count } => repeat.repeat(*count),
-            Self::Indexed {
-                repeat_indexed,
-                count,
-            } => {
+            Self::Indexed { repeat_indexed, count } => {
                 let one = |i: usize| repeat_indexed.replace("{i}", &i.to_string());
                 (0..*count).map(one).collect()
             }

@@ -36,17 +36,14 @@ pub(super) async fn run(case: &Case, gate: &Gate, upstream: &Upstream) -> Result
 /// The case, and one more call, on one connection of an orderly client.
 async fn orderly(case: &Case, gate: &Gate, upstream: &Upstream) -> Result<(), String> {
     let mark = upstream.count();
-    let mut client = Client::open(gate.data)
-        .await
-        .map_err(|e| format!("no HTTP/2: {e}"))?;
+    let mut client = Client::open(gate.data).await.map_err(|e| format!("no HTTP/2: {e}"))?;
     let call = client.call(&case.headers(), &case.body()).await;
     let seen = Seen {
         answers: vec![call.map_or(Answer::Closed, Answer::Response)],
         upstream: upstream.since(mark),
         closed: None,
     };
-    judge(case, &seen, &upstream.address.to_string())
-        .map_err(|why| format!("{why} ({})", summary(&seen)))?;
+    judge(case, &seen, &upstream.address.to_string()).map_err(|why| format!("{why} ({})", summary(&seen)))?;
     let again = client.call(&case.headers(), &case.body()).await;
     match again {
         Ok(response) if response.status == 200 => Ok(()),
@@ -65,21 +62,15 @@ async fn malformed(case: &Case, gate: &Gate, upstream: &Upstream) -> Result<(), 
     }
     let refused = match call(&mut writer, &mut frames, 1, &fields, &case.body()).await? {
         Ended::Status(status) if status < 400 => {
-            return Err(format!(
-                "status {status}, {} behind",
-                upstream.count() - mark
-            ));
+            return Err(format!("status {status}, {} behind", upstream.count() - mark));
         }
         ended => ended,
     };
     if upstream.count() != mark {
         return Err(format!("{refused:?}, yet carried"));
     }
-    let well_formed: Fields = case
-        .headers()
-        .into_iter()
-        .filter(|(name, _)| name != "transfer-encoding" && name != "X-Upper")
-        .collect();
+    let well_formed: Fields =
+        case.headers().into_iter().filter(|(name, _)| name != "transfer-encoding" && name != "X-Upper").collect();
     match call(&mut writer, &mut frames, 3, &well_formed, &case.body()).await? {
         Ended::Closed => Ok(()),
         Ended::Status(200) if upstream.count() == mark + 1 => Ok(()),
@@ -106,10 +97,7 @@ async fn call(
     // An error means that the gate has closed; reading tells the same.
     drop(writer.send(&bytes).await);
     loop {
-        let frame = frames
-            .next()
-            .await
-            .map_err(|late| format!("neither answered, reset nor closed: {late}"))?;
+        let frame = frames.next().await.map_err(|late| format!("neither answered, reset nor closed: {late}"))?;
         let Some(frame) = frame else {
             return Ok(Ended::Closed);
         };

@@ -97,11 +97,7 @@ fn blocked(case: &Case, seen: &Seen) -> Result<(), String> {
         };
     };
     denial(response, &id)?;
-    let modern = case
-        .http
-        .headers
-        .iter()
-        .any(|(name, value)| name == "mcp-protocol-version" && value == "2026-07-28");
+    let modern = case.http.headers.iter().any(|(name, value)| name == "mcp-protocol-version" && value == "2026-07-28");
     let code = error_of(response).and_then(|error| error["code"].as_i64());
     match (response.status, code) {
         (200, _) => Ok(()),
@@ -125,10 +121,7 @@ pub(super) fn denial(response: &Response, id: &Value) -> Result<(), String> {
 
 fn carried(case: &Case, seen: &Seen) -> Result<(), String> {
     let [request] = seen.upstream.as_slice() else {
-        return Err(format!(
-            "{} requests behind the gate, not 1",
-            seen.upstream.len()
-        ));
+        return Err(format!("{} requests behind the gate, not 1", seen.upstream.len()));
     };
     if request.body != case.carried_body() {
         return Err(format!("another body behind the gate: {}", request.text()));
@@ -191,9 +184,7 @@ fn answered_by_the_gate(seen: &Seen) -> Result<(), String> {
             continue;
         };
         let typed = response.head.first("content-type");
-        if typed.is_some_and(|kind| kind.starts_with("application/json"))
-            && response.json().is_none()
-        {
+        if typed.is_some_and(|kind| kind.starts_with("application/json")) && response.json().is_none() {
             return Err("the refusal's body is not JSON".to_owned());
         }
         if let Some(error) = error_of(response)

@@ -36,12 +36,7 @@ enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 4] = [
-        Self::Default,
-        Self::OriginAllowed,
-        Self::Unpacking,
-        Self::AliceHoldsAnotherTool,
-    ];
+    const ALL: [Self; 4] = [Self::Default, Self::OriginAllowed, Self::Unpacking, Self::AliceHoldsAnotherTool];
 
     fn of(case: &Case) -> Self {
         let Some(settings) = case.config.as_object() else {
@@ -65,10 +60,7 @@ impl Setting {
             Self::OriginAllowed => world.listen("origins: [\"http://localhost:8080\"]"),
             Self::Unpacking => world.listen("request_decompression: true"),
             Self::AliceHoldsAnotherTool => world
-                .policy(
-                    "records.yaml",
-                    &format!("{READERS}  watcher: {{ tools: [get_pool_status] }}\n"),
-                )
+                .policy("records.yaml", &format!("{READERS}  watcher: {{ tools: [get_pool_status] }}\n"))
                 .policy("principals.yaml", &principals("watcher")),
         }
     }
@@ -147,12 +139,7 @@ impl Bench {
             table.enter(case, &name, outcome, decided).await;
         }
         let alive = self.gate.is_alive();
-        assert!(
-            alive,
-            "the gate died of {}:\n{}",
-            case.id,
-            self.gate.log.text()
-        );
+        assert!(alive, "the gate died of {}:\n{}", case.id, self.gate.log.text());
     }
 
     async fn run_once(&self, case: &Case, run: Run) -> Result<(), String> {
@@ -169,8 +156,7 @@ impl Bench {
             seen.closed = Some(connection.closes().await);
         }
         let server = self.upstream.address.to_string();
-        let verdict = judge(case, &seen, &server)
-            .and_then(|()| asserts::check(case, &seen, &self.gate, memory));
+        let verdict = judge(case, &seen, &server).and_then(|()| asserts::check(case, &seen, &self.gate, memory));
         let verdict = verdict.map_err(|why| format!("{why} ({})", summary(&seen)));
         let released = self.release(held).await;
         verdict?;
@@ -191,31 +177,19 @@ impl Bench {
         } else {
             vec![connection.exchange(&case.wire()).await]
         };
-        while answers.len() < case.requests() && matches!(answers.last(), Some(Answer::Response(_)))
-        {
+        while answers.len() < case.requests() && matches!(answers.last(), Some(Answer::Response(_))) {
             answers.push(connection.read().await);
         }
-        if case.request_id().is_none()
-            && matches!(&answers[0], Answer::Response(r) if r.status == 202)
-        {
+        if case.request_id().is_none() && matches!(&answers[0], Answer::Response(r) if r.status == 202) {
             // A notification may be answered before it is carried.
             self.upstream.wait_for(mark + 1, DEADLINE).await;
         }
-        Seen {
-            answers,
-            upstream: self.upstream.since(mark),
-            closed: None,
-        }
+        Seen { answers, upstream: self.upstream.since(mark), closed: None }
     }
 
     /// Another caller's request on the connection that the case was sent on: answered as ever, and as that caller's
     /// own, or the gate has closed the connection.
-    async fn use_again(
-        &self,
-        case: &Case,
-        mut connection: Connection,
-        mark: usize,
-    ) -> Result<(), String> {
+    async fn use_again(&self, case: &Case, mut connection: Connection, mark: usize) -> Result<(), String> {
         if case.asserts("client half-closes after sending") {
             return Ok(());
         }
@@ -240,12 +214,7 @@ impl Bench {
         }
         let behind = &self.upstream.since(mark)[carried..];
         match behind {
-            [only]
-                if only.body == body.as_bytes()
-                    && only.head.all("x-gateway-principal") == ["bob"] =>
-            {
-                Ok(())
-            }
+            [only] if only.body == body.as_bytes() && only.head.all("x-gateway-principal") == ["bob"] => Ok(()),
             _ => Err(format!("reused: {} requests behind the gate", behind.len())),
         }
     }

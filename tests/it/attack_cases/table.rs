@@ -31,8 +31,7 @@ const LAG: Duration = Duration::from_millis(300);
 
 impl Table {
     pub(super) fn new() -> Self {
-        let list: Vec<Exception> =
-            serde_json::from_str(include_str!("../../fixtures/attack_exceptions.json")).unwrap();
+        let list: Vec<Exception> = serde_json::from_str(include_str!("../../fixtures/attack_exceptions.json")).unwrap();
         for exception in &list {
             assert!(!exception.reason.is_empty(), "{} lacks one", exception.id);
         }
@@ -69,12 +68,7 @@ impl Table {
         }
         writeln!(row, "    expected  {wanted}").unwrap();
         writeln!(row, "    got       {got}").unwrap();
-        write!(
-            row,
-            "    decision  {}",
-            decision.as_deref().unwrap_or("none")
-        )
-        .unwrap();
+        write!(row, "    decision  {}", decision.as_deref().unwrap_or("none")).unwrap();
         self.rows.push(row);
     }
 

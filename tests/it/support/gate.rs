@@ -84,9 +84,7 @@ impl Lines {
 
     async fn wait_for_close(&self, deadline: Duration) -> bool {
         let mut state = self.state.clone();
-        timeout(deadline, state.wait_for(|state| *state == State::Closed))
-            .await
-            .is_ok()
+        timeout(deadline, state.wait_for(|state| *state == State::Closed)).await.is_ok()
     }
 }
 
@@ -134,14 +132,7 @@ impl Gate {
         let Some((data, admin)) = serving(&log).await else {
             panic!("the gate does not serve; its log:\n{}", log.text());
         };
-        Self {
-            data,
-            admin,
-            decisions,
-            log,
-            child,
-            home,
-        }
+        Self { data, admin, decisions, log, child, home }
     }
 
     pub(crate) fn policies(&self) -> PathBuf {
@@ -150,10 +141,7 @@ impl Gate {
 
     /// Asks it to end, as Kubernetes does.
     pub(crate) fn signal_end(&self) {
-        let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()
-            .expect("kill is there");
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill is there");
         assert!(sent.success(), "the process takes the signal");
     }
 
@@ -192,12 +180,8 @@ async fn serving(log: &Lines) -> Option<(SocketAddr, SocketAddr)> {
 }
 
 async fn address_after(words: &str, log: &Lines) -> Option<SocketAddr> {
-    let line = log
-        .wait_since(0, DEADLINE, |line| line.contains(words))
-        .await?;
+    let line = log.wait_since(0, DEADLINE, |line| line.contains(words)).await?;
     let (_, rest) = line.split_once(words)?;
-    let end = rest
-        .find(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))
-        .unwrap_or(rest.len());
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }

@@ -30,39 +30,22 @@ impl Client {
     }
 
     /// One exchange. Pseudo headers are given among the others, by their `:` names.
-    pub(crate) async fn call(
-        &mut self,
-        headers: &[(String, String)],
-        body: &[u8],
-    ) -> Result<Response, h2::Error> {
+    pub(crate) async fn call(&mut self, headers: &[(String, String)], body: &[u8]) -> Result<Response, h2::Error> {
         let field = |name: &str| {
             let found = headers.iter().find(|(key, _)| key == name);
             found.map_or("", |(_, value)| value.as_str())
         };
-        let target = format!(
-            "{}://{}{}",
-            field(":scheme"),
-            field(":authority"),
-            field(":path")
-        );
-        let mut request = http::Request::builder()
-            .method(field(":method"))
-            .uri(target);
+        let target = format!("{}://{}{}", field(":scheme"), field(":authority"), field(":path"));
+        let mut request = http::Request::builder().method(field(":method")).uri(target);
         for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(':')) {
             request = request.header(name, value);
         }
         let request = request.body(()).expect("the headers are well formed");
         let exchange = self.exchange(request, Bytes::copy_from_slice(body));
-        timeout(DEADLINE, exchange)
-            .await
-            .expect("an answer over HTTP/2 in time")
+        timeout(DEADLINE, exchange).await.expect("an answer over HTTP/2 in time")
     }
 
-    async fn exchange(
-        &mut self,
-        request: http::Request<()>,
-        body: Bytes,
-    ) -> Result<Response, h2::Error> {
+    async fn exchange(&mut self, request: http::Request<()>, body: Bytes) -> Result<Response, h2::Error> {
         let mut requests = self.requests.clone().ready().await?;
         let (response, mut sender) = requests.send_request(request, false)?;
         sender.send_data(body, true)?;
@@ -79,10 +62,7 @@ impl Client {
         });
         Ok(Response {
             status: parts.status.as_u16(),
-            head: Head {
-                headers: headers.collect(),
-                ..Head::default()
-            },
+            head: Head { headers: headers.collect(), ..Head::default() },
             body,
             interim: Vec::new(),
         })
@@ -139,10 +119,7 @@ impl Frame {
         if self.kind != SETTINGS {
             return None;
         }
-        let entry = self
-            .payload
-            .chunks_exact(6)
-            .find(|e| e[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes())?;
+        let entry = self.payload.chunks_exact(6).find(|e| e[..2] == MAX_CONCURRENT_STREAMS.to_be_bytes())?;
         Some(u32::from_be_bytes(entry[2..6].try_into().ok()?))
     }
 }
@@ -170,11 +147,7 @@ impl Frames {
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
         let mut payload = vec![0; usize::try_from(length).expect("24 bits fit")];
         self.reader.read_exact(&mut payload).await?;
-        Ok(Frame {
-            kind: head[3],
-            stream,
-            payload,
-        })
+        Ok(Frame { kind: head[3], stream, payload })
     }
 }
 
@@ -191,10 +164,7 @@ pub(crate) async fn open_raw(to: SocketAddr) -> (FrameWriter, Frames) {
     let mut writer = FrameWriter { writer };
     let mut preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     preface.extend_from_slice(&frame(SETTINGS, 0, 0, &[]));
-    writer
-        .send(&preface)
-        .await
-        .expect("a fresh connection takes bytes");
+    writer.send(&preface).await.expect("a fresh connection takes bytes");
     (writer, Frames { reader })
 }
 
@@ -276,20 +246,14 @@ fn status_of_block(block: &[u8]) -> Option<u16> {
 
 /// Three digits in HPACK's Huffman code: 0 to 2 take five bits, the others six.
 fn huffman_digits(text: &[u8]) -> Option<u16> {
-    let mut bits = text
-        .iter()
-        .flat_map(|byte| (0..8).rev().map(move |i| u16::from(byte >> i & 1)));
+    let mut bits = text.iter().flat_map(|byte| (0..8).rev().map(move |i| u16::from(byte >> i & 1)));
     let mut status = 0;
     for _ in 0..3 {
         let mut code = 0;
         for _ in 0..5 {
             code = code << 1 | bits.next()?;
         }
-        let digit = if code < 3 {
-            code
-        } else {
-            (code << 1 | bits.next()?).checked_sub(0b1_0110)?
-        };
+        let digit = if code < 3 { code } else { (code << 1 | bits.next()?).checked_sub(0b1_0110)? };
         status = status * 10 + digit;
     }
     Some(status)
@@ -302,8 +266,5 @@ fn reads_a_status_in_every_form_a_server_writes() {
     assert_eq!(status_of_block(&[0x20, 0x8c]), Some(400));
     assert_eq!(status_of_block(b"\x48\x03403"), Some(403));
     // 403 in Huffman code: 011010 00000 011001, padded with ones.
-    assert_eq!(
-        status_of_block(&[0x48, 0x83, 0b0110_1000, 0b0000_1100, 0b1111_1111]),
-        Some(403)
-    );
+    assert_eq!(status_of_block(&[0x48, 0x83, 0b0110_1000, 0b0000_1100, 0b1111_1111]), Some(403));
 }

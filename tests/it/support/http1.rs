@@ -17,11 +17,7 @@ pub(crate) struct Head {
 impl Head {
     /// Every value of one field.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-            .collect()
+        self.headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
@@ -51,10 +47,7 @@ impl Framing {
     }
 
     fn declared(head: &Head) -> Option<Self> {
-        if head
-            .first("transfer-encoding")
-            .is_some_and(|coding| coding.contains("chunked"))
-        {
+        if head.first("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
             return Some(Self::Chunked);
         }
         let length = head.first("content-length")?.trim().parse().ok()?;
@@ -84,8 +77,7 @@ where
             return Ok(Some(head));
         } else {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
-            head.headers
-                .push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            head.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
 }
@@ -121,8 +113,7 @@ where
 {
     let line = read_line(reader).await?;
     let digits = line.split(';').next().unwrap_or_default().trim();
-    let size = usize::from_str_radix(digits, 16)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let size = usize::from_str_radix(digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     if size == 0 {
         while !read_line(reader).await?.is_empty() {}
         return Ok(None);
@@ -141,14 +132,9 @@ where
     if reader.read_until(b'\n', &mut line).await? == 0 {
         return Err(cut("inside a chunked body"));
     }
-    Ok(String::from_utf8_lossy(&line)
-        .trim_end_matches(['\r', '\n'])
-        .to_owned())
+    Ok(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn cut(place: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        format!("the peer closed {place}"),
-    )
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("the peer closed {place}"))
 }

@@ -20,10 +20,8 @@ pub(crate) fn hash(key: &str) -> String {
 }
 
 pub(crate) fn sha256_hex(key: &str) -> String {
-    Sha256::digest(key.as_bytes())
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a String takes what is written to it");
-            hex
-        })
+    Sha256::digest(key.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes what is written to it");
+        hex
+    })
 }

@@ -26,10 +26,7 @@ impl Response {
     /// The body as JSON; a server-sent event stream counts by its last `data` line.
     pub(crate) fn json(&self) -> Option<Value> {
         let text = std::str::from_utf8(&self.body).ok()?;
-        let streamed = self
-            .head
-            .first("content-type")
-            .is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let streamed = self.head.first("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
         if !streamed {
             return serde_json::from_str(text).ok();
         }
@@ -65,13 +62,8 @@ impl Connection {
     }
 
     pub(crate) async fn try_open(to: SocketAddr) -> io::Result<Self> {
-        let (reader, writer) = timeout(DEADLINE, TcpStream::connect(to))
-            .await??
-            .into_split();
-        Ok(Self {
-            reader: BufReader::new(reader),
-            writer,
-        })
+        let (reader, writer) = timeout(DEADLINE, TcpStream::connect(to)).await??.into_split();
+        Ok(Self { reader: BufReader::new(reader), writer })
     }
 
     /// Writes the bytes. An error means that the peer has closed.
@@ -128,10 +120,7 @@ impl Connection {
 pub(crate) async fn call(to: SocketAddr, bytes: &[u8]) -> Response {
     match Connection::open(to).await.exchange(bytes).await {
         Answer::Response(response) => response,
-        other => panic!(
-            "no answer but {other:?} to {}",
-            String::from_utf8_lossy(bytes)
-        ),
+        other => panic!("no answer but {other:?} to {}", String::from_utf8_lossy(bytes)),
     }
 }
 
@@ -161,12 +150,7 @@ async fn read_response(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Opti
             continue;
         }
         let body = http1::read_body(reader, Framing::of_response(&head, status)).await?;
-        return Ok(Some(Response {
-            status,
-            head,
-            body,
-            interim,
-        }));
+        return Ok(Some(Response { status, head, body, interim }));
     }
 }
 

@@ -36,9 +36,7 @@ impl Recorded {
 
     /// Whether these bytes occur anywhere in what the server saw.
     pub(crate) fn holds(&self, needle: &str) -> bool {
-        [&self.head.raw, &self.body]
-            .iter()
-            .any(|bytes| bytes.windows(needle.len()).any(|w| w == needle.as_bytes()))
+        [&self.head.raw, &self.body].iter().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle.as_bytes()))
     }
 }
 
@@ -46,11 +44,7 @@ impl Recorded {
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
     /// A whole HTTP answer.
-    Whole {
-        status: u16,
-        headers: Vec<(String, String)>,
-        body: Vec<u8>,
-    },
+    Whole { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// An event stream: each text is one event, written as it stands with a blank line behind it.
     Events(Vec<String>, Ending),
     /// Exactly these bytes on the socket, then close.
@@ -90,11 +84,7 @@ impl Reply {
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self::Whole {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+        Self::Whole { status, headers: Vec::new(), body: Vec::new() }
     }
 
     /// What an obliging server says: the tools of the test world, or the call's arguments as text.
@@ -124,13 +114,7 @@ impl Reply {
 }
 
 /// The tools that the server has; the test world's readers may call all but the last two.
-const TOOLS: [&str; 5] = [
-    "search_records",
-    "get_record_detail",
-    "get_statistics",
-    "get_pool_status",
-    "delete_record",
-];
+const TOOLS: [&str; 5] = ["search_records", "get_record_detail", "get_statistics", "get_pool_status", "delete_record"];
 
 fn tool(name: &str) -> Value {
     json!({ "name": name, "description": name, "inputSchema": { "type": "object" } })
@@ -155,9 +139,7 @@ pub(crate) struct Upstream {
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Upstream").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -180,11 +162,7 @@ impl Upstream {
             released: watch::Sender::new(false),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            address,
-            shared,
-            accepting,
-        }
+        Self { address, shared, accepting }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -218,9 +196,7 @@ impl Upstream {
     /// How many peers went away while their request hung or their stream was open.
     pub(crate) async fn wait_for_hang_ups(&self, n: usize, deadline: Duration) -> bool {
         let mut hung_up = self.shared.hung_up.subscribe();
-        timeout(deadline, hung_up.wait_for(|seen| *seen >= n))
-            .await
-            .is_ok()
+        timeout(deadline, hung_up.wait_for(|seen| *seen >= n)).await.is_ok()
     }
 
     /// Everything seen from the nth request on.
@@ -231,9 +207,7 @@ impl Upstream {
     /// Waits until at least `n` requests were taken; `false` if they do not come in time.
     pub(crate) async fn wait_for(&self, n: usize, deadline: Duration) -> bool {
         let mut count = self.shared.count.subscribe();
-        timeout(deadline, count.wait_for(|seen| *seen >= n))
-            .await
-            .is_ok()
+        timeout(deadline, count.wait_for(|seen| *seen >= n)).await.is_ok()
     }
 }
 
@@ -252,12 +226,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             return;
         };
         let mut words = head.start.split(' ').map(str::to_owned);
-        let request = Recorded {
-            method: words.next().unwrap_or_default(),
-            path: words.next().unwrap_or_default(),
-            head,
-            body,
-        };
+        let request =
+            Recorded { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), head, body };
         if is_probe(&request) {
             let answer = whole(405, &[], &[]);
             if writer.write_all(&answer).await.is_err() {
@@ -278,9 +248,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 
 /// The gate looks now and then whether its server answers at all. That is nobody's request: it is answered, not recorded.
 fn is_probe(request: &Recorded) -> bool {
-    request.method == "OPTIONS"
-        && request.body.is_empty()
-        && request.head.first("x-gateway-principal").is_none()
+    request.method == "OPTIONS" && request.body.is_empty() && request.head.first("x-gateway-principal").is_none()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,11 +283,7 @@ async fn send(
                 writer.write_all(&bytes).await?;
                 return Ok(Connection::Closed);
             }
-            Reply::Whole {
-                status,
-                headers,
-                body,
-            } => {
+            Reply::Whole { status, headers, body } => {
                 writer.write_all(&whole(status, &headers, &body)).await?;
                 return Ok(Connection::Kept);
             }
@@ -336,8 +300,7 @@ async fn send_events(
     (reader, writer): (&mut BufReader<OwnedReadHalf>, &mut OwnedWriteHalf),
     shared: &Shared,
 ) -> std::io::Result<Connection> {
-    let head =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
     writer.write_all(head.as_bytes()).await?;
     for event in events {
         let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
@@ -352,10 +315,7 @@ async fn send_events(
     Ok(Connection::Kept)
 }
 
-async fn released_or_gone(
-    reader: &mut BufReader<OwnedReadHalf>,
-    shared: &Shared,
-) -> std::io::Result<()> {
+async fn released_or_gone(reader: &mut BufReader<OwnedReadHalf>, shared: &Shared) -> std::io::Result<()> {
     let mut released = shared.released.subscribe();
     tokio::select! {
         _ = released.wait_for(|released| *released) => Ok(()),
@@ -378,10 +338,7 @@ async fn gone(reader: &mut BufReader<OwnedReadHalf>) {
 }
 
 fn whole(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
-    let mut answer = format!(
-        "HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n",
-        body.len()
-    );
+    let mut answer = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
         answer.push_str(name);
         answer.push_str(": ");

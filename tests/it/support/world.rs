@@ -37,10 +37,7 @@ impl World {
     pub(crate) fn new(server_url: &str) -> Self {
         Self {
             server: server_url.to_owned(),
-            listen: vec![
-                "address: 127.0.0.1:0".to_owned(),
-                "hosts: [\"localhost:8080\"]".to_owned(),
-            ],
+            listen: vec!["address: 127.0.0.1:0".to_owned(), "hosts: [\"localhost:8080\"]".to_owned()],
             top: Vec::new(),
             layout: Layout::Plain,
             policies: vec![
@@ -126,10 +123,7 @@ pub(crate) fn mount(policies: &Path, dated: &str, files: &[(String, String)]) {
 /// The callers: alice with the role given, bob a reader, and one whose key has expired.
 pub(crate) fn principals(role_of_alice: &str) -> String {
     let line = |id: &str, key: &str, role: &str, expires: &str| {
-        format!(
-            "  - {{ id: {id}, hash: \"{}\", roles: [{role}], expires: {expires} }}\n",
-            keys::hash(key)
-        )
+        format!("  - {{ id: {id}, hash: \"{}\", roles: [{role}], expires: {expires} }}\n", keys::hash(key))
     };
     let mut text = String::from("keys:\n");
     text += &line("alice", keys::ALICE, role_of_alice, "2099-01-01");

@@ -17,54 +17,31 @@ pub(crate) struct MemoryStore {
 
 impl MemoryStore {
     pub(crate) fn new() -> Self {
-        Self {
-            records: RwLock::new(record::samples().collect()),
-        }
+        Self { records: RwLock::new(record::samples().collect()) }
     }
 
     pub(super) async fn search(&self, search: &Search) -> Page {
         let records = self.records.read().await;
-        let found: Vec<&Record> = records
-            .iter()
-            .filter(|record| matches(record, search))
-            .collect();
+        let found: Vec<&Record> = records.iter().filter(|record| matches(record, search)).collect();
         Page {
             total: found.len() as u64,
-            records: found
-                .into_iter()
-                .skip(search.offset() as usize)
-                .take(search.limit() as usize)
-                .cloned()
-                .collect(),
+            records: found.into_iter().skip(search.offset() as usize).take(search.limit() as usize).cloned().collect(),
         }
     }
 
     pub(super) async fn record(&self, record_id: &str) -> Option<Record> {
-        self.records
-            .read()
-            .await
-            .iter()
-            .find(|record| record.record_id == record_id)
-            .cloned()
+        self.records.read().await.iter().find(|record| record.record_id == record_id).cloned()
     }
 
     pub(super) async fn statistics(&self, group_by: Column) -> Vec<Count> {
         let mut groups: BTreeMap<String, (u64, i64)> = BTreeMap::new();
         for record in self.records.read().await.iter() {
-            let (records, amount_cents) = groups
-                .entry(record.column(group_by).to_owned())
-                .or_default();
+            let (records, amount_cents) = groups.entry(record.column(group_by).to_owned()).or_default();
             *records += 1;
             *amount_cents += record.amount_cents;
         }
-        let mut counts: Vec<Count> = groups
-            .into_iter()
-            .map(|(value, (records, amount_cents))| Count {
-                value,
-                records,
-                amount_cents,
-            })
-            .collect();
+        let mut counts: Vec<Count> =
+            groups.into_iter().map(|(value, (records, amount_cents))| Count { value, records, amount_cents }).collect();
         // Stable, so groups of one size stay in the order of their values.
         counts.sort_by_key(|count| Reverse(count.records));
         counts
@@ -74,25 +51,17 @@ impl MemoryStore {
         let mut records = self.records.write().await;
         let before = records.len();
         records.retain(|record| record.record_id != record_id);
-        if records.len() < before {
-            Deletion::Deleted
-        } else {
-            Deletion::NotFound
-        }
+        if records.len() < before { Deletion::Deleted } else { Deletion::NotFound }
     }
 }
 
 fn matches(record: &Record, search: &Search) -> bool {
     // ASCII only, as Postgres' lower() is under the "C" collation.
     let wanted = search.query().to_ascii_lowercase();
-    let has_text = [&record.title, &record.description]
-        .into_iter()
-        .any(|text| text.to_ascii_lowercase().contains(&wanted));
+    let has_text =
+        [&record.title, &record.description].into_iter().any(|text| text.to_ascii_lowercase().contains(&wanted));
     has_text
-        && Column::ALL.into_iter().all(|column| {
-            search
-                .filters()
-                .get(column)
-                .is_none_or(|value| record.column(column) == value)
-        })
+        && Column::ALL
+            .into_iter()
+            .all(|column| search.filters().get(column).is_none_or(|value| record.column(column) == value))
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
-};
+use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 use tokio_util::task::TaskTracker;
@@ -63,18 +61,10 @@ macro_rules! matching {
     };
 }
 
-const PAGE: &str = concat!(
-    "select ",
-    record_columns!(),
-    matching!(),
-    " order by record_id collate \"C\" limit $6 offset $7"
-);
+const PAGE: &str =
+    concat!("select ", record_columns!(), matching!(), " order by record_id collate \"C\" limit $6 offset $7");
 const TOTAL: &str = concat!("select count(*)", matching!());
-const RECORD: &str = concat!(
-    "select ",
-    record_columns!(),
-    " from tollgate_demo.records where record_id = $1"
-);
+const RECORD: &str = concat!("select ", record_columns!(), " from tollgate_demo.records where record_id = $1");
 const DELETE: &str = "delete from tollgate_demo.records where record_id = $1 returning record_id";
 
 macro_rules! statistics_by {
@@ -111,13 +101,7 @@ pub(crate) struct PostgresStore {
 impl PostgresStore {
     /// Opens a pool and puts the sample records there, if they are missing.
     pub(crate) async fn open(database: Config, pool_size: usize) -> Result<Self, StoreError> {
-        let manager = Manager::from_config(
-            database,
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
+        let manager = Manager::from_config(database, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(pool_size)
             .wait_timeout(Some(POOL_WAIT))
@@ -126,10 +110,7 @@ impl PostgresStore {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Setup(Box::new(error)))?;
-        let store = Self {
-            pool,
-            background: TaskTracker::new(),
-        };
+        let store = Self { pool, background: TaskTracker::new() };
         store.set_up().await?;
         Ok(store)
     }
@@ -169,15 +150,11 @@ impl PostgresStore {
         let category = filters.get(Column::Category);
         let store_id = filters.get(Column::StoreId);
         let matching: [Parameter<'_>; 5] = [&query, &status, &r#type, &category, &store_id];
-        let paged: [Parameter<'_>; 7] = [
-            &query, &status, &r#type, &category, &store_id, &limit, &offset,
-        ];
+        let paged: [Parameter<'_>; 7] = [&query, &status, &r#type, &category, &store_id, &limit, &offset];
 
         let (rows, total) = tokio::try_join!(self.rows(PAGE, &paged), self.rows(TOTAL, &matching))?;
         Ok(Page {
-            total: total
-                .first()
-                .map_or(Ok(0), |row| row.try_get(0).map(unsigned))?,
+            total: total.first().map_or(Ok(0), |row| row.try_get(0).map(unsigned))?,
             records: rows.iter().map(record).collect::<Result<_, _>>()?,
         })
     }
@@ -190,27 +167,18 @@ impl PostgresStore {
     pub(super) async fn statistics(&self, group_by: Column) -> Result<Vec<Count>, StoreError> {
         let rows = self.rows(statistics(group_by), &[]).await?;
         let count = |row: &Row| -> Result<Count, tokio_postgres::Error> {
-            Ok(Count {
-                value: row.try_get(0)?,
-                records: unsigned(row.try_get(1)?),
-                amount_cents: row.try_get(2)?,
-            })
+            Ok(Count { value: row.try_get(0)?, records: unsigned(row.try_get(1)?), amount_cents: row.try_get(2)? })
         };
         Ok(rows.iter().map(count).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn delete(&self, record_id: &str) -> Result<Deletion, StoreError> {
         let rows = self.rows(DELETE, &[&record_id]).await?;
-        Ok(if rows.is_empty() {
-            Deletion::NotFound
-        } else {
-            Deletion::Deleted
-        })
+        Ok(if rows.is_empty() { Deletion::NotFound } else { Deletion::Deleted })
     }
 
     pub(super) async fn occupy(&self, time: Duration) -> Result<(), StoreError> {
-        self.rows("select pg_sleep($1)", &[&time.as_secs_f64()])
-            .await?;
+        self.rows("select pg_sleep($1)", &[&time.as_secs_f64()]).await?;
         Ok(())
     }
 
@@ -229,15 +197,8 @@ impl PostgresStore {
         }
     }
 
-    async fn rows(
-        &self,
-        statement: &'static str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, StoreError> {
-        let lease = Lease {
-            client: Some(self.pool.get().await?),
-            background: &self.background,
-        };
+    async fn rows(&self, statement: &'static str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
+        let lease = Lease { client: Some(self.pool.get().await?), background: &self.background };
         let rows = lease.rows(statement, parameters).await?;
         lease.give_back();
         Ok(rows)
@@ -273,9 +234,7 @@ impl Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let (Some(client), Ok(runtime)) =
-            (self.client.take(), tokio::runtime::Handle::try_current())
-        else {
+        let (Some(client), Ok(runtime)) = (self.client.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
         let client: ClientWrapper = Object::take(client);

@@ -19,11 +19,7 @@ async fn cluster() -> Option<Cluster> {
 }
 
 async fn open(cluster: &Cluster, pool_size: usize) -> Store {
-    Store::Postgres(
-        PostgresStore::open(cluster.database(), pool_size)
-            .await
-            .unwrap(),
-    )
+    Store::Postgres(PostgresStore::open(cluster.database(), pool_size).await.unwrap())
 }
 
 fn searches() -> impl Iterator<Item = Search> {
@@ -62,38 +58,21 @@ async fn memory_answers_as_postgres_does() {
     let compare = async || {
         for search in searches() {
             let expected = postgres.search(&search).await.unwrap();
-            assert_eq!(
-                memory.search(&search).await.unwrap(),
-                expected,
-                "{search:?}"
-            );
+            assert_eq!(memory.search(&search).await.unwrap(), expected, "{search:?}");
         }
         for column in Column::ALL {
             let expected = postgres.statistics(column).await.unwrap();
-            assert_eq!(
-                memory.statistics(column).await.unwrap(),
-                expected,
-                "{column:?}"
-            );
+            assert_eq!(memory.statistics(column).await.unwrap(), expected, "{column:?}");
         }
-        for id in [
-            "rec-0001",
-            "rec-0007",
-            "rec-0200",
-            "rec-0201",
-            "",
-            "rec-0001' --",
-        ] {
+        for id in ["rec-0001", "rec-0007", "rec-0200", "rec-0201", "", "rec-0001' --"] {
             let expected = postgres.record(id).await.unwrap();
             assert_eq!(memory.record(id).await.unwrap(), expected, "{id}");
         }
     };
     compare().await;
-    for (id, expected) in [
-        ("rec-0007", Deletion::Deleted),
-        ("rec-0007", Deletion::NotFound),
-        ("none", Deletion::NotFound),
-    ] {
+    for (id, expected) in
+        [("rec-0007", Deletion::Deleted), ("rec-0007", Deletion::NotFound), ("none", Deletion::NotFound)]
+    {
         assert_eq!(postgres.delete(id).await.unwrap(), expected, "{id}");
         assert_eq!(memory.delete(id).await.unwrap(), expected, "{id}");
     }
@@ -111,15 +90,8 @@ async fn searches_share_a_pool_of_one_connection() {
     };
     let store = open(&cluster, 1).await;
     let search = searches().next().unwrap();
-    let (a, b, c) = tokio::join!(
-        store.search(&search),
-        store.search(&search),
-        store.search(&search)
-    );
-    assert_eq!(
-        (a.unwrap().total, b.unwrap().total, c.unwrap().total),
-        (200, 200, 200)
-    );
+    let (a, b, c) = tokio::join!(store.search(&search), store.search(&search), store.search(&search));
+    assert_eq!((a.unwrap().total, b.unwrap().total, c.unwrap().total), (200, 200, 200));
     assert_eq!(store.pool().max_size, 1);
 }
 
@@ -129,29 +101,15 @@ async fn a_caller_who_leaves_leaves_no_query_behind() {
         return;
     };
     let store = open(&cluster, 1).await;
-    let left = timeout(
-        Duration::from_millis(100),
-        store.occupy(Duration::from_secs(10)),
-    )
-    .await;
+    let left = timeout(Duration::from_millis(100), store.occupy(Duration::from_secs(10))).await;
     assert!(left.is_err());
 
     // The one connection must be had again at once, not after ten seconds.
     store.ping().await.unwrap();
-    let (watch, connection) = cluster
-        .database()
-        .connect(tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (watch, connection) = cluster.database().connect(tokio_postgres::NoTls).await.unwrap();
     let watching = async {
         let sleeping = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'";
-        while watch
-            .query_one(sleeping, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            > 0
-        {
+        while watch.query_one(sleeping, &[]).await.unwrap().get::<_, i64>(0) > 0 {
             tokio::task::yield_now().await;
         }
     };

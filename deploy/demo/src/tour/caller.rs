@@ -31,16 +31,8 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(name: &'static str, key: Option<&str>, url: &str) -> reqwest::Result<Self> {
         // A proxy of the environment is not for loopback addresses.
-        let http = Client::builder()
-            .no_proxy()
-            .timeout(ANSWER_WITHIN)
-            .build()?;
-        Ok(Self {
-            name,
-            key: key.map(str::to_owned),
-            url: url.to_owned(),
-            http,
-        })
+        let http = Client::builder().no_proxy().timeout(ANSWER_WITHIN).build()?;
+        Ok(Self { name, key: key.map(str::to_owned), url: url.to_owned(), http })
     }
 
     /// Opens a session, and says so as the protocol wants it.
@@ -52,39 +44,23 @@ impl Caller {
         });
         let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
         let response = self.request(body.to_string()).send().await?;
-        let session = response
-            .headers()
-            .get(SESSION)
-            .and_then(|id| id.to_str().ok())
-            .map(str::to_owned);
+        let session = response.headers().get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
         let reply = Reply::read(response).await?;
         if let Some(session) = &session {
             let body = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
-            self.send(
-                Dialect::Session(session),
-                "notifications/initialized",
-                body.to_string(),
-            )
-            .await?;
+            self.send(Dialect::Session(session), "notifications/initialized", body.to_string()).await?;
         }
         Ok((session, reply))
     }
 
-    pub(super) async fn send(
-        &self,
-        dialect: Dialect<'_>,
-        method: &str,
-        body: String,
-    ) -> reqwest::Result<Reply> {
+    pub(super) async fn send(&self, dialect: Dialect<'_>, method: &str, body: String) -> reqwest::Result<Reply> {
         let request = self.request(body);
         let request = match dialect {
-            Dialect::Session(session) => request
-                .header(SESSION, session)
-                .header("mcp-protocol-version", ERA_OF_SESSIONS),
+            Dialect::Session(session) => {
+                request.header(SESSION, session).header("mcp-protocol-version", ERA_OF_SESSIONS)
+            }
             Dialect::Stateless { name } => {
-                let request = request
-                    .header("mcp-protocol-version", ERA_WITHOUT)
-                    .header("mcp-method", method);
+                let request = request.header("mcp-protocol-version", ERA_WITHOUT).header("mcp-method", method);
                 match name {
                     Some(name) => request.header("mcp-name", name),
                     None => request,
@@ -136,15 +112,8 @@ impl Reply {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/event-stream"));
         let text = response.text().await?;
-        let message = if is_stream {
-            answer_in(&text)
-        } else {
-            serde_json::from_str(&text).ok()
-        };
-        Ok(Self {
-            status,
-            message: message.unwrap_or_default(),
-        })
+        let message = if is_stream { answer_in(&text) } else { serde_json::from_str(&text).ok() };
+        Ok(Self { status, message: message.unwrap_or_default() })
     }
 
     pub(super) fn result(&self) -> Option<&Value> {
@@ -154,11 +123,7 @@ impl Reply {
     /// What a tool said, if it did what it was asked.
     pub(super) fn structured(&self) -> Option<&Value> {
         let result = self.result()?;
-        if result
-            .get("isError")
-            .and_then(Value::as_bool)
-            .unwrap_or_default()
-        {
+        if result.get("isError").and_then(Value::as_bool).unwrap_or_default() {
             return None;
         }
         result.get("structuredContent")
@@ -200,10 +165,7 @@ mod tests {
     fn the_answer_is_found_behind_primers_and_notifications() {
         let stream = ": hello\nid: 0\nretry: 3000\ndata:\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n\n\
                       data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":1}}\n\n";
-        assert_eq!(
-            answer_in(stream).unwrap().pointer("/result/a"),
-            Some(&json!(1))
-        );
+        assert_eq!(answer_in(stream).unwrap().pointer("/result/a"), Some(&json!(1)));
         assert_eq!(answer_in("data:\n\n"), None);
     }
 

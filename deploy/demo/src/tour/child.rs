@@ -23,9 +23,7 @@ pub(super) struct Child {
 
 /// A command that runs this very binary.
 pub(super) fn ourselves() -> Result<Command, ChildError> {
-    std::env::current_exe()
-        .map(Command::new)
-        .map_err(|error| ChildError::io("this program", error))
+    std::env::current_exe().map(Command::new).map_err(|error| ChildError::io("this program", error))
 }
 
 impl Child {
@@ -39,16 +37,8 @@ impl Child {
             .spawn()
             .map_err(|error| ChildError::io(name, error))?;
         let stdin = process.stdin.take();
-        let stdout = process
-            .stdout
-            .take()
-            .map(|stdout| BufReader::new(stdout).lines());
-        Ok(Self {
-            name,
-            process,
-            _stdin: stdin,
-            stdout,
-        })
+        let stdout = process.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+        Ok(Self { name, process, _stdin: stdin, stdout })
     }
 
     pub(super) const fn take_stdout(&mut self) -> Option<Lines<BufReader<ChildStdout>>> {
@@ -56,17 +46,11 @@ impl Child {
     }
 
     pub(super) fn take_stderr(&mut self) -> Option<Lines<BufReader<ChildStderr>>> {
-        self.process
-            .stderr
-            .take()
-            .map(|stderr| BufReader::new(stderr).lines())
+        self.process.stderr.take().map(|stderr| BufReader::new(stderr).lines())
     }
 
     /// Reads standard output up to the line that `read` understands.
-    pub(super) async fn line_where<T>(
-        &mut self,
-        read: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, ChildError> {
+    pub(super) async fn line_where<T>(&mut self, read: impl Fn(&str) -> Option<T>) -> Result<T, ChildError> {
         let found = match &mut self.stdout {
             Some(lines) => timeout(START_WITHIN, find(lines, read)).await,
             None => Ok(Ok(None)),
@@ -82,10 +66,7 @@ impl Child {
     /// Why nothing more comes from it.
     pub(super) async fn ended(&mut self) -> ChildError {
         match timeout(STOP_WITHIN, self.process.wait()).await {
-            Ok(Ok(status)) => ChildError::Ended {
-                name: self.name,
-                status,
-            },
+            Ok(Ok(status)) => ChildError::Ended { name: self.name, status },
             Ok(Err(error)) => ChildError::io(self.name, error),
             Err(_) => ChildError::Silent { name: self.name },
         }
@@ -93,10 +74,7 @@ impl Child {
 
     /// Asks it to end, and makes it if it does not.
     pub(super) async fn stop(mut self) {
-        let process = self
-            .process
-            .id()
-            .and_then(|id| Pid::from_raw(id.cast_signed()));
+        let process = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         if let Some(process) = process {
             rustix::process::kill_process(process, Signal::TERM).ok();
         }
@@ -120,17 +98,9 @@ async fn find<T>(
 
 #[derive(Debug)]
 pub(crate) enum ChildError {
-    Io {
-        name: &'static str,
-        error: io::Error,
-    },
-    Ended {
-        name: &'static str,
-        status: ExitStatus,
-    },
-    Silent {
-        name: &'static str,
-    },
+    Io { name: &'static str, error: io::Error },
+    Ended { name: &'static str, status: ExitStatus },
+    Silent { name: &'static str },
 }
 
 impl ChildError {
@@ -145,11 +115,7 @@ impl fmt::Display for ChildError {
             Self::Io { name, .. } => write!(f, "{name} cannot be run"),
             Self::Ended { name, status } => write!(f, "{name} ended before it was ready: {status}"),
             Self::Silent { name } => {
-                write!(
-                    f,
-                    "{name} was not ready within {} s",
-                    START_WITHIN.as_secs()
-                )
+                write!(f, "{name} was not ready within {} s", START_WITHIN.as_secs())
             }
         }
     }

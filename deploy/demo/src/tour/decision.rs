@@ -67,10 +67,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum About<'a> {
     Id(&'a str),
-    Message {
-        method: &'a str,
-        tool: Option<&'a str>,
-    },
+    Message { method: &'a str, tool: Option<&'a str> },
 }
 
 impl About<'_> {
@@ -93,10 +90,7 @@ pub(super) struct Decisions {
 impl Decisions {
     /// Reads the lines of a gate whose configuration lies in `folder`.
     pub(super) fn new(lines: Lines<BufReader<ChildStdout>>, folder: &Path) -> Self {
-        Self {
-            lines,
-            folder: format!("{}/", folder.display()),
-        }
+        Self { lines, folder: format!("{}/", folder.display()) }
     }
 
     /// The next decision; nothing once the gate has ended.
@@ -136,23 +130,10 @@ mod tests {
         let decision: Decision = serde_json::from_str(full).unwrap();
         assert_eq!(decision.outcome.shown(), Shown::Refused);
         assert!(About::Id("d1").is(&decision));
-        assert!(
-            About::Message {
-                method: "tools/call",
-                tool: Some("delete_record")
-            }
-            .is(&decision)
-        );
-        assert!(
-            !About::Message {
-                method: "tools/call",
-                tool: None
-            }
-            .is(&decision)
-        );
+        assert!(About::Message { method: "tools/call", tool: Some("delete_record") }.is(&decision));
+        assert!(!About::Message { method: "tools/call", tool: None }.is(&decision));
 
-        let bare: Decision =
-            serde_json::from_str(r#"{"decision":"d2","outcome":"unauthenticated"}"#).unwrap();
+        let bare: Decision = serde_json::from_str(r#"{"decision":"d2","outcome":"unauthenticated"}"#).unwrap();
         assert_eq!((bare.principal, bare.rule), (None, None));
     }
 }

@@ -21,13 +21,8 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 /// How much of the gate's log is kept, to be shown if it ends too early.
 const KEPT_LINES: usize = 40;
 /// The demo's environment must not reconfigure the gate of the tour.
-const ENVIRONMENT: [&str; 5] = [
-    "TOLLGATE_CONFIG",
-    "TOLLGATE_SERVER",
-    "TOLLGATE_POLICIES",
-    "TOLLGATE_LISTEN",
-    "TOLLGATE_ADMIN",
-];
+const ENVIRONMENT: [&str; 5] =
+    ["TOLLGATE_CONFIG", "TOLLGATE_SERVER", "TOLLGATE_POLICIES", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN"];
 
 pub(super) struct Gate {
     child: Child,
@@ -40,50 +35,31 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) async fn start(config: &Path) -> Result<Self, GateError> {
         let mut command = child::ourselves()?;
-        command
-            .args(["gate", "--with-parent", "run", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped());
+        command.args(["gate", "--with-parent", "run", "--config"]).arg(config).stderr(Stdio::piped());
         for variable in ENVIRONMENT {
             command.env_remove(variable);
         }
         let mut child = Child::start("the gate", command)?;
         let log = Log::default();
         let (Some(stdout), Some(mut stderr)) = (child.take_stdout(), child.take_stderr()) else {
-            return Err(GateError::NotReady {
-                why: child.ended().await,
-                log,
-            });
+            return Err(GateError::NotReady { why: child.ended().await, log });
         };
         let mut found = Addresses::default();
         let listening = async {
             while let Some(line) = stderr.next_line().await? {
                 found.read(&line);
                 log.keep(line);
-                if let Addresses {
-                    url: Some(url),
-                    admin: Some(admin),
-                } = &found
-                {
+                if let Addresses { url: Some(url), admin: Some(admin) } = &found {
                     return Ok(Some((url.clone(), admin.clone())));
                 }
             }
             Ok::<_, io::Error>(None)
         };
         let Ok(Ok(Some((url, admin)))) = timeout(LISTENS_WITHIN, listening).await else {
-            return Err(GateError::NotReady {
-                why: child.ended().await,
-                log,
-            });
+            return Err(GateError::NotReady { why: child.ended().await, log });
         };
         drop(TaskTracker::new().spawn(log.clone().keep_all(stderr)));
-        Ok(Self {
-            child,
-            decisions: Decisions::new(stdout, config.parent().unwrap_or(config)),
-            url,
-            admin,
-            log,
-        })
+        Ok(Self { child, decisions: Decisions::new(stdout, config.parent().unwrap_or(config)), url, admin, log })
     }
 
     /// Where MCP clients connect.
@@ -104,10 +80,7 @@ impl Gate {
         while let Some(decision) = self.decisions.next().await.map_err(GateError::Read)? {
             report.decision(&decision).map_err(GateError::Read)?;
         }
-        Err(GateError::NotReady {
-            why: self.child.ended().await,
-            log: self.log.clone(),
-        })
+        Err(GateError::NotReady { why: self.child.ended().await, log: self.log.clone() })
     }
 
     pub(super) async fn stop(self) {
@@ -203,9 +176,7 @@ mod tests {
     fn addresses_are_read_from_plain_and_from_json_logs() {
         let mut found = Addresses::default();
         found.read("2026-11-21T10:00:00Z  INFO admin on http://127.0.0.1:9901");
-        found.read(
-            r#"{"level":"INFO","message":"listening on http://127.0.0.1:8080/mcp","target":"x"}"#,
-        );
+        found.read(r#"{"level":"INFO","message":"listening on http://127.0.0.1:8080/mcp","target":"x"}"#);
         assert_eq!(found.url.as_deref(), Some("http://127.0.0.1:8080/mcp"));
         assert_eq!(found.admin.as_deref(), Some("http://127.0.0.1:9901"));
     }

@@ -42,11 +42,7 @@ pub(crate) enum Verdict {
 }
 
 /// Runs the tour. Whenever it ends – done, failed, or told to `stop` – both processes are ended and the files removed.
-pub(crate) async fn run(
-    plan: Plan,
-    after: After,
-    stop: &CancellationToken,
-) -> Result<Verdict, Box<dyn Error>> {
+pub(crate) async fn run(plan: Plan, after: After, stop: &CancellationToken) -> Result<Verdict, Box<dyn Error>> {
     let mut stage = Stage::default();
     let outcome = tokio::select! {
         outcome = stage.perform(plan, after) => outcome,
@@ -71,13 +67,9 @@ impl Stage {
         Report::begin()?;
 
         let server = self.server.insert(start_server(&plan.database)?);
-        let ready = server
-            .line_where(|line| serve::read_ready_line(line).map(owned))
-            .await?;
+        let ready = server.line_where(|line| serve::read_ready_line(line).map(owned)).await?;
         let (server_url, source) = ready;
-        let workspace = self
-            .workspace
-            .insert(Workspace::make(plan.listen, &server_url)?);
+        let workspace = self.workspace.insert(Workspace::make(plan.listen, &server_url)?);
         let gate = self.gate.insert(Gate::start(&workspace.config()).await?);
         report.heading(&source)?;
 
@@ -89,11 +81,7 @@ impl Stage {
         };
         let tally = steps::run(&cast, gate.decisions(), report, &source).await?;
         report.tally(&tally, started.elapsed())?;
-        let verdict = if tally.is_clean() {
-            Verdict::AsExpected
-        } else {
-            Verdict::Surprised
-        };
+        let verdict = if tally.is_clean() { Verdict::AsExpected } else { Verdict::Surprised };
         if after == After::Serve {
             report.how_to_connect(gate, workspace, &server_url)?;
             gate.show_decisions(report).await?;

@@ -59,11 +59,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn to_terminal() -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colours = if io::stdout().is_terminal() && !unwanted {
-            Colours::On
-        } else {
-            Colours::Off
-        };
+        let colours = if io::stdout().is_terminal() && !unwanted { Colours::On } else { Colours::Off };
         Self { colours }
     }
 
@@ -76,10 +72,7 @@ impl Report {
             "\nTwo callers and a stranger. analyst is a reader and speaks MCP 2025-11-25, with a session;\n\
              oncall is an operator and speaks MCP 2026-07-28, without. The records come from {source}.\n"
         ))?;
-        let titles = format!(
-            "{:WHO$}  {:WHAT$}  {:8}  {}",
-            "who", "what", "decision", "rule"
-        );
+        let titles = format!("{:WHO$}  {:WHAT$}  {:8}  {}", "who", "what", "decision", "rule");
         print(self.paint(Style::Bold, &titles))
     }
 
@@ -93,10 +86,7 @@ impl Report {
         };
         // Padded before it is painted: the codes have no width on the screen.
         let word = self.paint(style, &format!("{word:8}"));
-        print(format_args!(
-            "{who:WHO$}  {what:WHAT$}  {word}  {}",
-            self.paint(Style::Dim, rule)
-        ))
+        print(format_args!("{who:WHO$}  {what:WHAT$}  {word}  {}", self.paint(Style::Dim, rule)))
     }
 
     /// A step that went otherwise than the policy says.
@@ -114,41 +104,21 @@ impl Report {
             None => method.to_owned(),
         };
         let rule = decision.rule.as_deref().unwrap_or_default();
-        self.step(
-            &printable(who),
-            &printable(&what),
-            decision.outcome.shown(),
-            &printable(rule),
-        )
+        self.step(&printable(who), &printable(&what), decision.outcome.shown(), &printable(rule))
     }
 
     pub(super) fn tally(self, tally: &Tally, took: Duration) -> io::Result<()> {
-        let Tally {
-            expected,
-            surprises,
-        } = tally;
+        let Tally { expected, surprises } = tally;
         let steps = expected + surprises;
         let (style, text) = if tally.is_clean() {
             (Style::Green, format!("{steps} steps, each as expected"))
         } else {
-            (
-                Style::Red,
-                format!("{surprises} of {steps} steps went otherwise than expected"),
-            )
+            (Style::Red, format!("{surprises} of {steps} steps went otherwise than expected"))
         };
-        print(format_args!(
-            "\n{}, in {:.1} s.",
-            self.paint(style, &text),
-            took.as_secs_f64()
-        ))
+        print(format_args!("\n{}, in {:.1} s.", self.paint(style, &text), took.as_secs_f64()))
     }
 
-    pub(super) fn how_to_connect(
-        self,
-        gate: &Gate,
-        workspace: &Workspace,
-        server_url: &str,
-    ) -> io::Result<()> {
+    pub(super) fn how_to_connect(self, gate: &Gate, workspace: &Workspace, server_url: &str) -> io::Result<()> {
         let (url, admin) = (gate.url(), gate.admin());
         let (analyst, oncall) = (workspace.analyst(), workspace.oncall());
         let policies = workspace.folder().join("policies");
@@ -179,10 +149,7 @@ Ctrl-C ends everything and removes every file. Until then, what the gate decides
             policies.display(),
             still = self.paint(Style::Bold, "Everything keeps running"),
             curl = self.paint(Style::Bold, "Ask with curl"),
-            inspector = self.paint(
-                Style::Bold,
-                "or with the MCP Inspector (Node.js 22 or newer)"
-            ),
+            inspector = self.paint(Style::Bold, "or with the MCP Inspector (Node.js 22 or newer)"),
         ))
     }
 
@@ -201,13 +168,5 @@ fn print(text: impl fmt::Display) -> io::Result<()> {
 
 /// A caller chooses the names in its messages; none of them may move the cursor.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| {
-            if letter.is_control() {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
-        .collect()
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }

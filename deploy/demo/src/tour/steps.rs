@@ -54,12 +54,7 @@ const STEPS: [Step; 14] = [
         what: "tools/list",
         ask: Ask::List,
         expect: Shown::Allowed,
-        read: |reply| {
-            listed(
-                reply,
-                &["get_record_detail", "get_statistics", "search_records"],
-            )
-        },
+        read: |reply| listed(reply, &["get_record_detail", "get_statistics", "search_records"]),
     },
     Step {
         who: Who::Analyst,
@@ -71,42 +66,21 @@ const STEPS: [Step; 14] = [
         expect: Shown::Allowed,
         read: |reply| {
             let page = reply.structured()?;
-            let shown = page
-                .get("records")?
-                .as_array()
-                .filter(|records| records.len() == 3)?
-                .len();
-            Some(format!(
-                "{} found, {shown} on this page",
-                page.get("total")?
-            ))
+            let shown = page.get("records")?.as_array().filter(|records| records.len() == 3)?.len();
+            Some(format!("{} found, {shown} on this page", page.get("total")?))
         },
     },
     Step {
         who: Who::Analyst,
         what: "get_record_detail rec-0042",
-        ask: Ask::Tool {
-            name: "get_record_detail",
-            arguments: r#"{"record_id":"rec-0042"}"#,
-        },
+        ask: Ask::Tool { name: "get_record_detail", arguments: r#"{"record_id":"rec-0042"}"# },
         expect: Shown::Allowed,
-        read: |reply| {
-            Some(
-                reply
-                    .structured()?
-                    .pointer("/record/title")?
-                    .as_str()?
-                    .to_owned(),
-            )
-        },
+        read: |reply| Some(reply.structured()?.pointer("/record/title")?.as_str()?.to_owned()),
     },
     Step {
         who: Who::Analyst,
         what: "get_statistics by category",
-        ask: Ask::Tool {
-            name: "get_statistics",
-            arguments: r#"{"group_by":"category"}"#,
-        },
+        ask: Ask::Tool { name: "get_statistics", arguments: r#"{"group_by":"category"}"# },
         expect: Shown::Allowed,
         read: |reply| {
             let groups = reply.structured()?.get("groups")?.as_array()?;
@@ -117,28 +91,18 @@ const STEPS: [Step; 14] = [
     Step {
         who: Who::Analyst,
         what: "get_pool_status",
-        ask: Ask::Tool {
-            name: "get_pool_status",
-            arguments: "{}",
-        },
+        ask: Ask::Tool { name: "get_pool_status", arguments: "{}" },
         expect: Shown::Refused,
         read: |reply| told(reply, "for operators only"),
     },
     Step {
         who: Who::Oncall,
         what: "get_pool_status",
-        ask: Ask::Tool {
-            name: "get_pool_status",
-            arguments: "{}",
-        },
+        ask: Ask::Tool { name: "get_pool_status", arguments: "{}" },
         expect: Shown::Allowed,
         read: |reply| {
             let pool = reply.structured()?;
-            Some(format!(
-                "{} of {} connections open",
-                pool.get("size")?,
-                pool.get("max_size")?
-            ))
+            Some(format!("{} of {} connections open", pool.get("size")?, pool.get("max_size")?))
         },
     },
     Step {
@@ -147,23 +111,14 @@ const STEPS: [Step; 14] = [
         ask: Ask::List,
         expect: Shown::Allowed,
         read: |reply| {
-            let operators = [
-                "get_pool_status",
-                "get_record_detail",
-                "get_statistics",
-                "search_records",
-                "slow_report",
-            ];
+            let operators = ["get_pool_status", "get_record_detail", "get_statistics", "search_records", "slow_report"];
             listed(reply, &operators)
         },
     },
     Step {
         who: Who::Oncall,
         what: "delete_record rec-0042",
-        ask: Ask::Tool {
-            name: "delete_record",
-            arguments: r#"{"record_id":"rec-0042"}"#,
-        },
+        ask: Ask::Tool { name: "delete_record", arguments: r#"{"record_id":"rec-0042"}"# },
         expect: Shown::Refused,
         read: |reply| told(reply, "granted to nobody"),
     },
@@ -206,10 +161,7 @@ const STEPS: [Step; 14] = [
     Step {
         who: Who::Oncall,
         what: "slow_report, 3 s where 1 s is granted",
-        ask: Ask::Tool {
-            name: "slow_report",
-            arguments: r#"{"seconds":3}"#,
-        },
+        ask: Ask::Tool { name: "slow_report", arguments: r#"{"seconds":3}"# },
         expect: Shown::Timeout,
         read: |reply| {
             let executed = reply.error_data("executed")?.as_str()?;
@@ -219,10 +171,7 @@ const STEPS: [Step; 14] = [
     Step {
         who: Who::Analyst,
         what: "get_record_detail rec-0042 again",
-        ask: Ask::Tool {
-            name: "get_record_detail",
-            arguments: r#"{"record_id":"rec-0042"}"#,
-        },
+        ask: Ask::Tool { name: "get_record_detail", arguments: r#"{"record_id":"rec-0042"}"# },
         expect: Shown::Allowed,
         read: |reply| reply.structured().map(|_| "still there".to_owned()),
     },
@@ -237,14 +186,7 @@ pub(super) async fn run(
     report: Report,
     source: &str,
 ) -> Result<Tally, Box<dyn Error>> {
-    let mut tour = Tour {
-        cast,
-        decisions,
-        report,
-        source,
-        session: String::new(),
-        tally: Tally::default(),
-    };
+    let mut tour = Tour { cast, decisions, report, source, session: String::new(), tally: Tally::default() };
     tour.open_session().await?;
     for step in &STEPS {
         tour.take(step).await?;
@@ -266,25 +208,14 @@ struct Tour<'a> {
 impl Tour<'_> {
     async fn open_session(&mut self) -> Result<(), Box<dyn Error>> {
         let (session, reply) = self.cast.analyst.initialize().await?;
-        let server = reply
-            .result()
-            .and_then(|result| result.pointer("/serverInfo/name")?.as_str());
+        let server = reply.result().and_then(|result| result.pointer("/serverInfo/name")?.as_str());
         let note = match (&session, server) {
             (Some(_), Some(server)) => Some(format!("a session with the server {server:?}")),
             _ => None,
         };
         self.session = session.unwrap_or_default();
-        let about = About::Message {
-            method: "initialize",
-            tool: None,
-        };
-        self.show(
-            ("analyst", "initialize"),
-            about,
-            Shown::Allowed,
-            (note, &reply),
-        )
-        .await?;
+        let about = About::Message { method: "initialize", tool: None };
+        self.show(("analyst", "initialize"), about, Shown::Allowed, (note, &reply)).await?;
         Ok(())
     }
 
@@ -292,16 +223,12 @@ impl Tour<'_> {
         let (caller, reply) = self.ask(step.who, step.ask).await?;
         let note = (step.read)(&reply).filter(|_| self.is_from_source(&reply));
         let about = about(&reply, step.ask);
-        self.show((caller, step.what), about, step.expect, (note, &reply))
-            .await
+        self.show((caller, step.what), about, step.expect, (note, &reply)).await
     }
 
     /// Calls until the gate says that it is enough.
     async fn burst(&mut self) -> Result<(), Box<dyn Error>> {
-        let ask = Ask::Tool {
-            name: "get_statistics",
-            arguments: "{}",
-        };
+        let ask = Ask::Tool { name: "get_statistics", arguments: "{}" };
         let mut carried = 0;
         let (caller, reply) = loop {
             let (caller, reply) = self.ask(Who::Analyst, ask).await?;
@@ -312,13 +239,7 @@ impl Tour<'_> {
         };
         let retry_ms = reply.error_data("retryAfterMs").and_then(Value::as_u64);
         let note = retry_ms.map(|ms| format!("{carried} more, then: retry in {ms} ms"));
-        self.show(
-            (caller, "get_statistics at once"),
-            about(&reply, ask),
-            Shown::Limited,
-            (note, &reply),
-        )
-        .await
+        self.show((caller, "get_statistics at once"), about(&reply, ask), Shown::Limited, (note, &reply)).await
     }
 
     async fn ask(&self, who: Who, ask: Ask) -> Result<(&'static str, Reply), Box<dyn Error>> {
@@ -340,11 +261,7 @@ impl Tour<'_> {
             Ask::List => caller::message(dialect, method, json!({})),
             Ask::Tool { name, arguments } => {
                 let arguments: Value = serde_json::from_str(arguments)?;
-                caller::message(
-                    dialect,
-                    method,
-                    json!({"name": name, "arguments": arguments}),
-                )
+                caller::message(dialect, method, json!({"name": name, "arguments": arguments}))
             }
             Ask::Body { text, .. } => text.to_owned(),
         };
@@ -353,10 +270,7 @@ impl Tour<'_> {
 
     /// Every result says where it comes from; lists and refusals do not.
     fn is_from_source(&self, reply: &Reply) -> bool {
-        reply
-            .structured()
-            .and_then(|result| result.get("source"))
-            .is_none_or(|source| source == self.source)
+        reply.structured().and_then(|result| result.get("source")).is_none_or(|source| source == self.source)
     }
 
     /// Finds what the gate decided, shows it, and counts whether it is what was expected.
@@ -370,18 +284,10 @@ impl Tour<'_> {
         let decision = self.decisions.about(about).await?;
         let shown = decision.as_ref().map(|decision| decision.outcome.shown());
         // What breaks the protocol breaks no rule of the policy: then the answer says why.
-        let rule = decision
-            .and_then(|decision| decision.rule)
-            .filter(|rule| !rule.is_empty());
-        let rule = rule
-            .as_deref()
-            .or_else(|| reply.error_message())
-            .unwrap_or_default();
-        let what = note
-            .as_ref()
-            .map_or_else(|| what.to_owned(), |note| format!("{what}: {note}"));
-        self.report
-            .step(who, &what, shown.unwrap_or(Shown::Failed), rule)?;
+        let rule = decision.and_then(|decision| decision.rule).filter(|rule| !rule.is_empty());
+        let rule = rule.as_deref().or_else(|| reply.error_message()).unwrap_or_default();
+        let what = note.as_ref().map_or_else(|| what.to_owned(), |note| format!("{what}: {note}"));
+        self.report.step(who, &what, shown.unwrap_or(Shown::Failed), rule)?;
         if shown == Some(expect) && note.is_some() {
             self.tally.expected += 1;
             return Ok(());
@@ -392,8 +298,7 @@ impl Tour<'_> {
             Some(found) if found != expect => format!("expected {expect:?}, found {found:?}"),
             Some(_) => "the answer is not the expected one".to_owned(),
         };
-        self.report
-            .surprise(&format!("{found}; {}", reply.summary()))?;
+        self.report.surprise(&format!("{found}; {}", reply.summary()))?;
         Ok(())
     }
 }
@@ -414,22 +319,13 @@ fn about(reply: &Reply, ask: Ask) -> About<'_> {
         Ask::Tool { name, .. } => Some(name),
         Ask::Body { tool, .. } => tool,
     };
-    reply.decision().map_or(
-        About::Message {
-            method: ask.method(),
-            tool,
-        },
-        About::Id,
-    )
+    reply.decision().map_or(About::Message { method: ask.method(), tool }, About::Id)
 }
 
 /// The list must hold exactly these tools.
 fn listed(reply: &Reply, expected: &[&str]) -> Option<String> {
     let tools = reply.result()?.get("tools")?.as_array()?;
-    let mut names: Vec<&str> = tools
-        .iter()
-        .filter_map(|tool| tool.get("name")?.as_str())
-        .collect();
+    let mut names: Vec<&str> = tools.iter().filter_map(|tool| tool.get("name")?.as_str()).collect();
     names.sort_unstable();
     (names == expected).then(|| format!("{} tools of the server's 6", names.len()))
 }

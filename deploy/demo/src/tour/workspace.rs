@@ -21,26 +21,14 @@ pub(super) struct Workspace {
 
 impl Workspace {
     pub(super) fn make(listen: SocketAddr, server_url: &str) -> io::Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("tollgate-demo-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix("tollgate-demo-").tempdir()?;
         let (analyst, oncall) = (key("analyst"), key("oncall"));
         let policies = folder.path().join("policies");
         fs::create_dir(&policies)?;
         fs::write(policies.join("records.yaml"), POLICY)?;
-        fs::write(
-            policies.join("principals.yaml"),
-            principals(&analyst, &oncall),
-        )?;
-        fs::write(
-            folder.path().join("tollgate.yaml"),
-            config(listen, server_url),
-        )?;
-        Ok(Self {
-            folder,
-            analyst,
-            oncall,
-        })
+        fs::write(policies.join("principals.yaml"), principals(&analyst, &oncall))?;
+        fs::write(folder.path().join("tollgate.yaml"), config(listen, server_url))?;
+        Ok(Self { folder, analyst, oncall })
     }
 
     /// A key with the role `reader`.
@@ -64,20 +52,14 @@ impl Workspace {
 
 /// 32 letters and digits: 190 bits.
 fn key(holder: &str) -> String {
-    let random: String = rand::rng()
-        .sample_iter(Alphanumeric)
-        .take(32)
-        .map(char::from)
-        .collect();
+    let random: String = rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect();
     format!("demo-{holder}-{random}")
 }
 
 fn principals(analyst: &str, oncall: &str) -> String {
     let hash = |key: &str| {
         let bytes = Sha256::digest(key);
-        bytes
-            .iter()
-            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     };
     format!(
         "# Made for this run of the demo; the keys themselves are printed once, after the tour.\n\
@@ -107,11 +89,7 @@ mod tests {
     fn a_key_is_listed_by_its_hash_only() {
         let listed = principals("abc", "another");
         assert!(!listed.contains("abc"));
-        assert!(
-            listed.contains(
-                "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-            )
-        );
+        assert!(listed.contains("sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
         assert_ne!(key("x"), key("x"));
     }
 }
