@@ -44,7 +44,6 @@ fn members(count: usize) -> String {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn texts_with_more_than_one_reading_are_refused() {
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let wide = format!("[{}0]", "0,".repeat(100_000));

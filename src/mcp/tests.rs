@@ -48,7 +48,6 @@ fn each_method_is_about_its_own_thing() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_no_message_is_refused_and_its_id_is_told_only_if_it_has_one_reading() {
     for (text, problem, id) in [
         ("[]", Problem::Batch, None),
@@ -110,7 +109,6 @@ fn answers_of_the_client_are_calls_too() {
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION"}"#;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn headers_must_say_what_the_body_says() {
     let modern = META.replace("VERSION", "2026-07-28");
     let future = META.replace("VERSION", "2099-01-01");
