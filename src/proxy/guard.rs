@@ -341,7 +341,8 @@ mod tests {
             let (mut client, server) = tokio::io::duplex(1024);
             let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), patience);
             client.write_all(sent.as_bytes()).await.unwrap();
-            let reading = tokio::io::copy(&mut guard, &mut tokio::io::sink());
+            let mut nowhere = tokio::io::sink();
+            let reading = tokio::io::copy(&mut guard, &mut nowhere);
             let ended = tokio::time::timeout(patience * 10, reading).await;
             assert_eq!(ended.is_ok_and(|read| read.is_err()), ends, "{sent:?}");
         }
