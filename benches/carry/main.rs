@@ -29,14 +29,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// The first argument of the parts that are started by the first one.
 const UPSTREAM: &str = "serve-upstream";
-const FLOOR: &str = "serve-floor";
+const PASS_THROUGH: &str = "serve-floor";
 
 #[expect(clippy::print_stderr, reason = "the program's last word")]
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let done = match (args.next().as_deref(), args.next()) {
         (Some(UPSTREAM), _) => upstream::serve(),
-        (Some(FLOOR), Some(address)) => floor::serve(&address),
+        (Some(PASS_THROUGH), Some(address)) => floor::serve(&address),
         _ => measure(),
     };
     match done {
@@ -55,9 +55,9 @@ fn measure() -> Result<(), Failure> {
     };
     let pinned = options.pinning;
     let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
-    let mut floor = myself(FLOOR)?;
+    let mut floor = myself(PASS_THROUGH)?;
     floor.arg(upstream.address.to_string());
-    let floor = Process::start("floor", floor, pinned, Core::Proxy)?;
+    let floor = Process::start(report::FLOOR, floor, pinned, Core::Proxy)?;
     let deployment = gate_files(&upstream)?;
     let gate = Process::start("gate", gate_command(&deployment), pinned, Core::Proxy)?;
     machine::pin_myself(pinned);

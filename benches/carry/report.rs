@@ -1,4 +1,4 @@
-//! The figures: medians over rounds, and each round's gate held against the same round's floor.
+//! The figures: medians over rounds, and the least work that a round took, held against the floor's.
 
 use std::time::Duration;
 
@@ -38,6 +38,9 @@ impl Sample {
         }
     }
 }
+
+/// The target that the others are held against.
+pub(crate) const FLOOR: &str = "floor";
 
 /// All samples of a run.
 #[derive(Debug)]
@@ -82,13 +85,12 @@ impl Report {
     pub(crate) fn print(&self, targets: &[Process]) {
         println!("{}\n", self.heading);
         println!(
-            "| call | connections | target | requests/s | p50 µs | p99 µs | CPU µs | CPU × floor | requests/s × floor | others |"
+            "| call | connections | target | requests/s | p50 µs | p99 µs | CPU µs | least CPU µs | × floor | others |"
         );
         println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|");
         for row in &self.rows {
-            let over = |figure: fn(&Sample) -> f64| self.over_floor(row, figure);
             println!(
-                "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.2} | {:.2} | {:.0} % |",
+                "| {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:.2} | {:.0} % |",
                 row.cell.tool.name(),
                 row.cell.connections,
                 row.target,
@@ -96,8 +98,8 @@ impl Report {
                 row.median(|sample| sample.p50),
                 row.median(|sample| sample.p99),
                 row.median(|sample| sample.cpu),
-                over(|sample| sample.cpu),
-                over(|sample| sample.per_second),
+                row.least_cpu(),
+                row.least_cpu() / self.floor_of(row).least_cpu(),
                 row.median(|sample| sample.others.unwrap_or(f64::NAN)) * 100.0,
             );
         }
@@ -108,25 +110,33 @@ impl Report {
         }
     }
 
+<<<<<<< HEAD
     /// The median of a figure's ratio to the floor's of the same round.
     fn over_floor(&self, row: &Row, figure: fn(&Sample) -> f64) -> f64 {
         let floor = self.rows.iter().find(|other| other.cell == row.cell && other.target == "floor");
         let floor = floor.map_or(&[][..], |floor| &floor.samples);
         let pairs = row.samples.iter().zip(floor);
         median(pairs.map(|(ours, floor)| figure(ours) / figure(floor)))
+=======
+    fn floor_of<'a>(&'a self, row: &'a Row) -> &'a Row {
+        let is_floor = |other: &&Row| other.cell == row.cell && other.target == FLOOR;
+        self.rows.iter().find(is_floor).unwrap_or(row)
+>>>>>>> a870628e4e9bfbda593df594c2a36948dee4b0ed
     }
 }
 
 impl Row {
     fn median(&self, figure: fn(&Sample) -> f64) -> f64 {
-        median(self.samples.iter().map(figure))
+        let mut figures: Vec<f64> = self.samples.iter().map(figure).collect();
+        figures.sort_unstable_by(f64::total_cmp);
+        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
     }
-}
 
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_unstable_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    /// Whoever else uses the machine only ever adds to the work of a round.
+    fn least_cpu(&self) -> f64 {
+        let figures = self.samples.iter().map(|sample| sample.cpu);
+        figures.fold(f64::INFINITY, f64::min)
+    }
 }
 
 fn micros(duration: Duration) -> f64 {
