@@ -110,18 +110,9 @@ impl Report {
         }
     }
 
-<<<<<<< HEAD
-    /// The median of a figure's ratio to the floor's of the same round.
-    fn over_floor(&self, row: &Row, figure: fn(&Sample) -> f64) -> f64 {
-        let floor = self.rows.iter().find(|other| other.cell == row.cell && other.target == "floor");
-        let floor = floor.map_or(&[][..], |floor| &floor.samples);
-        let pairs = row.samples.iter().zip(floor);
-        median(pairs.map(|(ours, floor)| figure(ours) / figure(floor)))
-=======
     fn floor_of<'a>(&'a self, row: &'a Row) -> &'a Row {
         let is_floor = |other: &&Row| other.cell == row.cell && other.target == FLOOR;
         self.rows.iter().find(is_floor).unwrap_or(row)
->>>>>>> a870628e4e9bfbda593df594c2a36948dee4b0ed
     }
 }
 
