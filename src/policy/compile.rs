@@ -129,7 +129,7 @@ impl<'a, 'b> Server<'a, 'b> {
         let roles = inheritance::flatten(&self.roles, elsewhere, self.found);
         self.unreachable_tools(&roles);
         let other_tools = self.tools.remove("*").unwrap_or_default();
-        Rules { roles, authenticated: self.authenticated, tools: self.tools, other_tools }
+        Rules::new(roles, self.authenticated, self.tools, other_tools)
     }
 
     fn roles(&mut self, file: &'a SourceFile, roles: &'a Entries<RoleSource>) {

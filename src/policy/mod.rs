@@ -86,14 +86,7 @@ impl PolicySet {
 
     /// Whether a tool is named by some rule, so that it may stand in a metric's label.
     pub fn names_tool(&self, server: &ServerName, tool: &str) -> bool {
-        self.servers.get(server).is_some_and(|rules| {
-            rules.tools.contains_key(tool)
-                || rules
-                    .roles
-                    .values()
-                    .chain([&rules.authenticated])
-                    .any(|grants| matches!(grants.tools.find(tool), Some(Found::Exact(_))))
-        })
+        self.servers.get(server).is_some_and(|rules| rules.named_tools.contains(tool))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of one server, compiled: grants by role, settings by tool. Built by `compile`, read by `decide`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub(super) struct Rules {
     pub(super) tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Settings of all others: the entry `"*"`, or the defaults.
     pub(super) other_tools: Arc<ToolRules>,
+    /// Every tool that some rule spells out.
+    pub(super) named_tools: HashSet<Box<str>>,
 }
 
 /// What a role opens.
@@ -92,6 +94,20 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 impl Default for ToolRules {
     fn default() -> Self {
         Self { limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
+    }
+}
+
+impl Rules {
+    /// The rules of one server, with what is looked up at every call looked up once.
+    pub(super) fn new(
+        roles: HashMap<Arc<str>, Grants>,
+        authenticated: Grants,
+        tools: HashMap<Box<str>, Arc<ToolRules>>,
+        other_tools: Arc<ToolRules>,
+    ) -> Self {
+        let granted = roles.values().chain([&authenticated]).flat_map(|grants| grants.tools.spelt_out());
+        let named_tools = granted.chain(tools.keys().map(|name| &**name)).map(Box::from).collect();
+        Self { roles, authenticated, tools, other_tools, named_tools }
     }
 }
 
