@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::joined::Joined;
 use super::respond;
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Watch};
@@ -46,6 +47,10 @@ pub(super) struct Relay {
     pub(super) patience: Option<Patience>,
     /// For streams without an end of their own.
     pub(super) endless: Option<Endless>,
+    /// What waits for more, in an event stream of which something has passed.
+    pub(super) joined: Option<Joined>,
+    /// The end, where something is still to pass before it.
+    pub(super) broken: Option<Broken>,
     pub(super) _room: OwnedSemaphorePermit,
 }
 
@@ -131,7 +136,7 @@ impl Body for GateBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Inner::Relay(relay) => relay.stream.is_none(),
+            Inner::Relay(relay) => relay.has_ended(),
         }
     }
 
@@ -148,7 +153,42 @@ impl Body for GateBody {
 }
 
 impl Relay {
+    /// The next bytes. The first piece goes on at once, with the head; what comes behind it may be joined.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        loop {
+            match (self.next(cx), &mut self.joined) {
+                (Poll::Ready(Some(Ok(piece))), Some(joined)) => {
+                    if let Some(enough) = joined.push(&piece) {
+                        return Poll::Ready(Some(Ok(enough)));
+                    }
+                }
+                (Poll::Ready(Some(Ok(piece))), None) => {
+                    self.joined = self.watch.is_stream().then(Joined::default);
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                (next, Some(joined)) if !joined.is_empty() => {
+                    if next.is_pending() && joined.look_again(cx) {
+                        return Poll::Pending;
+                    }
+                    if let Poll::Ready(Some(Err(broken))) = next {
+                        self.broken = Some(broken);
+                    }
+                    return Poll::Ready(joined.take().map(Ok));
+                }
+                (next, _) => return next,
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stream.is_none() && self.broken.is_none() && self.joined.as_ref().is_none_or(Joined::is_empty)
+    }
+
+    /// The next piece, as it comes.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             let Some(stream) = &mut self.stream else {
                 return Poll::Ready(None);

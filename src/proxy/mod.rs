@@ -2,6 +2,7 @@
 
 mod body;
 mod guard;
+mod joined;
 mod receive;
 mod respond;
 mod snapshot;
@@ -134,6 +135,8 @@ impl Gateway {
                     recorder,
                     patience,
                     endless,
+                    joined: None,
+                    broken: None,
                     _room: room,
                 })
             }
