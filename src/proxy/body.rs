@@ -161,7 +161,7 @@ impl Relay {
         loop {
             match (self.next(cx), &mut self.joined) {
                 (Poll::Ready(Some(Ok(piece))), Some(joined)) => {
-                    if let Some(enough) = joined.push(&piece) {
+                    if let Some(enough) = joined.push(piece) {
                         return Poll::Ready(Some(Ok(enough)));
                     }
                 }

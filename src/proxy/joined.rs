@@ -19,9 +19,12 @@ const ENOUGH: usize = 16 * 1024;
 const LOOKS: u8 = 2;
 
 impl Joined {
-    /// Adds a piece; returns all of them once they are enough.
-    pub(super) fn push(&mut self, piece: &Bytes) -> Option<Bytes> {
-        self.bytes.extend_from_slice(piece);
+    /// Adds a piece; returns all of them once they are enough. One that is enough by itself is not copied.
+    pub(super) fn push(&mut self, piece: Bytes) -> Option<Bytes> {
+        if self.bytes.is_empty() && piece.len() >= ENOUGH {
+            return Some(piece);
+        }
+        self.bytes.extend_from_slice(&piece);
         self.looked = 0;
         if self.bytes.len() < ENOUGH { None } else { self.take() }
     }
@@ -59,9 +62,9 @@ mod tests {
         let cx = Context::from_waker(Waker::noop());
         let mut joined = Joined::default();
         assert!(joined.is_empty());
-        assert_eq!(joined.push(&Bytes::from_static(b"a")), None);
+        assert_eq!(joined.push(Bytes::from_static(b"a")), None);
         assert!(joined.look_again(&cx));
-        assert_eq!(joined.push(&Bytes::from_static(b"b")), None);
+        assert_eq!(joined.push(Bytes::from_static(b"b")), None);
         assert!(joined.look_again(&cx) && joined.look_again(&cx) && !joined.look_again(&cx));
         assert_eq!(joined.take().as_deref(), Some(&b"ab"[..]));
         assert_eq!(joined.take(), None);
@@ -70,9 +73,11 @@ mod tests {
     #[test]
     fn enough_goes_on_at_once() {
         let mut joined = Joined::default();
-        let piece = Bytes::from(vec![b'x'; ENOUGH - 1]);
-        assert_eq!(joined.push(&piece), None);
-        assert_eq!(joined.push(&piece).map(|bytes| bytes.len()), Some(2 * ENOUGH - 2));
+        let short = Bytes::from(vec![b'x'; ENOUGH - 1]);
+        assert_eq!(joined.push(short.clone()), None);
+        assert_eq!(joined.push(short).map(|bytes| bytes.len()), Some(2 * ENOUGH - 2));
+        let long = Bytes::from(vec![b'x'; ENOUGH]);
+        assert_eq!(joined.push(long.clone()).map(|bytes| bytes.as_ptr()), Some(long.as_ptr()), "not copied");
         assert!(joined.is_empty());
     }
 }
