@@ -7,7 +7,7 @@ mod refusal;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::clock;
 use crate::identity::Principal;
@@ -137,10 +137,5 @@ impl Exchange {
                 ToolLabel::Other
             }
         };
-    }
-
-    /// How long it has taken so far.
-    pub fn elapsed(&self) -> Duration {
-        clock::monotonic().saturating_duration_since(self.started)
     }
 }

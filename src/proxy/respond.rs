@@ -60,10 +60,11 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
     (response, code)
 }
 
-/// The last event of a stream that the server did not end: the same error, in the stream.
+/// The last event of a stream that the server did not end: the same error, in the stream. The empty lines before it end
+/// whatever event the server broke off in; where there is none they say nothing.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
     let text = message(upstream(error).error, decision, Some(id));
-    Bytes::from(format!("event: message\ndata: {text}\n\n"))
+    Bytes::from(format!("\n\nevent: message\ndata: {text}\n\n"))
 }
 
 fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {

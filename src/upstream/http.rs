@@ -109,11 +109,6 @@ impl Upstream {
         &self.sessions
     }
 
-    /// Where it is.
-    pub fn url(&self) -> &Uri {
-        &self.url
-    }
-
     /// Asks the server for anything at all, and waits a moment for any answer: then it is there.
     pub async fn answers(&self) -> bool {
         // OPTIONS begins no session and runs nothing, whatever the server makes of it.
