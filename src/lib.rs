@@ -17,6 +17,7 @@ pub mod policy; // what is allowed
 pub mod limits; // how much
 
 // Hands: ask, and look at what comes back.
+pub mod state; // what is remembered between messages
 pub mod upstream; // where it goes
 pub mod inspect; // what comes back
 

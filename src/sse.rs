@@ -1,176 +1,155 @@
-//! Event-stream framing (WHATWG HTML, 9.2.6): where an event ends and what its data is. The bytes stay as they came.
+//! Event-stream framing (WHATWG HTML, 9.2.6): where an event ends and what it says. The bytes stay as they came.
 
-/// Hears what a [`Reader`] finds.
-pub trait Sink {
-    /// A piece of the current event's data. Lines are joined by `\n`, which comes as a piece of its own.
-    fn data(&mut self, piece: &[u8]);
+use std::borrow::Cow;
 
-    /// The event ended before this offset of the bytes just fed.
-    fn end(&mut self, offset: usize);
-}
-
-/// Reads an event stream piece by piece, however it was cut.
+/// Finds where the events of a stream end, however it was cut.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct Splitter {
     line: Line,
     /// The byte before was a CR: a LF right behind it belongs to the same line end.
     after_return: bool,
-    /// The current event has data.
-    has_data: bool,
-    /// How much of a byte order mark has been read; only the first bytes of a stream may be one.
-    mark: Mark,
 }
 
-/// How much of a byte order mark has been read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    /// So many bytes, and nothing else.
-    Read(usize),
-    /// The stream has begun.
-    Behind,
-}
-
-impl Default for Mark {
-    fn default() -> Self {
-        Self::Read(0)
-    }
-}
-
-/// Where in a line the reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the current line has anything in it. An empty one ends an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {
-    /// So many bytes in, all of them of `data`.
-    Name(usize),
-    /// Behind `data:`, where one space is skipped.
-    Colon,
-    /// Within data.
-    Data,
-    /// In a comment or another field.
-    Other,
+    #[default]
+    Empty,
+    Begun,
 }
 
-impl Default for Line {
-    fn default() -> Self {
-        Self::Name(0)
-    }
-}
-
-const NAME: &[u8] = b"data";
-const MARK: &[u8] = b"\xef\xbb\xbf";
-
-impl Reader {
+impl Splitter {
     /// Whether these bytes, which come next, begin with the second half of a line end that was cut in two.
     pub fn completes_line_end(&self, bytes: &[u8]) -> bool {
         self.after_return && bytes.first() == Some(&b'\n')
     }
 
-    /// Reads the next bytes.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut impl Sink) {
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if self.is_mark(byte) {
-                at += 1;
-                continue;
-            }
-            if std::mem::take(&mut self.after_return) && byte == b'\n' {
-                at += 1;
-                continue;
-            }
-            if self.line == Line::Data || self.line == Line::Other {
-                at += self.run(bytes.get(at..).unwrap_or_default(), sink);
-                if at == bytes.len() {
-                    return;
-                }
-            }
-            at = self.step(bytes, at, sink);
-        }
+    /// Skips that second half, if it comes next: the event that it ends is not there.
+    pub fn skip_line_end(&mut self, bytes: &[u8]) -> bool {
+        let completes = self.completes_line_end(bytes);
+        self.after_return &= !completes;
+        completes
     }
 
-    fn is_mark(&mut self, byte: u8) -> bool {
-        let Mark::Read(read) = self.mark else {
-            return false;
-        };
-        let is_mark = MARK.get(read) == Some(&byte);
-        self.mark = if is_mark { Mark::Read(read + 1) } else { Mark::Behind };
-        is_mark
-    }
-
-    /// Passes what cannot end the line.
-    fn run(&self, bytes: &[u8], sink: &mut impl Sink) -> usize {
-        let run = memchr::memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len());
-        if self.line == Line::Data && run > 0 {
-            sink.data(bytes.get(..run).unwrap_or_default());
-        }
-        run
-    }
-
-    /// One byte at which something may change; says where to go on.
-    fn step(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink) -> usize {
-        let byte = bytes.get(at).copied().unwrap_or_default();
-        if byte == b'\n' || byte == b'\r' {
-            let pair = byte == b'\r' && bytes.get(at + 1) == Some(&b'\n');
-            let behind = at + 1 + usize::from(pair);
-            self.after_return = byte == b'\r' && !pair;
-            self.end_line(behind, sink);
-            return behind;
-        }
-        match self.line {
-            Line::Name(read) if NAME.get(read) == Some(&byte) => self.line = Line::Name(read + 1),
-            Line::Name(read) if read == NAME.len() && byte == b':' => {
-                self.begin_data(sink);
-                self.line = Line::Colon;
+    /// Reads the next bytes up to the end of an event, and says where that is; or all of them, if none ends there.
+    pub fn next(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = usize::from(self.completes_line_end(bytes));
+        self.after_return &= bytes.is_empty();
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let Some(run) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.line = Line::Begun;
+                return None;
+            };
+            let empty = run == 0 && self.line == Line::Empty;
+            let behind = at + run + line_end(rest.get(run..).unwrap_or_default());
+            self.after_return = bytes.get(behind - 1) == Some(&b'\r') && behind == bytes.len();
+            self.line = Line::Empty;
+            if empty {
+                return Some(behind);
             }
-            Line::Name(_) => self.line = Line::Other,
-            Line::Colon => {
-                self.line = Line::Data;
-                return if byte == b' ' { at + 1 } else { at };
-            }
-            Line::Data | Line::Other => {}
+            at = behind;
         }
-        at + 1
+        None
+    }
+}
+
+/// How long the line end is that stands here: `\n`, `\r` or `\r\n`.
+fn line_end(bytes: &[u8]) -> usize {
+    1 + usize::from(bytes.starts_with(b"\r\n"))
+}
+
+/// What one event says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its type, if it names one. Without one it is a `message`.
+    pub kind: Option<&'a [u8]>,
+    /// Its data, lines joined by `\n`; `None` if it has none or only an empty one, so that nothing is dispatched or said.
+    pub data: Option<Cow<'a, [u8]>>,
+    /// It has an id, so that a client can ask for what comes behind it.
+    pub id: Option<&'a [u8]>,
+}
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl<'a> Event<'a> {
+    /// Reads an event, whole or cut off.
+    pub fn read(event: &'a [u8]) -> Self {
+        let mut read = Self::default();
+        for line in lines(event) {
+            match field(line) {
+                (b"data", value) => read.add(value),
+                (b"event", value) => read.kind = Some(value),
+                (b"id", value) => read.id = Some(value),
+                _ => {}
+            }
+        }
+        read.data = read.data.filter(|data| !data.is_empty());
+        read
     }
 
-    fn begin_data(&mut self, sink: &mut impl Sink) {
-        if std::mem::replace(&mut self.has_data, true) {
-            sink.data(b"\n");
-        }
+    /// Whether it holds a message of the protocol, if any.
+    pub fn is_message(&self) -> bool {
+        self.kind.is_none_or(|kind| kind.is_empty() || kind == b"message")
     }
 
-    fn end_line(&mut self, offset: usize, sink: &mut impl Sink) {
-        match std::mem::take(&mut self.line) {
-            Line::Name(0) => {
-                self.has_data = false;
-                sink.end(offset);
+    fn add(&mut self, value: &'a [u8]) {
+        match &mut self.data {
+            None => self.data = Some(Cow::Borrowed(value)),
+            Some(data) => {
+                data.to_mut().push(b'\n');
+                data.to_mut().extend_from_slice(value);
             }
-            // A field name without a colon is a field with no value.
-            Line::Name(read) if read == NAME.len() => self.begin_data(sink),
-            Line::Name(_) | Line::Colon | Line::Data | Line::Other => {}
         }
     }
+}
+
+/// A line's name and value, one leading space of the value skipped. A comment has no name.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.strip_prefix(MARK).unwrap_or(line);
+    match memchr::memchr(b':', line) {
+        None => (line, b""),
+        Some(colon) => {
+            let (name, value) = line.split_at(colon);
+            let value = value.get(1..).unwrap_or_default();
+            (name, value.strip_prefix(b" ").unwrap_or(value))
+        }
+    }
+}
+
+/// The lines of an event, without their ends.
+fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
+    whole_lines(event)
+        .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// The lines of an event, with their ends.
+fn whole_lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = event;
+    std::iter::from_fn(move || {
+        let run = memchr::memchr2(b'\n', b'\r', rest);
+        let behind = run.map_or(rest.len(), |run| run + line_end(rest.get(run..).unwrap_or_default()));
+        let (line, next) = rest.split_at(behind);
+        rest = next;
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 /// One event again, with other data. What is not data stays as it came.
 pub fn with_data(event: &[u8], data: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(event.len() + data.len());
     let mut written = false;
-    let mut rest = event;
-    while !rest.is_empty() {
-        let line_end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-        let behind = line_end + usize::from(rest.get(line_end..line_end + 2) == Some(b"\r\n")) + 1;
-        let (line, next) = rest.split_at(behind.min(rest.len()));
-        let unmarked = line.strip_prefix(MARK).unwrap_or(line);
-        if unmarked.strip_prefix(NAME).is_some_and(|value| matches!(value.first(), Some(b':' | b'\n' | b'\r') | None)) {
-            if !std::mem::replace(&mut written, true) {
-                for piece in data.split(|byte| *byte == b'\n') {
-                    out.extend_from_slice(b"data: ");
-                    out.extend_from_slice(piece);
-                    out.push(b'\n');
-                }
-            }
-        } else {
+    for line in whole_lines(event) {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if field(text.strip_suffix(b"\r").unwrap_or(text)).0 != b"data" {
             out.extend_from_slice(line);
+        } else if !std::mem::replace(&mut written, true) {
+            for piece in data.split(|byte| *byte == b'\n') {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(piece);
+                out.push(b'\n');
+            }
         }
-        rest = next;
     }
     out
 }
@@ -182,26 +161,20 @@ mod tests {
     use super::*;
 
     /// What a stream says: the data of each event, `None` where it had none.
-    #[derive(Default)]
-    struct Events {
-        data: Option<Vec<u8>>,
-        events: Vec<Option<String>>,
-    }
-
-    impl Sink for Events {
-        fn data(&mut self, piece: &[u8]) {
-            self.data.get_or_insert_default().extend_from_slice(piece);
-        }
-
-        fn end(&mut self, _: usize) {
-            self.events.push(self.data.take().map(|data| String::from_utf8(data).unwrap()));
-        }
-    }
-
     fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Option<String>> {
-        let (mut reader, mut events) = (Reader::default(), Events::default());
-        pieces.for_each(|piece| reader.feed(piece, &mut events));
-        events.events
+        let (mut splitter, mut events, mut held) = (Splitter::default(), Vec::new(), Vec::new());
+        for mut piece in pieces {
+            while let Some(end) = splitter.next(piece) {
+                held.extend_from_slice(&piece[..end]);
+                // The second half of a line end that was cut in two has been counted to the event before.
+                let event = if events.is_empty() { &held } else { held.strip_prefix(b"\n").unwrap_or(&held) };
+                events.push(Event::read(event).data.map(|data| String::from_utf8(data.into_owned()).unwrap()));
+                held.clear();
+                piece = &piece[end..];
+            }
+            held.extend_from_slice(piece);
+        }
+        events
     }
 
     #[test]
@@ -220,6 +193,19 @@ mod tests {
         ] {
             let read = read([stream.as_bytes()].into_iter());
             assert_eq!(read.iter().map(Option::as_deref).collect::<Vec<_>>(), events, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_a_message_unless_it_names_another_type() {
+        for (event, is_message) in [
+            ("data: a\n\n", true),
+            ("event: message\ndata: a\n\n", true),
+            ("event\ndata: a\n\n", true),
+            ("event: endpoint\ndata: a\n\n", false),
+            ("event: endpoint\nevent: message\ndata: a\n\n", true),
+        ] {
+            assert_eq!(Event::read(event.as_bytes()).is_message(), is_message, "{event:?}");
         }
     }
 

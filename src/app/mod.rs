@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminState, Latch, Readiness};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::limits::Limits;
-use crate::proxy::{Door, Gateway, Snapshot};
+use crate::proxy::{Door, Gateway, Snapshot, Transports};
+use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
 
@@ -51,15 +52,19 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
 
     let config = Arc::new(config);
-    let upstream = Arc::new(Upstream::new(config.server.url.clone(), tasks.clone())?);
+    let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), tasks.clone())?);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot(policies, &telemetry)),
         door: door(&config, address),
         server: config.server.name.clone(),
         upstream: Arc::clone(&upstream),
+        state: Arc::new(State::new(config.sessions)),
+        max_reply_bytes: config.server.max_reply_bytes,
+        keep_alive: config.listen.keep_alive,
         telemetry: Arc::clone(&telemetry),
         room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
         draining: stop.clone(),
+        waiting: tasks.clone(),
     });
     let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry });
     state.readiness.release(Latch::Policies);
@@ -153,11 +158,14 @@ fn door(config: &Config, address: SocketAddr) -> Door {
         Hosts::Only(hosts) => Some(hosts.clone()),
         Hosts::Loopback => Some(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")).to_vec()),
     };
-    let Listen { origins, max_body_bytes, request_decompression, .. } = &config.listen;
+    let Listen { origins, max_body_bytes, request_decompression, batches, .. } = &config.listen;
+    let endpoints = &config.server.endpoints;
     Door {
         hosts,
         origins: origins.clone(),
         max_body_bytes: *max_body_bytes,
         request_decompression: *request_decompression,
+        batches: *batches,
+        transports: Transports { streamable: endpoints.streamable().is_some(), sse: endpoints.sse().is_some() },
     }
 }

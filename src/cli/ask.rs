@@ -203,40 +203,25 @@ async fn answer(mut response: reqwest::Response, id: u64) -> Result<Value, Refus
     let kind =
         response.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let streams = kind.starts_with("text/event-stream");
-    let mut events = Events::default();
-    let (mut reader, mut body, mut size) = (sse::Reader::default(), Vec::new(), 0);
+    let (mut splitter, mut body, mut size) = (sse::Splitter::default(), Vec::new(), 0);
     while let Some(bytes) = response.chunk().await.map_err(|error| Refused::Other(chain(&error)))? {
         size += bytes.len();
         if size > MAX_ANSWER {
             return Err(Refused::Other(format!("its answer is larger than {MAX_ANSWER} bytes")));
         }
-        if !streams {
-            body.extend_from_slice(&bytes);
-            continue;
+        let mut rest = bytes.as_ref();
+        while let Some(end) = streams.then(|| splitter.next(rest)).flatten() {
+            let (event, next) = rest.split_at(end);
+            body.extend_from_slice(event);
+            rest = next;
+            let event = std::mem::take(&mut body);
+            if let Some(reply) = sse::Event::read(&event).data.and_then(|message| reply(&message, id)) {
+                return reply;
+            }
         }
-        reader.feed(&bytes, &mut events);
-        if let Some(reply) = events.done.drain(..).find_map(|event| reply(&event, id)) {
-            return reply;
-        }
+        body.extend_from_slice(rest);
     }
     reply(&body, id).unwrap_or_else(|| Err(Refused::Other(no_reply(status))))
-}
-
-/// Collects the data of whole events.
-#[derive(Default)]
-struct Events {
-    current: Vec<u8>,
-    done: Vec<Vec<u8>>,
-}
-
-impl sse::Sink for Events {
-    fn data(&mut self, piece: &[u8]) {
-        self.current.extend_from_slice(piece);
-    }
-
-    fn end(&mut self, _offset: usize) {
-        self.done.push(std::mem::take(&mut self.current));
-    }
 }
 
 /// The result or error in a message, if it is the reply to this request. An error may come without the id.

@@ -1,6 +1,7 @@
 //! From `tollgate.yaml` and flags to a [`Config`], or every problem in them.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,12 +9,13 @@ use serde_yaml::Spanned;
 
 use super::given::Given;
 use super::server::{self, ServerDraft};
-use super::source::{ConfigSource, ListenSource};
+use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::Document;
-use super::{Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
+use super::{Batches, Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
+use crate::state::SessionBounds;
 
 const DEFAULT_FILE: &str = "tollgate.yaml";
 const DEFAULT_POLICIES: &str = "policies";
@@ -21,7 +23,14 @@ const DEFAULT_BODY: usize = 1 << 20;
 const MAX_BODY: u64 = 256 << 20;
 const DEFAULT_IN_FLIGHT: usize = 1024;
 const MAX_IN_FLIGHT: u64 = 100_000;
-const DRAIN: Duration = Duration::from_secs(30);
+const DEFAULT_SESSIONS: usize = 10_000;
+const DEFAULT_SESSIONS_PER_PRINCIPAL: usize = 1_000;
+const MAX_SESSIONS: u64 = 1_000_000;
+/// Spans of time: what is usual, and what makes sense.
+struct Span(Duration, RangeInclusive<Duration>);
+const DRAIN: Span = Span(Duration::from_secs(30), Duration::ZERO..=Duration::from_hours(1));
+const KEEP_ALIVE: Span = Span(Duration::from_secs(15), Duration::from_secs(1)..=Duration::from_hours(1));
+const IDLE_SESSION: Span = Span(Duration::from_hours(24), Duration::from_secs(1)..=Duration::from_hours(24 * 30));
 
 /// A configuration whose parts may still be missing, because they were wrong.
 pub(super) struct Draft {
@@ -29,6 +38,7 @@ pub(super) struct Draft {
     listen: Option<Listen>,
     admin: Option<SocketAddr>,
     server: ServerDraft,
+    sessions: Option<SessionBounds>,
     drain_timeout: Option<Duration>,
 }
 
@@ -57,7 +67,8 @@ impl Draft {
             listen: listen(overrides.listen.as_deref(), file, &source.listen, found),
             admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
             server,
-            drain_timeout: drain_timeout(file, source.drain_timeout.as_ref(), found),
+            sessions: sessions(file, &source.sessions, found),
+            drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
 
@@ -80,6 +91,7 @@ impl Draft {
             listen: self.listen?,
             admin: self.admin?,
             server,
+            sessions: self.sessions?,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })
@@ -121,6 +133,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     let origins = source.origins.as_deref().map(|origins| all(file, origins, address::origin, found));
     let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
     let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
+    let keep_alive = span(file, source.keep_alive.as_ref(), KEEP_ALIVE, found);
     Some(Listen {
         address: address?,
         hosts,
@@ -131,7 +144,20 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
             Some(true) => RequestDecompression::Gzip,
             Some(false) | None => RequestDecompression::Off,
         },
+        batches: match source.batches {
+            Some(true) => Batches::Taken,
+            Some(false) | None => Batches::Refused,
+        },
+        keep_alive: keep_alive?,
     })
+}
+
+fn sessions(file: &SourceFile, source: &SessionsSource, found: &mut Diagnostics) -> Option<SessionBounds> {
+    let most = number(file, source.max.as_ref(), DEFAULT_SESSIONS, MAX_SESSIONS, found);
+    let per_principal =
+        number(file, source.max_per_principal.as_ref(), DEFAULT_SESSIONS_PER_PRINCIPAL, MAX_SESSIONS, found);
+    let idle = span(file, source.idle.as_ref(), IDLE_SESSION, found);
+    Some(SessionBounds { most: most?, most_per_principal: per_principal?, idle: idle? })
 }
 
 fn admin(
@@ -189,7 +215,7 @@ fn all(
     good
 }
 
-fn number(
+pub(super) fn number(
     file: &SourceFile,
     written: Option<&Spanned<u64>>,
     default: usize,
@@ -206,11 +232,12 @@ fn number(
     usize::try_from(number.value).ok()
 }
 
-fn drain_timeout(file: &SourceFile, written: Option<&Spanned<String>>, found: &mut Diagnostics) -> Option<Duration> {
+fn span(file: &SourceFile, written: Option<&Spanned<String>>, span: Span, found: &mut Diagnostics) -> Option<Duration> {
+    let Span(default, bounds) = span;
     let Some(text) = written else {
-        return Some(DRAIN);
+        return Some(default);
     };
-    parse_duration(&text.value, Duration::ZERO..=Duration::from_hours(1))
+    parse_duration(&text.value, bounds)
         .map_err(|expected| {
             let message = format!("{} is not a span of time that fits here", quoted(&text.value));
             found.push(file.error(text.referenced, message).help(expected));

@@ -15,11 +15,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
-
 use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::mcp::ServerName;
+use crate::state::SessionBounds;
+use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
 pub use policies::{Folder, Policies};
@@ -55,6 +55,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The server behind the gate.
     pub server: Server,
+    /// How many legacy sessions there may be.
+    pub sessions: SessionBounds,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.
@@ -76,6 +78,10 @@ pub struct Listen {
     pub max_in_flight: usize,
     /// Whether request bodies may be compressed.
     pub request_decompression: RequestDecompression,
+    /// Whether a request may hold a batch of messages.
+    pub batches: Batches,
+    /// A stream says something at least so often.
+    pub keep_alive: Duration,
 }
 
 /// Which `Host` a request may name: the guard against DNS rebinding.
@@ -98,13 +104,24 @@ pub enum RequestDecompression {
     Gzip,
 }
 
+/// Whether a request may hold a batch of messages, as in MCP 2025-03-26.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batches {
+    /// It is refused.
+    Refused,
+    /// Each message in it is decided, limited, recorded and carried as if it came alone.
+    Taken,
+}
+
 /// The server behind the gate.
 #[derive(Debug)]
 pub struct Server {
     /// What the policy calls it.
     pub name: ServerName,
-    /// Where its MCP endpoint is.
-    pub url: Uri,
+    /// Where it is.
+    pub endpoints: Endpoints,
+    /// How many bytes its reply to one request may have.
+    pub max_reply_bytes: usize,
 }
 
 /// All that a start needs.

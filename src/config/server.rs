@@ -5,11 +5,16 @@ use std::path::Path;
 use http::Uri;
 use serde_yaml::Spanned;
 
+use super::build::number;
 use super::given::Place;
 use super::source::{ConfigSource, ServerSource};
 use super::{Server, address};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
+use crate::upstream::Endpoints;
+
+const DEFAULT_REPLY: usize = 64 << 20;
+const MAX_REPLY: u64 = 16 << 30;
 
 /// The server, as far as it is known.
 pub(super) enum ServerDraft {
@@ -55,16 +60,34 @@ impl ServerDraft {
         let name = name.map(|name| read_name(name, place, found));
         match (read_url(url, place, found), name) {
             (Some(url), None) => Self::Unnamed(url),
-            (Some(url), Some(Some(name))) => Self::Named(Server { name, url }),
+            (Some(url), Some(Some(name))) => Self::Named(server(name, url)),
             (_, name) => Self::Wrong(name.flatten()),
         }
     }
 
     fn from_file(file: &SourceFile, name: &Spanned<String>, server: &ServerSource, found: &mut Diagnostics) -> Self {
-        let url = read_url(&server.url.value, Place::File(file, server.url.referenced), found);
-        match (read_name(&name.value, Place::File(file, name.referenced), found), url) {
-            (Some(name), Some(url)) => Self::Named(Server { name, url }),
-            (name, _) => Self::Wrong(name),
+        let mut url = |written: &Option<Spanned<String>>| {
+            written.as_ref().map(|url| read_url(&url.value, Place::File(file, url.referenced), found))
+        };
+        let endpoints = match (url(&server.url), url(&server.sse)) {
+            (Some(Some(streamable)), Some(Some(sse))) => Some(Endpoints::Both { streamable, sse }),
+            (Some(Some(streamable)), None) => Some(Endpoints::Streamable(streamable)),
+            (None, Some(Some(sse))) => Some(Endpoints::Sse(sse)),
+            (None, None) => {
+                found.push(file.error(name.referenced, "nothing says where this server is").help(
+                    "give its `url`, such as `http://127.0.0.1:8000/mcp`; or `sse`, if it speaks HTTP+SSE of 2024-11-05",
+                ));
+                None
+            }
+            _ => None,
+        };
+        let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
+        let name = read_name(&name.value, Place::File(file, name.referenced), found);
+        match (name, endpoints, max_reply_bytes) {
+            (Some(name), Some(endpoints), Some(max_reply_bytes)) => {
+                Self::Named(Server { name, endpoints, max_reply_bytes })
+            }
+            (name, _, _) => Self::Wrong(name),
         }
     }
 
@@ -83,7 +106,7 @@ impl ServerDraft {
         };
         let names = in_policies();
         if let [name] = names.as_slice() {
-            *self = Self::Named(Server { name: name.clone(), url });
+            *self = Self::Named(server(name.clone(), url));
         } else {
             let several = names.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ");
             found.push(
@@ -93,6 +116,11 @@ impl ServerDraft {
         }
         names
     }
+}
+
+/// What a flag says of a server: nothing but its URL.
+fn server(name: ServerName, url: Uri) -> Server {
+    Server { name, endpoints: Endpoints::Streamable(url), max_reply_bytes: DEFAULT_REPLY }
 }
 
 fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<ServerName> {

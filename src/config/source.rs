@@ -15,6 +15,8 @@ pub(super) struct ConfigSource {
     pub(super) admin: AdminSource,
     #[serde(default)]
     pub(super) servers: Entries<ServerSource>,
+    #[serde(default)]
+    pub(super) sessions: SessionsSource,
     pub(super) policies: Option<Spanned<String>>,
     pub(super) drain_timeout: Option<Spanned<String>>,
 }
@@ -28,6 +30,16 @@ pub(super) struct ListenSource {
     pub(super) max_body_bytes: Option<Spanned<u64>>,
     pub(super) max_in_flight: Option<Spanned<u64>>,
     pub(super) request_decompression: Option<bool>,
+    pub(super) batches: Option<bool>,
+    pub(super) keep_alive: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionsSource {
+    pub(super) max: Option<Spanned<u64>>,
+    pub(super) max_per_principal: Option<Spanned<u64>>,
+    pub(super) idle: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,5 +51,7 @@ pub(super) struct AdminSource {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerSource {
-    pub(super) url: Spanned<String>,
+    pub(super) url: Option<Spanned<String>>,
+    pub(super) sse: Option<Spanned<String>>,
+    pub(super) max_reply_bytes: Option<Spanned<u64>>,
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use crate::identity::AuthError;
-use crate::inspect::Unreadable;
 use crate::limits::LimitExceeded;
 use crate::mcp::{CallError, Mismatch};
 use crate::policy::{Denial, RuleId};
-use crate::upstream::UpstreamError;
+use crate::state::StateError;
+use crate::upstream::{Unsound, UpstreamError};
 
 use super::Outcome;
 
@@ -24,6 +24,8 @@ pub enum Refusal {
     Header(Mismatch),
     /// The policy refused it.
     Policy(Denial),
+    /// The session, task or request that it names is not the caller's.
+    State(StateError),
     /// A limit has no room.
     Limit(LimitExceeded),
     /// The server did not answer as it should.
@@ -65,18 +67,23 @@ impl Refusal {
     /// How such a message ended.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Http(HttpRefusal::Overloaded) | Self::Limit(_) => Outcome::Limited,
-            Self::Http(_) | Self::Message(_) | Self::Header(_) | Self::Upstream(UpstreamError::NoSession) => {
+            Self::Http(HttpRefusal::Overloaded) | Self::Limit(_) | Self::State(StateError::TooManySessions) => {
+                Outcome::Limited
+            }
+            Self::Http(_)
+            | Self::Message(_)
+            | Self::Header(_)
+            | Self::State(StateError::NoSession | StateError::NothingToCancel | StateError::NothingAsked) => {
                 Outcome::Invalid
             }
             Self::Identity(_) => Outcome::Unauthenticated,
-            Self::Policy(_) => Outcome::Denied,
+            Self::Policy(_) | Self::State(StateError::NoTask) => Outcome::Denied,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
                 | UpstreamError::BrokeOff(_)
                 | UpstreamError::Unacceptable(_)
-                | UpstreamError::Unreadable,
+                | UpstreamError::Unsound(_),
             ) => Outcome::UpstreamError,
         }
     }
@@ -89,6 +96,7 @@ impl Refusal {
             Self::Message(error) => error.problem.reason(),
             Self::Header(mismatch) => mismatch.reason(),
             Self::Policy(denial) => denial.reason.word(),
+            Self::State(error) => error.reason(),
             Self::Limit(_) => "limited",
             Self::Upstream(error) => error.reason(),
         }
@@ -99,7 +107,12 @@ impl Refusal {
         match self {
             Self::Policy(denial) => Some(&denial.rule),
             Self::Limit(exceeded) => Some(&exceeded.rule),
-            Self::Http(_) | Self::Identity(_) | Self::Message(_) | Self::Header(_) | Self::Upstream(_) => None,
+            Self::Http(_)
+            | Self::Identity(_)
+            | Self::Message(_)
+            | Self::Header(_)
+            | Self::State(_)
+            | Self::Upstream(_) => None,
         }
     }
 }
@@ -134,6 +147,7 @@ impl fmt::Display for Refusal {
             Self::Message(error) => error.problem.fmt(f),
             Self::Header(mismatch) => mismatch.fmt(f),
             Self::Policy(denial) => denial.fmt(f),
+            Self::State(error) => error.fmt(f),
             Self::Limit(exceeded) => exceeded.fmt(f),
             Self::Upstream(error) => error.fmt(f),
         }
@@ -162,9 +176,9 @@ impl fmt::Display for HttpRefusal {
     }
 }
 
-impl From<Unreadable> for Refusal {
-    fn from(Unreadable: Unreadable) -> Self {
-        Self::Upstream(UpstreamError::Unreadable)
+impl From<Unsound> for Refusal {
+    fn from(unsound: Unsound) -> Self {
+        Self::Upstream(UpstreamError::Unsound(unsound))
     }
 }
 
@@ -179,5 +193,5 @@ macro_rules! from {
 }
 from! {
     Http(HttpRefusal), Identity(AuthError), Message(CallError), Header(Mismatch), Policy(Denial),
-    Limit(LimitExceeded), Upstream(UpstreamError),
+    State(StateError), Limit(LimitExceeded), Upstream(UpstreamError),
 }

@@ -2,29 +2,47 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::mcp::{Method, ServerName, Target};
 use crate::policy::{Effect, PolicySet, Query};
+use crate::state::Tasks;
 
-/// Filters the answer to one list request.
+/// Filters one list.
 #[derive(Debug)]
-pub(super) struct CatalogFilter {
-    policy: Arc<PolicySet>,
-    principal: Arc<Principal>,
-    server: ServerName,
-    list: List,
+pub(super) struct CatalogFilter<'a> {
+    pub(super) list: List,
+    pub(super) principal: &'a Principal,
+    pub(super) server: &'a ServerName,
+    pub(super) policy: &'a PolicySet,
+    pub(super) tasks: &'a Tasks,
 }
 
 /// Which list, and what its things are called by.
-#[derive(Clone, Copy, Debug)]
-enum List {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
     Tools,
     Prompts,
     Resources,
     Templates,
+    Tasks,
+    /// The resources that a subscription is for.
+    Acknowledged,
+}
+
+impl List {
+    /// The list that answers this method, if one does.
+    pub(super) fn of(method: Method) -> Option<Self> {
+        match method {
+            Method::ToolsList => Some(Self::Tools),
+            Method::PromptsList => Some(Self::Prompts),
+            Method::ResourcesList => Some(Self::Resources),
+            Method::ResourcesTemplatesList => Some(Self::Templates),
+            Method::TasksList => Some(Self::Tasks),
+            _ => None,
+        }
+    }
 }
 
 /// A list that could not be read: it is not passed on, since nobody knows what stands in it.
@@ -32,31 +50,16 @@ enum List {
 pub(super) struct Unreadable;
 
 /// A list may be larger than a request.
-const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 64 };
+const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
+/// More things than this no client asks for at once; a server pages them.
+const MOST: usize = 10_000;
 
-impl CatalogFilter {
-    /// A filter for the answers to this method, if they are lists.
-    pub(super) fn of(
-        method: Method,
-        policy: &Arc<PolicySet>,
-        principal: &Arc<Principal>,
-        server: &ServerName,
-    ) -> Option<Self> {
-        let list = match method {
-            Method::ToolsList => List::Tools,
-            Method::PromptsList => List::Prompts,
-            Method::ResourcesList => List::Resources,
-            Method::ResourcesTemplatesList => List::Templates,
-            _ => return None,
-        };
-        Some(Self { policy: Arc::clone(policy), principal: Arc::clone(principal), server: server.clone(), list })
-    }
-
+impl CatalogFilter<'_> {
     /// The message without what the caller may not use. Every other byte stays; so do cursors.
     pub(super) fn apply(&self, message: &[u8]) -> Result<Vec<u8>, Unreadable> {
         let mut found = Found { list: self.list, items: Vec::new(), name: None, scope: None, sound: true };
         json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
-        let items = found.items(message).ok_or(Unreadable)?;
+        let items = found.items(message).filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
         let shown: Vec<_> = items.iter().filter(|item| self.shows(&item.name)).collect();
         let mut edits = Vec::new();
         if let (Some(first), Some(last), true) = (items.first(), items.last(), shown.len() < items.len()) {
@@ -74,15 +77,16 @@ impl CatalogFilter {
         let (method, target) = match self.list {
             List::Tools => (Method::ToolsCall, Target::Tool(name)),
             List::Prompts => (Method::PromptsGet, Target::Prompt(name)),
-            List::Resources | List::Templates => (Method::ResourcesRead, Target::Resource(name)),
+            List::Resources | List::Templates | List::Acknowledged => (Method::ResourcesRead, Target::Resource(name)),
+            List::Tasks => return self.tasks.tool(name, self.principal).is_some(),
         };
-        let query = Query { principal: &self.principal, server: &self.server, method, target };
+        let query = Query { principal: self.principal, server: self.server, method, target };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }
 
 /// The message with some spans replaced.
-fn edited(message: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
+pub(super) fn edited(message: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
     edits.sort_unstable_by_key(|(span, _)| span.start);
     let mut out = Vec::with_capacity(message.len());
     let mut copied = 0;
@@ -99,7 +103,9 @@ fn edited(message: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Message,
+    /// `result`, or what stands for it in a notification.
     Result,
+    Params,
     Items,
     Item,
     Name,
@@ -149,9 +155,13 @@ impl Lens for Found {
             List::Prompts => ("prompts", "name"),
             List::Resources => ("resources", "uri"),
             List::Templates => ("resourceTemplates", "uriTemplate"),
+            List::Tasks => ("tasks", "taskId"),
+            List::Acknowledged => ("resourceSubscriptions", ""),
         };
         Ok(match (place, name) {
-            (Place::Message, "result") => Place::Result,
+            (Place::Message, "result") if self.list != List::Acknowledged => Place::Result,
+            (Place::Message, "params") if self.list == List::Acknowledged => Place::Params,
+            (Place::Params, "notifications") => Place::Result,
             (Place::Result, "cacheScope") => Place::Scope,
             (Place::Result, name) if name == items => Place::Items,
             (Place::Item, name) if name == item_name => Place::Name,
@@ -166,10 +176,15 @@ impl Lens for Found {
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
             Place::Name if kind == Kind::String => self.name = Some(span.start + 1..span.end - 1),
+            // A subscription's resources are nothing but their URIs.
+            Place::Item if self.list == List::Acknowledged && kind == Kind::String => {
+                let name = Some(span.start + 1..span.end - 1);
+                self.items.push(Item { span, name });
+            }
             Place::Item => self.items.push(Item { span, name: self.name.take() }),
             Place::Scope => self.scope = Some(span),
             Place::Items => self.sound &= kind == Kind::Array,
-            Place::Message | Place::Result | Place::Name | Place::Elsewhere => {}
+            Place::Message | Place::Result | Place::Params | Place::Name | Place::Elsewhere => {}
         }
     }
 }

@@ -1,7 +1,10 @@
-//! What comes back: [`Watch`] looks at a reply as it flows. Bytes pass as they came, but for lists, which are cut down
-//! to what the caller may use.
+//! What comes back: [`Watch`] reads a reply by the same strict rules as a call, message by message. What is sound passes
+//! as it came, but for lists, which are cut down to what the caller may use; what is not ends the reply.
 
 mod catalog;
+mod endpoint;
+mod events;
+mod judge;
 mod outline;
 #[cfg(test)]
 mod tests;
@@ -9,34 +12,38 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header;
 
+use crate::mcp::{Call, Form, Method};
 use crate::policy::{Permit, PolicySet};
-use crate::sse;
-use crate::upstream::{MediaType, Reply, ReplyBody, media_type};
+use crate::state::{Conversation, Session, State};
+use crate::upstream::{Endpoints, MediaType, Reply, ReplyBody, Unsound, media_type};
 
-use catalog::CatalogFilter;
-use outline::{Outline, Sort};
+use catalog::List;
+use events::{Events, Most};
+use judge::{Judge, Sort, Verdict};
+use outline::Outline;
 
-/// Looks at one reply.
+/// Watches one reply.
 #[derive(Debug)]
 pub struct Watch {
+    judge: Judge,
     mode: Mode,
     heard: Option<Heard>,
-    answer: Answer,
+    /// How much has come.
+    length: usize,
+    most: usize,
+    state: Arc<State>,
 }
 
 #[derive(Debug)]
 enum Mode {
-    /// Nothing to see.
+    /// Not a message of MCP, and nothing that is taken for one.
     Pass,
-    /// One JSON message.
-    Json(Outline),
-    /// A stream of them.
+    /// One JSON message, too long to be held: all but its last piece passes while it is followed.
+    Long { outline: Box<Outline>, last: Bytes },
+    /// A stream of messages.
     Events(Box<Events>),
-    /// A list, as one JSON message: held until it is whole.
-    FilterJson { filter: CatalogFilter, held: Vec<u8> },
-    /// A list, in a stream: every event is held until it is whole.
-    FilterEvents { filter: CatalogFilter, events: Box<HeldEvents> },
 }
 
 /// What the server did last, where it bears on how long to wait.
@@ -63,108 +70,186 @@ pub enum Answer {
     Error(i64),
 }
 
-/// The reply holds a list that cannot be read, so it must not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unreadable;
+/// What passes of a piece; what must not pass stops the reply behind that.
+#[derive(Debug)]
+pub struct Passed {
+    /// What passes.
+    pub bytes: Bytes,
+    /// Why nothing more does.
+    pub unsound: Option<Unsound>,
+}
 
-/// A list, or one event of it, is held up to this size.
+/// Messages up to this length are judged before any of their bytes pass.
+const HELD: usize = 256 * 1024;
+/// Those that must be judged as a whole, because something may have to be taken out of them, may be so long.
 const LARGEST_LIST: usize = 8 * 1024 * 1024;
 
-/// Begins to watch a reply to this permit's call. One that is already here as a whole is looked at now, so that what is
-/// wrong with it can still be told properly.
-///
-/// # Errors
-/// It should be a list, but cannot be read.
-pub fn watch(mut reply: Reply, permit: &Permit, policy: &Arc<PolicySet>) -> Result<(Watch, Reply), Unreadable> {
-    let mut watch = Watch::of(permit, policy, &reply.head)?;
-    if let ReplyBody::Whole(bytes) = &mut reply.body {
-        *bytes = watch.last(std::mem::take(bytes))?;
+/// How long a message may be that is held as a whole, and what of a longer one.
+fn most(call: &Call) -> Most {
+    match call.method() {
+        method if List::of(method).is_some() => Most::Held(LARGEST_LIST),
+        // A stream may bring the answer to anything. What a resource says may have to be kept from caches.
+        Method::OpenStream | Method::SubscriptionsListen | Method::ResourcesRead => Most::Held(LARGEST_LIST),
+        _ => Most::Followed(HELD),
     }
-    Ok((watch, reply))
+}
+
+/// How much of a reply to this call is to be read before anything of it passes.
+pub fn held(call: &Call) -> usize {
+    match most(call) {
+        Most::Held(most) | Most::Followed(most) => most,
+    }
+}
+
+/// What a reply is watched by.
+#[derive(Debug)]
+pub struct Watcher<'a> {
+    /// What the call was permitted by.
+    pub permit: &'a Permit,
+    /// The policy in force.
+    pub policy: &'a Arc<PolicySet>,
+    /// What is remembered of the server.
+    pub state: &'a Arc<State>,
+    /// Where the server is.
+    pub endpoints: &'a Endpoints,
+    /// How many bytes a reply to a request may have in all.
+    pub max_reply_bytes: usize,
+}
+
+impl Watcher<'_> {
+    /// Begins to watch a reply. What is already here as a whole is judged now, so that what is wrong with it can still
+    /// be told properly.
+    ///
+    /// # Errors
+    /// It is not what it must be.
+    pub fn watch(&self, conversation: Conversation, mut reply: Reply) -> Result<(Watch, Reply), Unsound> {
+        let call = self.permit.call();
+        let conversation = conversation.replied(call.method(), &mut reply.head, self.state.sessions());
+        let limit = most(call);
+        let elsewhere = conversation.url().is_some();
+        let opens = self.endpoints.sse().filter(|_| matches!(conversation, Conversation::Begins(_))).cloned();
+        let opens = opens.filter(|_| call.method() == Method::OpenStream);
+        let mut judge = Judge::new(self.permit, self.policy, self.state, conversation, &reply.head);
+        let mut heard = None;
+        let mode = match (media_type(&reply.head.headers), &mut reply.body) {
+            // Its answer comes on the session's stream; a notification has none. So nothing here is one.
+            (_, body) if reply.head.status.is_success() && (elsewhere || is_unanswered(call)) => {
+                *body = ReplyBody::Whole(Bytes::new());
+                reply.head.headers.remove(header::CONTENT_LENGTH);
+                Mode::Pass
+            }
+            (MediaType::Json, ReplyBody::Whole(bytes)) if !bytes.is_empty() => {
+                let (verdict, sort) = judge.page(bytes)?;
+                if let Verdict::Edit(edited) = verdict {
+                    *bytes = Bytes::from(edited);
+                    reply.head.headers.remove(header::CONTENT_LENGTH);
+                }
+                heard = sort.map(Heard::from);
+                if judge.must_answer() {
+                    return Err(Unsound::NoAnswer);
+                }
+                Mode::Pass
+            }
+            (MediaType::Json, ReplyBody::Stream(..)) => match limit {
+                Most::Held(most) => return Err(Unsound::TooLong(most)),
+                Most::Followed(_) => Mode::Long { outline: Box::default(), last: Bytes::new() },
+            },
+            (MediaType::EventStream, ReplyBody::Stream(..)) => {
+                reply.head.headers.remove(header::CONTENT_LENGTH);
+                Mode::Events(Box::new(Events::new(limit, opens)))
+            }
+            _ if judge.must_answer() => return Err(Unsound::NoAnswer),
+            _ => Mode::Pass,
+        };
+        let most = match call.method() {
+            Method::OpenStream | Method::SubscriptionsListen => usize::MAX,
+            _ => self.max_reply_bytes,
+        };
+        Ok((Watch { judge, mode, heard, length: 0, most, state: Arc::clone(self.state) }, reply))
+    }
+}
+
+/// Whether nothing answers such a call: it is a notification, or itself an answer.
+fn is_unanswered(call: &Call) -> bool {
+    call.id().is_none() && !matches!(call.method(), Method::OpenStream | Method::EndSession)
+        || call.method() == Method::Answer
 }
 
 impl Watch {
-    /// For the reply to this permit's call, with this head.
-    ///
-    /// # Errors
-    /// It should be a list, but is in no form that the gate can read.
-    fn of(permit: &Permit, policy: &Arc<PolicySet>, head: &http::response::Parts) -> Result<Self, Unreadable> {
-        let filter = CatalogFilter::of(permit.call().method(), policy, permit.principal(), permit.server());
-        let mode = match (media_type(&head.headers), filter.filter(|_| head.status.is_success())) {
-            (MediaType::Json, None) => Mode::Json(Outline::default()),
-            (MediaType::EventStream, None) => Mode::Events(Box::default()),
-            (MediaType::Other, None) => Mode::Pass,
-            (MediaType::Json, Some(filter)) => Mode::FilterJson { filter, held: Vec::new() },
-            (MediaType::EventStream, Some(filter)) => Mode::FilterEvents { filter, events: Box::default() },
-            (MediaType::Other, Some(_)) => return Err(Unreadable),
-        };
-        Ok(Self { mode, heard: None, answer: Answer::None })
+    /// Whether the reply is an event stream, so that an event may be added.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.mode, Mode::Events(_))
+    }
+
+    /// Whether something may be added here: in a stream, between its events.
+    pub fn is_between_events(&self) -> bool {
+        matches!(&self.mode, Mode::Events(events) if events.is_between())
+    }
+
+    /// Whether the gate can answer in the server's stead: in a stream, where the server has not and will not.
+    pub fn can_answer(&self) -> bool {
+        self.is_between_events() && self.judge.must_answer()
     }
 
     /// Whether bytes may be added or taken, so that the length that the server gave does not hold.
     pub fn edits(&self) -> bool {
-        matches!(self.mode, Mode::FilterJson { .. } | Mode::FilterEvents { .. })
+        self.is_stream()
     }
 
-    /// Whether the reply is an event stream, so that an event may be added.
-    pub fn is_stream(&self) -> bool {
-        matches!(self.mode, Mode::Events(_) | Mode::FilterEvents { .. })
-    }
-
-    /// Looks at the next bytes; returns what passes now.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub fn feed(&mut self, bytes: Bytes) -> Result<Bytes, Unreadable> {
+    /// Looks at the next bytes; says what passes now.
+    pub fn feed(&mut self, bytes: Bytes) -> Passed {
+        self.length = self.length.saturating_add(bytes.len());
+        if self.length > self.most {
+            return Passed { bytes: Bytes::new(), unsound: Some(Unsound::TooLong(self.most)) };
+        }
         match &mut self.mode {
-            Mode::Pass => Ok(bytes),
-            Mode::Json(outline) => {
+            Mode::Pass => Passed { bytes, unsound: None },
+            Mode::Long { outline, last } => {
                 outline.feed(&bytes);
-                Ok(bytes)
+                Passed { bytes: std::mem::replace(last, bytes), unsound: None }
             }
             Mode::Events(events) => {
-                events.feed(&bytes);
-                let sort = events.sink.last.take();
-                self.hear(sort);
-                Ok(bytes)
-            }
-            Mode::FilterJson { held, .. } => hold(held, &bytes).map(|()| Bytes::new()),
-            Mode::FilterEvents { filter, events } => {
-                let passed = events.feed(&bytes, filter)?;
-                let sort = events.sort.take();
-                self.hear(sort);
-                Ok(Bytes::from(passed))
+                let fed = events.feed(&bytes, &mut self.judge);
+                self.heard = fed.heard.map(Heard::from).or(self.heard);
+                Passed { bytes: fed.passed, unsound: fed.unsound }
             }
         }
     }
 
-    /// Looks at the last bytes, which may be none; returns all that is left to pass.
-    ///
-    /// # Errors
-    /// The list cannot be read.
-    pub fn last(&mut self, bytes: Bytes) -> Result<Bytes, Unreadable> {
-        let passed = self.feed(bytes)?;
-        let rest = self.end()?;
-        Ok(if passed.is_empty() { rest } else { passed })
+    /// The reply has ended: all that is left to pass.
+    pub fn end(&mut self) -> Passed {
+        let unsound = |unsound| Passed { bytes: Bytes::new(), unsound: Some(unsound) };
+        match std::mem::replace(&mut self.mode, Mode::Pass) {
+            Mode::Long { outline, last } => match self.judge.long(outline.finish()) {
+                Ok(sort) => {
+                    self.heard = Some(sort.into());
+                    Passed { bytes: last, unsound: None }
+                }
+                Err(why) => unsound(why),
+            },
+            Mode::Events(events) => {
+                self.mode = Mode::Events(events);
+                let missing = self.judge.must_answer() && !self.is_resumable();
+                Passed { bytes: Bytes::new(), unsound: missing.then_some(Unsound::NoAnswer) }
+            }
+            Mode::Pass => Passed { bytes: Bytes::new(), unsound: None },
+        }
     }
 
-    fn end(&mut self) -> Result<Bytes, Unreadable> {
-        match &mut self.mode {
-            // An event that was not ended is none; browsers drop it too.
-            Mode::Pass | Mode::Events(_) | Mode::FilterEvents { .. } => Ok(Bytes::new()),
-            Mode::Json(outline) => {
-                let sort = outline.finish();
-                self.hear(Some(sort));
-                Ok(Bytes::new())
-            }
-            Mode::FilterJson { held, .. } if held.is_empty() => Ok(Bytes::new()),
-            Mode::FilterJson { filter, held } => {
-                let list = filter.apply(held).map_err(|catalog::Unreadable| Unreadable)?;
-                let sort = sort_of(&list);
-                self.hear(Some(sort));
-                Ok(Bytes::from(list))
-            }
-        }
+    /// Whether the answer may still come, on another stream of the session.
+    pub fn is_resumable(&self) -> bool {
+        let in_session = matches!(self.conversation(), Conversation::Within { ours: Some(_), .. });
+        in_session && matches!(&self.mode, Mode::Events(events) if events.resumable) && self.judge.must_answer()
+    }
+
+    /// The conversation that the reply belongs to.
+    pub fn conversation(&self) -> &Conversation {
+        self.judge.conversation()
+    }
+
+    /// The session that this stream is, if it is one of 2024-11-05 and has begun.
+    pub fn stream(&self) -> Option<&Arc<Session>> {
+        self.conversation().session().filter(|_| self.is_stream() && self.conversation().url().is_some())
     }
 
     /// What the server did since this was last asked.
@@ -174,121 +259,38 @@ impl Watch {
 
     /// How the server answered, as far as it has.
     pub fn answer(&self) -> Answer {
-        self.answer
-    }
-
-    fn hear(&mut self, sort: Option<Sort>) {
-        let (heard, answer) = match sort {
-            None | Some(Sort::Nothing) => return,
-            Some(Sort::Notification) => (Heard::Word, None),
-            Some(Sort::Request) => (Heard::Question, None),
-            Some(Sort::Result { failed: false }) => (Heard::Answer, Some(Answer::Result)),
-            Some(Sort::Result { failed: true }) => (Heard::Answer, Some(Answer::ToolError)),
-            Some(Sort::Error { code }) => (Heard::Answer, Some(Answer::Error(code))),
-        };
-        self.heard = Some(heard);
-        self.answer = answer.unwrap_or(self.answer);
-    }
-}
-
-fn hold(held: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Unreadable> {
-    if held.len() + bytes.len() > LARGEST_LIST {
-        return Err(Unreadable);
-    }
-    held.extend_from_slice(bytes);
-    Ok(())
-}
-
-fn sort_of(message: &[u8]) -> Sort {
-    let mut outline = Outline::default();
-    outline.feed(message);
-    outline.finish()
-}
-
-/// Events that pass at once.
-#[derive(Debug, Default)]
-struct Events {
-    reader: sse::Reader,
-    sink: Told,
-}
-
-/// What the events told.
-#[derive(Debug, Default)]
-struct Told {
-    outline: Outline,
-    last: Option<Sort>,
-}
-
-impl Events {
-    fn feed(&mut self, bytes: &[u8]) {
-        self.reader.feed(bytes, &mut self.sink);
-    }
-}
-
-impl sse::Sink for Told {
-    fn data(&mut self, piece: &[u8]) {
-        self.outline.feed(piece);
-    }
-
-    fn end(&mut self, _: usize) {
-        match self.outline.finish() {
-            Sort::Nothing => {}
-            sort => self.last = Some(sort),
+        match self.judge.answered() {
+            None => Answer::None,
+            Some(form) => Answer::from(form),
         }
     }
 }
 
-/// Events that pass when they are whole.
-#[derive(Debug, Default)]
-struct HeldEvents {
-    reader: sse::Reader,
-    held: Vec<u8>,
-    data: Vec<u8>,
-    sort: Option<Sort>,
-}
-
-/// The events that end in the bytes being fed: where, and with which data.
-#[derive(Default)]
-struct Ended {
-    data: Vec<u8>,
-    events: Vec<(usize, Vec<u8>)>,
-}
-
-impl sse::Sink for Ended {
-    fn data(&mut self, piece: &[u8]) {
-        self.data.extend_from_slice(piece);
-    }
-
-    fn end(&mut self, offset: usize) {
-        self.events.push((offset, std::mem::take(&mut self.data)));
+impl From<Form> for Answer {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Result { failed: false } => Self::Result,
+            Form::Result { failed: true } => Self::ToolError,
+            Form::Error { code } => Self::Error(code),
+        }
     }
 }
 
-impl HeldEvents {
-    fn feed(&mut self, bytes: &[u8], filter: &CatalogFilter) -> Result<Vec<u8>, Unreadable> {
-        let mut ended = Ended { data: std::mem::take(&mut self.data), events: Vec::new() };
-        let mut passed = Vec::new();
-        let mut begun = 0;
-        if self.held.is_empty() && self.reader.completes_line_end(bytes) {
-            // It ends an event that has passed: some readers wait for it.
-            passed.push(b'\n');
-            begun = 1;
+impl From<Sort> for Heard {
+    fn from(sort: Sort) -> Self {
+        match sort {
+            Sort::Notification => Self::Word,
+            Sort::Request => Self::Question,
+            Sort::Answer(_) => Self::Answer,
         }
-        self.reader.feed(bytes, &mut ended);
-        self.data = ended.data;
-        for (offset, data) in ended.events {
-            hold(&mut self.held, bytes.get(begun..offset).unwrap_or_default())?;
-            begun = offset;
-            let event = std::mem::take(&mut self.held);
-            if data.is_empty() {
-                passed.extend_from_slice(&event);
-                continue;
-            }
-            let list = filter.apply(&data).map_err(|catalog::Unreadable| Unreadable)?;
-            self.sort = Some(sort_of(&list));
-            passed.extend(if list == data { event } else { sse::with_data(&event, &list) });
+    }
+}
+
+/// A session of 2024-11-05 is its stream.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let (Some(_), Conversation::Within { ours: Some(ours), .. }) = (self.stream(), self.conversation()) {
+            self.state.sessions().end(ours);
         }
-        hold(&mut self.held, bytes.get(begun..).unwrap_or_default())?;
-        Ok(passed)
     }
 }

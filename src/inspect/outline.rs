@@ -1,20 +1,19 @@
-//! What kind of message a server sends, told while its bytes pass: nothing is kept but a few words.
+//! What kind of message a server sends, told while its bytes pass: for answers too long to be held. Nothing is kept but
+//! a few words.
 //!
-//! Not a validator: it follows strings and nesting, which is enough to find the members that tell what a message is.
+//! It follows strings and nesting, which is enough to read the members that tell what a message is, once and exactly;
+//! what stands deeper is not looked at.
 
-/// What a message turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// A result; of a tool that failed, where `isError` says so.
-    Result { failed: bool },
-    /// A JSON-RPC error with this code.
-    Error { code: i64 },
-    /// The server asks the client something.
-    Request,
-    /// The server tells the client something.
-    Notification,
-    /// None of these.
-    Nothing,
+use crate::jsonrpc::RequestId;
+use crate::mcp::Form;
+
+/// A long answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LongAnswer {
+    /// Which request it answers.
+    pub(super) id: RequestId,
+    /// With what.
+    pub(super) form: Form,
 }
 
 /// Follows one message.
@@ -27,26 +26,34 @@ pub(super) struct Outline {
     word: Vec<u8>,
     /// The member at depth 1 that is being read.
     member: Member,
-    /// The member at depth 2 that is being read is the one that matters there.
-    inner: bool,
-    /// Behind a colon.
-    value: bool,
-    has: Has,
-    result: Option<bool>,
-    error: Option<i64>,
+    /// What is being read.
+    at: At,
+    /// The value of `id`, as it came.
+    id: Option<Vec<u8>>,
+    /// The members of the message that have been read.
+    seen: Vec<Member>,
+    failed: bool,
+    code: Option<i64>,
+    /// Something stands there that a long answer must not have.
+    odd: bool,
+}
+
+/// Where in an object or array the outline stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    /// Before a colon, or where there is none.
+    #[default]
+    Name,
+    /// Behind it.
+    Value,
+    /// Behind that of the member at depth 2 that matters there.
+    Inner,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escaped {
     No,
     Yes,
-}
-
-/// Which members the message has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Has {
-    id: bool,
-    method: bool,
 }
 
 /// A member of a message.
@@ -61,7 +68,7 @@ enum Member {
 }
 
 /// No name or value that matters is longer.
-const WORD: usize = 24;
+const WORD: usize = 264;
 
 impl Outline {
     /// Follows the next bytes.
@@ -74,8 +81,14 @@ impl Outline {
                     self.string = Some(Escaped::No);
                     self.keep(plain);
                 }
-                (Some(Escaped::No), b'"') => self.string = None,
-                (Some(Escaped::No), b'\\') => self.string = Some(Escaped::Yes),
+                (Some(Escaped::No), b'"') => {
+                    self.string = None;
+                    self.mark();
+                }
+                (Some(Escaped::No), b'\\') => {
+                    self.string = Some(Escaped::Yes);
+                    self.keep(b'\\');
+                }
                 (Some(Escaped::No), plain) => self.keep(plain),
                 (None, byte) => self.outside(byte),
             }
@@ -91,16 +104,26 @@ impl Outline {
         }
     }
 
-    /// What the message was; begins anew.
-    pub(super) fn finish(&mut self) -> Sort {
+    /// What the message was, if it was one answer with one reading.
+    pub(super) fn finish(mut self) -> Option<LongAnswer> {
         self.end_value();
-        let seen = std::mem::take(self);
-        match (seen.has.method, seen.has.id, seen.result, seen.error) {
-            (true, true, _, _) => Sort::Request,
-            (true, false, _, _) => Sort::Notification,
-            (false, _, _, Some(code)) => Sort::Error { code },
-            (false, _, Some(failed), None) => Sort::Result { failed },
-            (false, _, None, None) => Sort::Nothing,
+        let form = match self.seen.as_slice() {
+            _ if self.odd || self.depth != 0 || self.string.is_some() => return None,
+            seen if seen.contains(&Member::Method) => return None,
+            seen => match (seen.contains(&Member::Result), seen.contains(&Member::Error)) {
+                (true, false) => Form::Result { failed: self.failed },
+                (false, true) => Form::Error { code: self.code? },
+                (true, true) | (false, false) => return None,
+            },
+        };
+        let id = RequestId::from_json(std::str::from_utf8(&self.id?).ok()?)?;
+        Some(LongAnswer { id, form })
+    }
+
+    /// A value keeps its quotation marks: `1` and `"1"` differ.
+    fn mark(&mut self) {
+        if self.at != At::Name {
+            self.keep(b'"');
         }
     }
 
@@ -114,43 +137,34 @@ impl Outline {
         match byte {
             b'"' => {
                 self.word.clear();
+                self.mark();
                 self.string = Some(Escaped::No);
             }
             b'{' | b'[' => {
                 self.depth += 1;
-                self.value = false;
-                self.inner = false;
-                self.begin();
+                self.at = At::Name;
+                // The message is one object, and no batch.
+                self.odd |= self.depth == 1 && (byte == b'[' || !self.seen.is_empty());
+                self.odd |= self.depth == 2 && self.member == Member::Id;
             }
             b'}' | b']' => {
                 self.end_value();
                 self.depth = self.depth.saturating_sub(1);
-                self.value = false;
+                self.at = At::Name;
             }
             b',' => {
                 self.end_value();
-                self.value = false;
+                self.at = At::Name;
             }
             b':' => self.end_name(),
             b' ' | b'\t' | b'\r' | b'\n' => {}
-            plain if self.value => self.keep(plain),
+            plain if self.at != At::Name => self.keep(plain),
             _ => {}
         }
     }
 
-    /// A result or error object began.
-    fn begin(&mut self) {
-        if self.depth == 2 {
-            match self.member {
-                Member::Result => self.result = Some(false),
-                Member::Error => self.error = Some(0),
-                Member::Other | Member::Id | Member::Method => {}
-            }
-        }
-    }
-
     fn end_name(&mut self) {
-        self.value = true;
+        self.at = At::Value;
         match self.depth {
             1 => {
                 self.member = match self.word.as_slice() {
@@ -158,16 +172,25 @@ impl Outline {
                     b"method" => Member::Method,
                     b"result" => Member::Result,
                     b"error" => Member::Error,
-                    _ => Member::Other,
+                    // Escaped, it may be one of those.
+                    name => {
+                        self.odd |= name.contains(&b'\\');
+                        Member::Other
+                    }
                 };
-                self.has.id |= self.member == Member::Id;
-                self.has.method |= self.member == Member::Method;
+                self.odd |= self.member != Member::Other && self.seen.contains(&self.member);
+                self.seen.push(self.member);
+                self.seen.retain(|member| *member != Member::Other);
             }
             2 => {
-                self.inner = matches!(
-                    (self.member, self.word.as_slice()),
-                    (Member::Result, b"isError") | (Member::Error, b"code")
-                );
+                match (self.member, self.word.as_slice()) {
+                    (Member::Result, b"isError") | (Member::Error, b"code") => self.at = At::Inner,
+                    (Member::Result, name) => {
+                        // What begins a task or asks for input is short, and read as a whole.
+                        self.odd |= matches!(name, b"inputRequests" | b"task" | b"taskId") || name.contains(&b'\\');
+                    }
+                    _ => {}
+                }
             }
             _ => {}
         }
@@ -175,15 +198,17 @@ impl Outline {
     }
 
     fn end_value(&mut self) {
-        if self.depth == 2 && self.inner && self.value {
+        if self.at == At::Value && self.depth == 1 && self.member == Member::Id {
+            self.id = Some(std::mem::take(&mut self.word));
+        }
+        if self.at == At::Inner {
             match self.member {
-                Member::Result => self.result = Some(self.word == b"true"),
+                Member::Result => self.failed = self.word == b"true",
                 Member::Error => {
-                    self.error = std::str::from_utf8(&self.word).ok().and_then(|code| code.parse().ok());
+                    self.code = std::str::from_utf8(&self.word).ok().and_then(|code| code.parse().ok());
                 }
                 Member::Other | Member::Id | Member::Method => {}
             }
-            self.inner = false;
         }
         self.word.clear();
     }
@@ -193,28 +218,55 @@ impl Outline {
 mod tests {
     use super::*;
 
+    fn finished(message: &str, cut: usize) -> Option<(String, Form)> {
+        let mut outline = Outline::default();
+        message.as_bytes().chunks(cut).for_each(|piece| outline.feed(piece));
+        outline.finish().map(|answer| (answer.id.as_json().to_owned(), answer.form))
+    }
+
     #[test]
-    fn a_message_is_told_by_its_members_however_it_is_cut() {
-        for (message, sort) in [
+    fn an_answer_is_told_by_its_members_however_it_is_cut() {
+        let ok = |id: &str| Some((id.to_owned(), Form::Result { failed: false }));
+        for (message, answer) in [
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a \"isError\":true"}]}}"#, ok("1")),
             (
-                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"a \"isError\":true"}]}}"#,
-                Sort::Result { failed: false },
+                r#"{"result":{"content":[],"isError" : true },"id":"a1"}"#,
+                Some(("\"a1\"".to_owned(), Form::Result { failed: true })),
             ),
-            (r#"{"result":{"content":[],"isError" : true },"id":1}"#, Sort::Result { failed: true }),
-            (r#"{"result":{"isError":true,"content":[{"isError":false}]},"id":1}"#, Sort::Result { failed: true }),
-            (r#"{"result":{"isError":false},"id":1}"#, Sort::Result { failed: false }),
-            (r#"{"id":1,"error":{"message":"x","code":-32602,"data":{"code":7}}}"#, Sort::Error { code: -32602 }),
-            (r#"{"id":"s1","method":"elicitation/create","params":{"result":{"isError":true}}}"#, Sort::Request),
-            (r#"{"method":"notifications/progress","params":{"id":1,"error":{"code":1}}}"#, Sort::Notification),
-            (r#"{"result":{},"id":1}"#, Sort::Result { failed: false }),
-            ("", Sort::Nothing),
-            ("[1,2", Sort::Nothing),
+            (r#"{"result":{"isError":false}, "id" : 1 }"#, ok("1")),
+            (
+                r#"{"id":1,"error":{"message":"x","code":-32602,"data":{"code":7}}}"#,
+                Some(("1".to_owned(), Form::Error { code: -32602 })),
+            ),
+            (r#"{"result":{},"id":1}"#, ok("1")),
+            (r#"{"result":{"x":{"id":7,"task":1}},"id":1}"#, ok("1")),
         ] {
-            for cut in 1..=message.len().max(1) {
-                let mut outline = Outline::default();
-                message.as_bytes().chunks(cut).for_each(|piece| outline.feed(piece));
-                assert_eq!(outline.finish(), sort, "{message} in pieces of {cut}");
+            for cut in 1..=message.len() {
+                assert_eq!(finished(message, cut), answer, "{message} in pieces of {cut}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_answer_with_one_reading_is_none() {
+        for message in [
+            "",
+            "[1,2",
+            r#"[{"id":1,"result":{}}]"#,
+            r#"{"result":{}}"#,
+            r#"{"id":1,"result":{}"#,
+            r#"{"id":1,"id":2,"result":{}}"#,
+            r#"{"id":1,"\u0069d":2,"result":{}}"#,
+            r#"{"id":1,"result":{},"result":{}}"#,
+            r#"{"id":1,"result":{},"error":{"code":1}}"#,
+            r#"{"id":1,"method":"x","result":{}}"#,
+            r#"{"id":1,"result":{"task":{"taskId":"t"}}}"#,
+            r#"{"id":1,"result":{"t\u0061sk":{"taskId":"t"}}}"#,
+            r#"{"id":1,"result":{}}{"id":1,"result":{}}"#,
+            r#"{"id":[1],"result":{}}"#,
+            r#"{"id":1.5,"result":{}}"#,
+        ] {
+            assert_eq!(finished(message, 7), None, "{message}");
         }
     }
 }

@@ -1,77 +1,231 @@
-//! Lists are cut down to what the caller may use; every other byte passes.
+//! What of a server's messages passes, and what ends a reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::HeldEvents;
-use super::catalog::CatalogFilter;
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+
+use super::events::{Events, Most};
+use super::judge::{Judge, Verdict};
+use super::{HELD, LARGEST_LIST};
 use crate::identity::Principal;
-use crate::mcp::{Method, ServerName};
+use crate::json::Bounds;
+use crate::mcp::{self, Call, Method, ServerName};
 use crate::policy::PolicySet;
+use crate::state::{Place, SessionBounds, State};
+use crate::upstream::Unsound;
 
-fn filter(method: Method) -> CatalogFilter {
-    let policy = "server: records\nroles:\n  reader: { tools: [a, c], prompts: [p], resources: ['demo://*'] }\n";
-    let policy = Arc::new(PolicySet::for_test(policy));
-    let principal = Arc::new(Principal::for_test("alice", &["reader"]));
-    CatalogFilter::of(method, &policy, &principal, &ServerName::new("records").unwrap()).unwrap()
+const POLICY: &str =
+    "server: records\nroles:\n  reader: { tools: [a, c], prompts: [p], resources: ['demo://*'], methods: ['*'] }\n";
+const BOUNDS: SessionBounds = SessionBounds { most: 10, most_per_principal: 10, idle: Duration::from_mins(1) };
+
+/// A server's replies to one principal, and what is remembered of them.
+struct Gate {
+    policy: Arc<PolicySet>,
+    state: Arc<State>,
 }
 
-fn filtered(method: Method, message: &str) -> Option<String> {
-    let filtered = filter(method).apply(message.as_bytes());
-    filtered.ok().map(|bytes| String::from_utf8(bytes).unwrap())
+impl Gate {
+    fn new() -> Self {
+        Self { policy: Arc::new(PolicySet::for_test(POLICY)), state: Arc::new(State::new(BOUNDS)) }
+    }
+
+    fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
+        let principal = Arc::new(Principal::for_test(principal, &["reader"]));
+        let server = ServerName::new("records").unwrap();
+        let permit = self.policy.permit(&principal, &Arc::new(call), &server).unwrap();
+        let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
+        let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
+        Judge::new(&permit, &self.policy, &self.state, conversation, &head)
+    }
+}
+
+fn legacy(method: &str, params: &str) -> Call {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    mcp::read(&Bytes::from(body), &Bounds::default()).unwrap()
+}
+
+fn modern(method: &str, params: &str, capabilities: &str) -> Call {
+    let meta = format!(
+        r#""_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{capabilities}}}"#
+    );
+    legacy(method, &format!("{{{params}{meta}}}"))
+}
+
+fn judged(call: Call, status: u16, message: &str) -> Result<Option<String>, Unsound> {
+    let verdict = Gate::new().judge("alice", call, status).page(message.as_bytes())?.0;
+    Ok(match verdict {
+        Verdict::Pass => Some(message.to_owned()),
+        Verdict::Edit(bytes) => Some(String::from_utf8(bytes).unwrap()),
+        Verdict::Drop => None,
+    })
+}
+
+fn list(method: Method) -> Call {
+    legacy(method.name(), "{}")
 }
 
 #[test]
 fn a_list_loses_what_the_caller_may_not_use_and_keeps_every_other_byte() {
-    for (method, list, shown) in [
+    for (method, result, shown) in [
         (
             Method::ToolsList,
-            r#"{"id":1,"result":{ "nextCursor":"", "tools":[ {"name":"a","n":1.10} , {"name":"b"}, {"x":"é","name":"\u0063"} ] }}"#,
-            r#"{"id":1,"result":{ "nextCursor":"", "tools":[ {"name":"a","n":1.10},{"x":"é","name":"\u0063"} ] }}"#,
+            r#"{ "nextCursor":"", "tools":[ {"name":"a","n":1.10} , {"name":"b"}, {"x":"é","name":"\u0063"} ] }"#,
+            r#"{ "nextCursor":"", "tools":[ {"name":"a","n":1.10},{"x":"é","name":"\u0063"} ] }"#,
         ),
         (
             Method::ToolsList,
-            r#"{"result":{"tools":[{"name":"b"}],"nextCursor":"x","cacheScope":"public"}}"#,
-            r#"{"result":{"tools":[],"nextCursor":"x","cacheScope":"private"}}"#,
+            r#"{"tools":[{"name":"b"}],"nextCursor":"x","cacheScope":"public"}"#,
+            r#"{"tools":[],"nextCursor":"x","cacheScope":"private"}"#,
         ),
-        (Method::ToolsList, r#"{"result":{"tools":[]}}"#, r#"{"result":{"tools":[]}}"#),
-        (Method::ToolsList, r#"{"error":{"code":-1,"message":"no"}}"#, r#"{"error":{"code":-1,"message":"no"}}"#),
-        (
-            Method::PromptsList,
-            r#"{"result":{"prompts":[{"name":"p"},{"name":"q"}]}}"#,
-            r#"{"result":{"prompts":[{"name":"p"}]}}"#,
-        ),
+        (Method::ToolsList, r#"{"tools":[]}"#, r#"{"tools":[]}"#),
+        (Method::PromptsList, r#"{"prompts":[{"name":"p"},{"name":"q"}]}"#, r#"{"prompts":[{"name":"p"}]}"#),
         (
             Method::ResourcesList,
-            r#"{"result":{"resources":[{"uri":"file:///x"},{"uri":"demo://x"}]}}"#,
-            r#"{"result":{"resources":[{"uri":"demo://x"}]}}"#,
+            r#"{"resources":[{"uri":"file:///x"},{"uri":"demo://x"}]}"#,
+            r#"{"resources":[{"uri":"demo://x"}]}"#,
         ),
         (
             Method::ResourcesTemplatesList,
-            r#"{"result":{"resourceTemplates":[{"uriTemplate":"demo://{id}"},{"uriTemplate":"other://{id}"}]}}"#,
-            r#"{"result":{"resourceTemplates":[{"uriTemplate":"demo://{id}"}]}}"#,
+            r#"{"resourceTemplates":[{"uriTemplate":"demo://{id}"},{"uriTemplate":"other://{id}"}]}"#,
+            r#"{"resourceTemplates":[{"uriTemplate":"demo://{id}"}]}"#,
         ),
     ] {
-        assert_eq!(filtered(method, list).as_deref(), Some(shown));
+        let message = |result| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+        assert_eq!(judged(list(method), 200, &message(result)), Ok(Some(message(shown))));
     }
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"#;
+    assert_eq!(judged(list(Method::ToolsList), 200, error), Ok(Some(error.to_owned())));
 }
 
 #[test]
 fn a_list_with_another_reading_does_not_pass_at_all() {
-    for list in [
-        "",
-        "not json",
-        r#"{"result":{"tools":[{"name":"a","name":"b"}]}}"#,
-        r#"{"result":{"tools":[{"title":"no name"}]}}"#,
-        r#"{"result":{"tools":["a"]}}"#,
-        r#"{"result":{"tools":{"0":{"name":"b"}}}}"#,
-        r#"{"result":{"tools":[{"name":7}]}}"#,
+    for result in [
+        r#"{"tools":[{"name":"a","name":"b"}]}"#,
+        r#"{"tools":[],"tools":[{"name":"b"}]}"#,
+        r#"{"tools":[{"title":"no name"}]}"#,
+        r#"{"tools":["a"]}"#,
+        r#"{"tools":{"0":{"name":"b"}}}"#,
+        r#"{"tools":[{"name":7}]}"#,
     ] {
-        assert_eq!(filtered(Method::ToolsList, list), None, "{list}");
+        let message = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+        assert!(judged(list(Method::ToolsList), 200, &message).is_err(), "{result}");
     }
 }
 
 #[test]
-fn a_list_in_a_stream_is_filtered_event_by_event_however_it_is_cut() {
+fn a_reply_answers_its_own_call_and_no_other() {
+    let call = || legacy("tools/call", r#"{"name":"a"}"#);
+    let error = |id: &str| format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":-32600,"message":"no"}}}}"#);
+    for (status, message, passes) in [
+        (200, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, true),
+        (200, r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, false),
+        (200, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#, false),
+        (200, &error(""), false),
+        (400, &error(""), true),
+        (400, &error(r#""id":null,"#), true),
+        (400, &error(r#""id":"server-error","#), true),
+        (400, &error(r#""id":1,"#), true),
+        (400, &error(r#""id":2,"#), false),
+        (400, r#"{"jsonrpc":"2.0","id":2,"result":{}}"#, false),
+        (404, r#"{"detail":"Not Found"}"#, true),
+        (404, r#"{"detail":"Not Found","detail":""}"#, false),
+        (200, r#"{"detail":"Not Found"}"#, false),
+    ] {
+        assert_eq!(judged(call(), status, message).is_ok(), passes, "{status} {message}");
+    }
+}
+
+#[test]
+fn what_was_decided_for_one_caller_is_cached_for_nobody_else() {
+    let message = |scope| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"contents":[],"cacheScope":{scope}}}}}"#);
+    let read = modern("resources/read", r#""uri":"demo://a","#, "{}");
+    assert_eq!(judged(read, 200, &message("\"public\"")), Ok(Some(message("\"private\""))));
+    let discover = modern("server/discover", "", "{}");
+    assert_eq!(judged(discover, 200, &message("\"public\"")), Ok(Some(message("\"public\""))));
+}
+
+#[test]
+fn a_server_asks_only_what_its_client_can_answer() {
+    let input = |method: &str, params: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"result":{{"resultType":"input_required","inputRequests":{{"a":{{"method":"{method}","params":{params}}}}}}}}}"#
+        )
+    };
+    let call = |capabilities| modern("tools/call", r#""name":"a","#, capabilities);
+    let url = |url: &str| format!(r#"{{"mode":"url","url":"{url}"}}"#);
+    let elicitation = r#"{"elicitation":{}}"#;
+    for (capabilities, method, params, passes) in [
+        (elicitation, "elicitation/create", "{}".to_owned(), true),
+        ("{}", "elicitation/create", "{}".to_owned(), false),
+        (elicitation, "sampling/createMessage", "{}".to_owned(), false),
+        (r#"{"roots":{}}"#, "roots/list", "{}".to_owned(), true),
+        (elicitation, "elicitation/create", url("https://a.test/x"), true),
+        (elicitation, "elicitation/create", url("http://localhost:1/x"), true),
+        (elicitation, "elicitation/create", url("http://a.test/x"), false),
+        (elicitation, "elicitation/create", url("javascript:alert(1)"), false),
+    ] {
+        let message = input(method, &params);
+        assert_eq!(judged(call(capabilities), 200, &message).is_ok(), passes, "{capabilities} {message}");
+    }
+    let request = r#"{"jsonrpc":"2.0","id":"s","method":"roots/list"}"#;
+    assert_eq!(judged(call("{}"), 200, request), Err(Unsound::Asks));
+    assert_eq!(judged(legacy("tools/call", r#"{"name":"a"}"#), 200, request), Ok(Some(request.to_owned())));
+}
+
+#[test]
+fn news_reach_those_who_may_see_the_thing() {
+    let listen = || modern("subscriptions/listen", r#""notifications":{},"#, "{}");
+    let updated =
+        |uri| format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#);
+    assert_eq!(judged(listen(), 200, &updated("demo://a")), Ok(Some(updated("demo://a"))));
+    assert_eq!(judged(listen(), 200, &updated("other://a")), Ok(None));
+    let acknowledged = |uris| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"notifications":{{"resourceSubscriptions":[{uris}]}}}}}}"#
+        )
+    };
+    let shown = judged(listen(), 200, &acknowledged(r#""other://a","demo://a""#));
+    assert_eq!(shown, Ok(Some(acknowledged(r#""demo://a""#))));
+}
+
+#[test]
+fn a_task_is_its_principals() {
+    let gate = Gate::new();
+    let begun = br#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t1","status":"working"}}"#;
+    let call = || modern("tools/call", r#""name":"a","#, "{}");
+    assert!(gate.judge("alice", call(), 200).message(begun).is_ok());
+    assert_eq!(gate.judge("bob", call(), 200).message(begun), Err(Unsound::Task), "it has been given to Alice");
+    let tasks = br#"{"jsonrpc":"2.0","id":1,"result":{"tasks":[{"taskId":"t1"},{"taskId":"t2"}]}}"#;
+    let shown = |principal: &str| match gate.judge(principal, list(Method::TasksList), 200).message(tasks).unwrap().0 {
+        Verdict::Edit(bytes) => String::from_utf8(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert!(shown("alice").ends_with(r#""tasks":[{"taskId":"t1"}]}}"#));
+    assert!(shown("bob").ends_with(r#""tasks":[]}}"#));
+    let status = br#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"t1"}}"#;
+    let told = |principal| gate.judge(principal, call(), 200).message(status).unwrap().0;
+    assert_eq!((told("alice"), told("bob")), (Verdict::Pass, Verdict::Drop));
+}
+
+/// What passes of a stream in pieces of this length.
+fn streamed(call: Call, stream: &[u8], cut: usize, most: Most) -> (Vec<u8>, Option<Unsound>) {
+    let mut judge = Gate::new().judge("alice", call, 200);
+    let mut events = Events::new(most, None);
+    let mut passed = Vec::new();
+    for piece in stream.chunks(cut) {
+        let fed = events.feed(&Bytes::copy_from_slice(piece), &mut judge);
+        passed.extend_from_slice(&fed.passed);
+        if fed.unsound.is_some() {
+            return (passed, fed.unsound);
+        }
+    }
+    (passed, None)
+}
+
+#[test]
+fn a_stream_passes_as_it_came_but_for_what_is_taken_out_however_it_is_cut() {
     for end in ["\n", "\r\n", "\r"] {
         let stream = [
             ": hello",
@@ -79,25 +233,73 @@ fn a_list_in_a_stream_is_filtered_event_by_event_however_it_is_cut() {
             "id: 0",
             "data:",
             "",
+            "event: endpoint",
+            "data: http://evil.test/",
+            "",
             "event: message",
             "id: 1",
-            r#"data: {"result":{"tools":[{"name":"a"},{"name":"b"}]}}"#,
+            r#"data: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"},{"name":"b"}]}}"#,
+            "",
+            ": after",
             "",
             "",
         ]
         .join(end);
-        let shown = stream.replace(r#",{"name":"b"}"#, "");
+        let hidden = [r#",{"name":"b"}"#, &format!("event: endpoint{end}data: http://evil.test/{end}{end}")];
+        let shown = hidden.iter().fold(stream.clone(), |shown, hidden| shown.replace(hidden, ""));
         for cut in 1..stream.len() {
-            let (filter, mut events) = (filter(Method::ToolsList), HeldEvents::default());
-            let pieces = stream.as_bytes().chunks(cut);
-            let passed: Vec<u8> = pieces.flat_map(|piece| events.feed(piece, &filter).unwrap()).collect();
-            let passed = String::from_utf8(passed).unwrap();
+            let (passed, unsound) = streamed(list(Method::ToolsList), stream.as_bytes(), cut, Most::Held(LARGEST_LIST));
             // A replaced line ends with a line feed, whatever it ended with before.
+            let lines = |text: &str| text.replace("\r\n", "\n").replace('\r', "\n");
+            assert_eq!(lines(std::str::from_utf8(&passed).unwrap()), lines(&shown), "in pieces of {cut}");
+            assert_eq!(unsound, None);
+        }
+    }
+}
+
+#[test]
+fn what_comes_before_a_wrong_message_passes_and_nothing_behind_it() {
+    let word = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n";
+    let answer = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+    for (wrong, why) in [
+        ("data: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}\n\n".to_owned(), Unsound::WrongId),
+        (format!("{answer}{answer}"), Unsound::SecondAnswer),
+    ] {
+        let stream = format!("{word}{wrong}{word}");
+        let expected = if why == Unsound::SecondAnswer { format!("{word}{answer}") } else { word.to_owned() };
+        for cut in 1..stream.len() {
+            let call = legacy("tools/call", r#"{"name":"a"}"#);
+            let (passed, unsound) = streamed(call, stream.as_bytes(), cut, Most::Followed(HELD));
             assert_eq!(
-                passed.replace("\r\n", "\n").replace('\r', "\n"),
-                shown.replace(end, "\n"),
+                (String::from_utf8(passed).unwrap(), unsound),
+                (expected.clone(), Some(why)),
                 "in pieces of {cut}"
             );
         }
     }
+}
+
+#[test]
+fn a_long_event_passes_while_it_comes_and_ends_only_if_it_is_sound() {
+    let text = "x".repeat(500);
+    let event = |id, extra| {
+        format!(
+            "event: message\nid: 7\ndata: {{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"text\":\"{text}\"}}}}\n{extra}\n"
+        )
+    };
+    for cut in [1, 7, 64, 100, 600] {
+        let feed = |stream: &str| {
+            let call = legacy("tools/call", r#"{"name":"a"}"#);
+            let (passed, unsound) = streamed(call, stream.as_bytes(), cut, Most::Followed(100));
+            (String::from_utf8(passed).unwrap(), unsound)
+        };
+        let sound = event(1, "retry: 5\n");
+        assert_eq!(feed(&sound), (sound.clone(), None), "in pieces of {cut}");
+        for wrong in [event(2, ""), event(1, "data: more\n")] {
+            let (passed, unsound) = feed(&wrong);
+            assert!(unsound.is_some() && !passed.ends_with("\n\n"), "in pieces of {cut}: {wrong}");
+        }
+    }
+    let (passed, unsound) = streamed(list(Method::ToolsList), event(1, "").as_bytes(), 64, Most::Held(100));
+    assert_eq!((passed.as_slice(), unsound), (&b""[..], Some(Unsound::TooLong(100))));
 }

@@ -1,9 +1,14 @@
 //! `RequestId`: a string or an integer, exactly as it came.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
-/// The id of a request, as the bytes that stood in the message: `1` and `"1"` differ, and no digit is lost.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+use crate::json;
+
+/// The id of a request, as the bytes that stood in the message: `1` and `"1"` differ, and no digit is lost. Two are
+/// equal if they read the same: `"é"` may come back as `"\u00e9"`.
+#[derive(Clone, Debug)]
 pub struct RequestId(Box<str>);
 
 /// The longest string that may be an id, in bytes as written.
@@ -30,6 +35,25 @@ impl RequestId {
     pub fn as_json(&self) -> &str {
         &self.0
     }
+
+    /// What it reads as; the quotation marks still tell a string from a number.
+    fn text(&self) -> Cow<'_, str> {
+        json::decode(&self.0)
+    }
+}
+
+impl PartialEq for RequestId {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for RequestId {}
+
+impl Hash for RequestId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text().hash(state);
+    }
 }
 
 /// As logs and spans show it: a string without its quotation marks.
@@ -42,6 +66,14 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_equal_that_read_the_same() {
+        let id = |lexeme| RequestId::from_json(lexeme).unwrap();
+        assert_eq!(id("\"é/\""), id("\"\\u00e9\\/\""));
+        assert_ne!(id("1"), id("\"1\""));
+        assert_ne!(id("\"a\""), id("\"b\""));
+    }
 
     #[test]
     fn an_id_is_a_short_string_or_an_exact_integer() {

@@ -19,6 +19,8 @@ pub struct Call {
     pub(super) arguments: Option<Range<usize>>,
     pub(super) claimed: Option<String>,
     pub(super) traceparent: Option<Box<str>>,
+    pub(super) cancels: Option<RequestId>,
+    pub(super) declared: Declared,
     pub(super) era: Era,
 }
 
@@ -30,6 +32,37 @@ pub(super) enum Subject {
     Prompt(Box<str>),
     Resource(Box<str>),
     Task(Box<str>),
+}
+
+/// What the client of a modern request can be asked (`_meta`, `clientCapabilities`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declared(u8);
+
+impl Declared {
+    const ELICITATION: u8 = 1;
+    const SAMPLING: u8 = 2;
+    const ROOTS: u8 = 4;
+
+    /// Adds what this member of `clientCapabilities` declares.
+    pub(super) fn add(&mut self, capability: &str) {
+        self.0 |= match capability {
+            "elicitation" => Self::ELICITATION,
+            "sampling" => Self::SAMPLING,
+            "roots" => Self::ROOTS,
+            _ => 0,
+        };
+    }
+
+    /// Whether the client can be asked this.
+    pub fn covers(self, method: &str) -> bool {
+        let needed = match method {
+            "elicitation/create" => Self::ELICITATION,
+            "sampling/createMessage" => Self::SAMPLING,
+            "roots/list" => Self::ROOTS,
+            _ => return false,
+        };
+        self.0 & needed != 0
+    }
 }
 
 /// Which of the two ways of speaking MCP a message uses.
@@ -53,6 +86,8 @@ impl Call {
             arguments: None,
             claimed: None,
             traceparent: None,
+            cancels: None,
+            declared: Declared::default(),
             era: Era::Legacy,
         }
     }
@@ -106,6 +141,16 @@ impl Call {
     /// `params._meta.traceparent`: the caller's span (SEP-414). Not checked; whoever parses it does.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref()
+    }
+
+    /// The request that this message asks to be cancelled.
+    pub fn cancels(&self) -> Option<&RequestId> {
+        self.cancels.as_ref()
+    }
+
+    /// What its client can be asked. Only modern requests say that.
+    pub fn declared(&self) -> Declared {
+        self.declared
     }
 
     /// Which era it belongs to; the body decides.

@@ -24,6 +24,8 @@ const NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub enum Mismatch {
     /// The header is missing, or says something else than the body.
     Header(&'static str),
+    /// The same of a header that mirrors an argument.
+    Param(Box<str>),
     /// The header names a modern revision, the body has no `_meta` for it.
     NoEnvelope,
     /// Both agree on a revision that the gate does not know.
@@ -93,8 +95,13 @@ fn is_later(text: &str) -> bool {
 fn mirrored_name(call: &Call) -> Option<&str> {
     match call.method().subject() {
         Subject::Resource if call.method() != Method::ResourcesRead => None,
-        Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Method => call.target().name(),
-        Subject::Protocol | Subject::Reference | Subject::PromptList | Subject::ResourceList | Subject::Unknown => None,
+        Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Task => call.target().name(),
+        Subject::Protocol
+        | Subject::Reference
+        | Subject::PromptList
+        | Subject::ResourceList
+        | Subject::Method
+        | Subject::Unknown => None,
     }
 }
 
@@ -126,7 +133,7 @@ impl Mismatch {
     /// A word for logs and labels.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Header(_) => "header_mismatch",
+            Self::Header(_) | Self::Param(_) => "header_mismatch",
             Self::NoEnvelope => "no_meta",
             Self::UnknownVersion(_) | Self::BadVersion => "version",
         }
@@ -137,6 +144,7 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(header) => write!(f, "header {header} is missing or does not say what the body says"),
+            Self::Param(header) => write!(f, "header {header} is missing or does not say what params.arguments says"),
             Self::NoEnvelope => f.write_str(
                 "params._meta lacks io.modelcontextprotocol/protocolVersion, which this MCP-Protocol-Version requires",
             ),

@@ -109,6 +109,8 @@ pub enum Subject {
     PromptList,
     /// The list of the resources or templates that the principal may use.
     ResourceList,
+    /// A task, by `params.taskId`: open to the principal who began it.
+    Task,
     /// Only the method's own name: granted under `methods`.
     Method,
     /// Nothing that we know: never granted.
@@ -152,13 +154,8 @@ impl Method {
             Self::CompletionComplete => Subject::Reference,
             Self::PromptsList => Subject::PromptList,
             Self::ResourcesList | Self::ResourcesTemplatesList => Subject::ResourceList,
-            Self::LoggingSetLevel
-            | Self::SubscriptionsListen
-            | Self::TasksGet
-            | Self::TasksList
-            | Self::TasksResult
-            | Self::TasksCancel
-            | Self::TasksUpdate => Subject::Method,
+            Self::TasksGet | Self::TasksResult | Self::TasksCancel | Self::TasksUpdate => Subject::Task,
+            Self::LoggingSetLevel | Self::SubscriptionsListen | Self::TasksList => Subject::Method,
             Self::Other => Subject::Unknown,
         }
     }

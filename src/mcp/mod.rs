@@ -4,17 +4,24 @@ mod call;
 mod confusable;
 mod header;
 mod method;
+mod param;
+mod problem;
 mod read;
 mod server;
+mod server_message;
+mod span;
 mod target;
 #[cfg(test)]
 mod tests;
 mod version;
 
-pub use call::{Call, Era};
+pub use call::{Call, Declared, Era};
 pub use header::{Mismatch, agree, decode_sentinel};
 pub use method::{Method, Subject};
-pub use read::{CallError, Problem, read};
+pub use param::{Mirrored, Tools, mirrored};
+pub use problem::Problem;
+pub use read::{CallError, LONGEST_BATCH, read, read_batch};
 pub use server::{NotAServerName, ServerName};
+pub use server_message::{Answer, Asked, Form, Notice, ServerMessage, read_server};
 pub use target::{Target, is_well_formed};
 pub use version::ProtocolVersion;

@@ -3,15 +3,16 @@
 //! One pass: the same walk that proves the text unambiguous notes where method, id, name, arguments and `_meta` stand.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::call::Subject as Named;
 use super::confusable::{is_confusable, is_format};
-use super::{Call, Era, Method, Subject};
-use crate::json::{self, Bounds, Fault, Flaw, Kind, Lens};
+use super::problem::Problem;
+use super::span::{Text, Value};
+use super::{Call, Declared, Era, Method, Subject};
+use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 
 /// Why bytes are not one message of a client.
@@ -21,39 +22,6 @@ pub struct CallError {
     pub problem: Problem,
     /// The id, where it was read unambiguously.
     pub id: Option<RequestId>,
-}
-
-/// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// Not one JSON text with one reading.
-    Json(Fault),
-    /// An array: batches are refused.
-    Batch,
-    /// Not an object.
-    NotAnObject,
-    /// `jsonrpc` is not the string `2.0`.
-    JsonRpc,
-    /// `method` is not a string, or there is neither a method nor a result nor an error.
-    Method,
-    /// A request and a response at once, or both a result and an error.
-    RequestAndResponse,
-    /// The id is not a string of at most 256 bytes or an exact integer.
-    Id,
-    /// A request without an id.
-    RequestWithoutId,
-    /// A notification with an id.
-    NotificationWithId,
-    /// `params` is not an object.
-    Params,
-    /// `params._meta` is not an object.
-    Meta,
-    /// `params.arguments` is not an object.
-    Arguments,
-    /// `params` does not name what the method is about, as a string.
-    Target,
-    /// The name has control, invisible or direction-changing characters, or is empty, padded or too long.
-    Name,
 }
 
 /// Reads one message.
@@ -80,6 +48,55 @@ pub fn read(body: &Bytes, bounds: &Bounds) -> Result<Call, CallError> {
     call.map_err(|problem| CallError { problem, id: if problem == Problem::Batch { None } else { id } })
 }
 
+/// Reads the messages of a batch (JSON-RPC 2.0, 6; MCP 2025-03-26).
+///
+/// # Errors
+/// The bytes are not an array of at least one and at most [`LONGEST_BATCH`] messages, each with one reading.
+pub fn read_batch(body: &Bytes, bounds: &Bounds) -> Result<Vec<Call>, CallError> {
+    let unreadable = |problem| CallError { problem, id: None };
+    let mut elements = Elements::default();
+    json::scan(body, Depth::Batch, bounds, &mut elements).map_err(|fault| unreadable(Problem::Json(fault)))?;
+    if !(1..=LONGEST_BATCH).contains(&elements.0.len()) {
+        return Err(unreadable(Problem::BatchLength));
+    }
+    let calls = elements.0.into_iter().map(|span| read(&body.slice(span), bounds));
+    // No error says which message it is about: a batch with an unreadable message is unreadable as a whole.
+    calls.collect::<Result<_, _>>().map_err(|error| unreadable(error.problem))
+}
+
+/// The most messages in one batch.
+pub const LONGEST_BATCH: usize = 64;
+
+/// Where the elements of the outermost array stand.
+#[derive(Debug, Default)]
+struct Elements(Vec<Range<usize>>);
+
+impl Lens for Elements {
+    type Place = Depth;
+
+    fn member(&mut self, _: Depth, _: &str) -> Result<Depth, Flaw> {
+        Ok(Depth::Below)
+    }
+
+    fn element(&mut self, place: Depth) -> Depth {
+        if place == Depth::Batch { Depth::Element } else { Depth::Below }
+    }
+
+    fn value(&mut self, place: Depth, _: Kind, span: Range<usize>) {
+        if place == Depth::Element {
+            self.0.push(span);
+        }
+    }
+}
+
+/// How deep a value stands in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    Batch,
+    Element,
+    Below,
+}
+
 /// Where a value stands in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -97,17 +114,13 @@ enum Place {
     Meta,
     MetaVersion,
     Traceparent,
+    Capabilities,
+    Capability(&'static str),
+    RequestId,
     Ref,
     RefName,
     RefUri,
     Elsewhere,
-}
-
-/// A value that was found.
-#[derive(Debug)]
-struct Value {
-    kind: Kind,
-    span: Range<usize>,
 }
 
 /// What the pass found.
@@ -127,12 +140,14 @@ struct Found {
     meta: Option<Kind>,
     version: Option<Value>,
     traceparent: Option<Value>,
+    declared: Declared,
+    request_id: Option<Value>,
     ref_name: Option<Value>,
     ref_uri: Option<Value>,
 }
 
 /// The members of a message.
-const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
+pub(super) const ENVELOPE: &[&str] = &["jsonrpc", "id", "method", "params", "result", "error"];
 /// The members of `params` that name, open or steer something.
 const PARAMS: &[&str] = &[
     "name",
@@ -149,6 +164,8 @@ const PARAMS: &[&str] = &[
 ];
 /// `_meta` member with the revision that a modern request speaks (MCP 2026-07-28, Basic, `_meta`).
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// `_meta` member with what the client of a modern request can do.
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 impl Lens for Found {
     type Place = Place;
@@ -175,8 +192,13 @@ impl Lens for Found {
             (Place::Params, "arguments") => Place::Arguments,
             (Place::Params, "_meta") => Place::Meta,
             (Place::Params, "ref") => Place::Ref,
+            (Place::Params, "requestId") => Place::RequestId,
             (Place::Meta, VERSION) => Place::MetaVersion,
             (Place::Meta, "traceparent") => Place::Traceparent,
+            (Place::Meta, CAPABILITIES) => Place::Capabilities,
+            (Place::Capabilities, "elicitation") => Place::Capability("elicitation"),
+            (Place::Capabilities, "sampling") => Place::Capability("sampling"),
+            (Place::Capabilities, "roots") => Place::Capability("roots"),
             (Place::Ref, "name") => Place::RefName,
             (Place::Ref, "uri") => Place::RefUri,
             _ => Place::Elsewhere,
@@ -204,32 +226,12 @@ impl Lens for Found {
             Place::Meta => self.meta = Some(kind),
             Place::MetaVersion => self.version = value,
             Place::Traceparent => self.traceparent = value,
+            Place::Capability(name) if kind == Kind::Object => self.declared.add(name),
+            Place::RequestId => self.request_id = value,
             Place::RefName => self.ref_name = value,
             Place::RefUri => self.ref_uri = value,
-            Place::Ref | Place::Elsewhere => {}
+            Place::Ref | Place::Capabilities | Place::Capability(_) | Place::Elsewhere => {}
         }
-    }
-}
-
-impl Value {
-    fn is(&self, one: Kind, other: Kind) -> bool {
-        self.kind == one || self.kind == other
-    }
-}
-
-/// A body that was proved to be UTF-8.
-#[derive(Clone, Copy)]
-struct Text<'a>(&'a Bytes);
-
-impl<'a> Text<'a> {
-    fn at(self, span: &Range<usize>) -> &'a str {
-        self.0.get(span.clone()).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
-    }
-
-    /// The text of a string value; `None` if it is of another kind.
-    fn string(self, value: &Value) -> Option<Cow<'a, str>> {
-        let inner = value.span.start + 1..value.span.end.saturating_sub(1);
-        (value.kind == Kind::String).then(|| json::decode(self.at(&inner)))
     }
 }
 
@@ -258,6 +260,8 @@ impl Found {
             era: if version.is_some() { Era::Modern } else { Era::Legacy },
             claimed: version.flatten().map(Cow::into_owned),
             traceparent: string(&self.traceparent).flatten().map(Box::from),
+            cancels: self.cancelled(text, method)?,
+            declared: self.declared,
             arguments: self.arguments.map(|value| value.span),
             id,
         })
@@ -300,6 +304,17 @@ impl Found {
         })
     }
 
+    /// The request that a `notifications/cancelled` is about.
+    fn cancelled(&self, text: Text<'_>, method: Method) -> Result<Option<RequestId>, Problem> {
+        match &self.request_id {
+            _ if method != Method::Cancelled => Ok(None),
+            Some(id) if id.is(Kind::Number, Kind::String) => {
+                RequestId::from_json(text.at(&id.span)).map(Some).ok_or(Problem::Id)
+            }
+            _ => Err(Problem::Target),
+        }
+    }
+
     /// What the method is about.
     fn target(&self, text: Text<'_>, method: Method) -> Result<Named, Problem> {
         let named = |value: &Option<Value>| {
@@ -315,7 +330,7 @@ impl Found {
                 (None, Some(_)) => named(&self.ref_uri).map(Named::Resource),
                 _ => Err(Problem::Target),
             },
-            Subject::Method if self.task_id.is_some() => named(&self.task_id).map(Named::Task),
+            Subject::Task => named(&self.task_id).map(Named::Task),
             Subject::Method | Subject::Protocol | Subject::PromptList | Subject::ResourceList | Subject::Unknown => {
                 Ok(Named::None)
             }
@@ -331,99 +346,4 @@ fn is_sound(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.trim() == name
         && !name.chars().any(|c| c.is_control() || is_format(c))
-}
-
-impl Problem {
-    /// A word for logs, labels and `error.data.reason`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Json(fault) => match fault.flaw {
-                Flaw::ByteOrderMark => "byte_order_mark",
-                Flaw::NotUtf8 => "not_utf8",
-                Flaw::Syntax => "syntax",
-                Flaw::LoneSurrogate => "lone_surrogate",
-                Flaw::NumberOverflow => "number_overflow",
-                Flaw::NumberTooLong => "number_too_long",
-                Flaw::TooDeep => "too_deep",
-                Flaw::TooManyMembers => "too_many_members",
-                Flaw::TooManyValues => "too_many_values",
-                Flaw::DuplicateMember => "duplicate_key",
-                Flaw::PrivateMember | Flaw::ConfusableMember => "confusable_key",
-            },
-            Self::Batch => "batch_not_allowed",
-            Self::NotAnObject => "not_an_object",
-            Self::JsonRpc => "jsonrpc_version",
-            Self::Method => "method",
-            Self::RequestAndResponse => "request_and_response",
-            Self::Id => "id",
-            Self::RequestWithoutId => "request_without_id",
-            Self::NotificationWithId => "notification_with_id",
-            Self::Params => "params",
-            Self::Meta => "meta",
-            Self::Arguments => "arguments",
-            Self::Target => "target",
-            Self::Name => "name",
-        }
-    }
-
-    /// Whether this is no JSON at all, rather than JSON that is no message.
-    pub fn is_parse_error(self) -> bool {
-        match self {
-            Self::Json(fault) => matches!(
-                fault.flaw,
-                Flaw::ByteOrderMark | Flaw::NotUtf8 | Flaw::Syntax | Flaw::LoneSurrogate | Flaw::NumberOverflow
-            ),
-            Self::Batch
-            | Self::NotAnObject
-            | Self::JsonRpc
-            | Self::Method
-            | Self::RequestAndResponse
-            | Self::Id
-            | Self::RequestWithoutId
-            | Self::NotificationWithId
-            | Self::Params
-            | Self::Meta
-            | Self::Arguments
-            | Self::Target
-            | Self::Name => false,
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::Json(fault) => return write!(f, "{} at byte {}", flaw(fault.flaw), fault.at),
-            Self::Batch => "a batch: send one message per request",
-            Self::NotAnObject => "a JSON-RPC message is an object",
-            Self::JsonRpc => "`jsonrpc` must be the string \"2.0\"",
-            Self::Method => "`method` must be a string",
-            Self::RequestAndResponse => "a message is either a request or a response",
-            Self::Id => "`id` must be a string of at most 256 bytes or an integer within 2^53-1",
-            Self::RequestWithoutId => "a request needs an `id`",
-            Self::NotificationWithId => "a notification must not have an `id`",
-            Self::Params => "`params` must be an object",
-            Self::Meta => "`params._meta` must be an object, its protocolVersion a string",
-            Self::Arguments => "`params.arguments` must be an object",
-            Self::Target => "`params` must name what the method is about, as a string",
-            Self::Name => "the name has control, invisible or surrounding characters, is empty or too long",
-        };
-        f.write_str(text)
-    }
-}
-
-fn flaw(flaw: Flaw) -> &'static str {
-    match flaw {
-        Flaw::ByteOrderMark => "a byte order mark",
-        Flaw::NotUtf8 => "not UTF-8",
-        Flaw::Syntax => "not exactly one JSON value",
-        Flaw::LoneSurrogate => "half of a surrogate pair",
-        Flaw::NumberOverflow => "a number that no double can hold",
-        Flaw::NumberTooLong => "a number with too many characters",
-        Flaw::TooDeep => "nested too deeply",
-        Flaw::TooManyMembers => "too many members in one object",
-        Flaw::TooManyValues => "too many values",
-        Flaw::DuplicateMember => "duplicate member",
-        Flaw::PrivateMember | Flaw::ConfusableMember => "a member name that may be read as another one",
-    }
 }

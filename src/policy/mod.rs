@@ -49,7 +49,8 @@ impl PolicySet {
             return self.denied(Reason::NotGranted);
         };
         match query.method.subject() {
-            Subject::Protocol => allowed(&self.protocol),
+            // Whose a task is, the policy cannot know; who may not make its call any more is refused there, too.
+            Subject::Protocol | Subject::Task => allowed(&self.protocol),
             Subject::Unknown => self.denied(Reason::UnknownMethod),
             Subject::Method => self.named(rules, query, |grants| &grants.methods, query.method.name()),
             Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),

@@ -126,6 +126,9 @@ fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
     let problem = file.error(name.referenced, format!("{} is not granted under `methods`", quoted(text)));
     let way_out = match Method::named(text).subject() {
         Subject::Protocol => "it is open to every caller; leave it out".to_owned(),
+        Subject::Task => {
+            "whoever may call a tool may ask for the tasks that they began with it; leave it out".to_owned()
+        }
         Subject::Tool => "name the tools under `tools`".to_owned(),
         Subject::Prompt | Subject::PromptList => "name the prompts under `prompts`".to_owned(),
         Subject::Resource | Subject::ResourceList => "name the resources under `resources`".to_owned(),

@@ -8,20 +8,21 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::elsewhere::Elsewhere;
 use super::joined::Joined;
-use super::respond;
+use super::keep_alive::KeepAlive;
+use super::{Room, respond};
 use crate::exchange::Outcome;
-use crate::inspect::{Answer, Heard, Watch};
-use crate::limits::Admission;
+use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
+use crate::state::UnderWay;
 use crate::telemetry::{Counted, Gauge, Recorder};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::UpstreamError;
 
 /// What the gate sends back.
 #[derive(Debug)]
@@ -36,22 +37,36 @@ enum Inner {
 /// A server's reply on its way to the caller. It holds everything that must last until the last byte: dropping it,
 /// which is what happens when the caller goes away, ends the server's stream and gives the room back.
 pub(super) struct Relay {
+    /// What has come already.
+    pub(super) begun: Option<Bytes>,
     /// What comes; `None` when all has passed.
     pub(super) stream: Option<Incoming>,
     pub(super) watch: Watch,
-    pub(super) admission: Admission,
-    pub(super) upstream: Arc<Upstream>,
-    /// The caller's headers, should the server have to be told that nobody waits.
-    pub(super) headers: HeaderMap,
+    /// The call's room, until its answer has come.
+    pub(super) room: Option<Room>,
+    pub(super) under_way: Option<UnderWay>,
+    pub(super) elsewhere: Elsewhere,
     pub(super) recorder: Option<Recorder>,
     pub(super) patience: Option<Patience>,
     /// For streams without an end of their own.
     pub(super) endless: Option<Endless>,
+    /// For streams.
+    pub(super) keep_alive: Option<KeepAlive>,
+    /// What the gate itself says on a stream of 2024-11-05.
+    pub(super) said: Option<mpsc::Receiver<Bytes>>,
     /// What waits for more, in an event stream of which something has passed.
     pub(super) joined: Option<Joined>,
+    /// What passes next.
+    pub(super) queued: Option<Bytes>,
     /// The end, where something is still to pass before it.
     pub(super) broken: Option<Broken>,
-    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// What has come of a reply.
+enum Piece {
+    More(Bytes),
+    /// Behind it there is nothing.
+    Last(Bytes),
 }
 
 /// A stream without an end of its own: it is counted, and ends when the gate goes away.
@@ -144,7 +159,10 @@ impl Body for GateBody {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Inner::Relay(relay) => match &relay.stream {
-                Some(stream) if !relay.watch.edits() => stream.size_hint(),
+                Some(stream) if !relay.watch.edits() => {
+                    let begun = relay.begun.as_ref().map_or(0, |begun| begun.len() as u64);
+                    stream.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(begun + rest))
+                }
                 Some(_) => SizeHint::default(),
                 None => SizeHint::with_exact(0),
             },
@@ -155,6 +173,14 @@ impl Body for GateBody {
 impl Relay {
     /// The next bytes. The first piece goes on at once, with the head; what comes behind it may be joined.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let next = self.poll_joined(cx);
+        if let (Poll::Ready(Some(Ok(_))), Some(keep_alive)) = (&next, &mut self.keep_alive) {
+            keep_alive.pass();
+        }
+        next
+    }
+
+    fn poll_joined(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         if let Some(broken) = self.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
@@ -184,80 +210,140 @@ impl Relay {
     }
 
     fn has_ended(&self) -> bool {
-        self.stream.is_none() && self.broken.is_none() && self.joined.as_ref().is_none_or(Joined::is_empty)
+        let nothing_waits = self.joined.as_ref().is_none_or(Joined::is_empty) && self.queued.is_none();
+        self.stream.is_none() && self.broken.is_none() && nothing_waits
     }
 
     /// The next piece, as it comes.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
+            if let Some(queued) = self.queued.take() {
+                return Poll::Ready(Some(Ok(queued)));
+            }
             let Some(stream) = &mut self.stream else {
                 return Poll::Ready(None);
             };
-            let data = match Pin::new(&mut *stream).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => Some(data),
-                    Err(_trailers) => continue,
+            let piece = match self.begun.take() {
+                Some(begun) => Some(begun),
+                None => match Pin::new(&mut *stream).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) => Some(data),
+                        Err(_trailers) => continue,
+                    },
+                    Poll::Ready(Some(Err(error))) => {
+                        return self.fail(Bytes::new(), &UpstreamError::BrokeOff(error.to_string()));
+                    }
+                    Poll::Ready(None) => None,
+                    Poll::Pending => return self.wait(cx),
                 },
-                Poll::Ready(Some(Err(error))) => {
-                    return self.fail(&UpstreamError::BrokeOff(error.to_string()));
-                }
-                Poll::Ready(None) => None,
-                Poll::Pending => return self.wait(cx),
             };
             // At the length that was told nobody asks for more, so the end must be seen now.
-            let ended = data.is_none() || stream.is_end_stream();
-            let data = data.unwrap_or_default();
-            let passed = if ended { self.watch.last(data) } else { self.watch.feed(data) };
-            if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
-                patience.hear(heard);
-            }
-            if ended && passed.is_ok() {
-                self.close(None);
-            }
-            match passed {
-                Ok(bytes) if bytes.is_empty() => {}
-                Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                Err(_unreadable) => return self.fail(&UpstreamError::Unreadable),
+            let ended = piece.is_none() || stream.is_end_stream();
+            let piece = piece.unwrap_or_default();
+            if let Some(passed) = self.pass(if ended { Piece::Last(piece) } else { Piece::More(piece) }) {
+                return passed;
             }
         }
     }
 
-    /// Nothing has come. Has the server been silent for too long, or is it time to go?
+    /// Looks at a piece, and at the end behind it if that is there. `None` if nothing passes yet.
+    fn pass(&mut self, piece: Piece) -> Option<Poll<Option<Result<Bytes, Broken>>>> {
+        let ended = matches!(piece, Piece::Last(_));
+        let (Piece::More(piece) | Piece::Last(piece)) = piece;
+        let Passed { mut bytes, mut unsound } = self.watch.feed(piece);
+        if ended && unsound.is_none() {
+            let last = self.watch.end();
+            unsound = last.unsound;
+            if bytes.is_empty() {
+                bytes = last.bytes;
+            } else if !last.bytes.is_empty() {
+                self.queued = Some(last.bytes);
+            }
+        }
+        if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
+            patience.hear(heard);
+        }
+        if let Some(unsound) = unsound {
+            return Some(self.fail(bytes, &UpstreamError::Unsound(unsound)));
+        }
+        if ended {
+            self.close(None);
+        }
+        (!bytes.is_empty()).then_some(Poll::Ready(Some(Ok(bytes))))
+    }
+
+    /// Nothing has come. Has the gate something to say, has the server been silent for too long, or is it time to go?
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        // A stream of 2024-11-05 is ended when all that it must answer has been.
+        let owes = self.watch.stream().is_some_and(|session| session.owes());
         if let Some(endless) = &mut self.endless
             && endless.draining.as_mut().poll(cx).is_ready()
+            && !owes
         {
             self.close(None);
             return Poll::Ready(None);
         }
-        let Some(patience) = &mut self.patience else {
+        if self.said.is_none() {
+            self.said = self.watch.stream().map(|session| session.listen());
+        }
+        if let Some(Poll::Ready(Some(event))) = self.said.as_mut().map(|said| said.poll_recv(cx)) {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        if let Some(patience) = &mut self.patience
+            && patience.timer.as_mut().poll(cx).is_ready()
+        {
+            let silence = patience.silence;
+            if let Some(room) = &self.room {
+                self.elsewhere.abandon(room, self.watch.conversation());
+            }
+            return self.fail(Bytes::new(), &UpstreamError::TimedOut(silence));
+        }
+        let Some(keep_alive) = self.keep_alive.as_mut().filter(|_| self.watch.is_between_events()) else {
             return Poll::Pending;
         };
-        ready!(patience.timer.as_mut().poll(cx));
-        let silence = patience.silence;
-        self.upstream.abandon(&self.admission, &self.headers);
-        self.fail(&UpstreamError::TimedOut(silence))
+        Poll::Ready(Some(Ok(ready!(keep_alive.poll(cx)))))
     }
 
     /// The answer will not come. In a stream there is still room to say so; elsewhere the connection's end must do.
-    fn fail(&mut self, error: &UpstreamError) -> Poll<Option<Result<Bytes, Broken>>> {
-        let call = Arc::clone(self.admission.permit().call());
+    fn fail(&mut self, passed: Bytes, error: &UpstreamError) -> Poll<Option<Result<Bytes, Broken>>> {
+        let call = self.room.as_ref().map(|room| Arc::clone(room.admission.permit().call()));
         let decision = self.recorder.as_ref().map(|recorder| recorder.id);
-        let event = match (call.id(), decision) {
-            (Some(id), Some(decision)) if self.watch.is_stream() && self.watch.answer() == Answer::None => {
-                Some(respond::event(error, decision, id))
-            }
-            _ => None,
+        let id = call.as_ref().and_then(|call| call.id());
+        let last = match (id, decision) {
+            (Some(id), Some(decision)) if self.watch.can_answer() => Ok(respond::event(error, decision, id)),
+            // The client has its answer, or asked for none.
+            _ if self.watch.is_between_events() => Ok(Bytes::new()),
+            _ => Err(Broken),
         };
         tracing::debug!(%error, "a reply ended early");
         self.close(Some(error));
-        Poll::Ready(Some(event.ok_or(Broken)))
+        match last {
+            Ok(event) if passed.is_empty() && event.is_empty() => Poll::Ready(None),
+            Ok(event) if passed.is_empty() => Poll::Ready(Some(Ok(event))),
+            Ok(event) => {
+                self.queued = Some(event).filter(|event| !event.is_empty());
+                Poll::Ready(Some(Ok(passed)))
+            }
+            Err(broken) if passed.is_empty() => Poll::Ready(Some(Err(broken))),
+            Err(broken) => {
+                self.broken = Some(broken);
+                Poll::Ready(Some(Ok(passed)))
+            }
+        }
     }
 
+    /// The stream is over. An answer that may still come on another one is waited for there.
     fn close(&mut self, error: Option<&UpstreamError>) {
         self.stream = None;
-        if let Some(recorder) = self.recorder.take() {
-            recorder.close(outcome(self.watch.answer(), error));
+        let Some(recorder) = self.recorder.take() else {
+            return;
+        };
+        let resumable = error.is_none() && self.watch.is_resumable();
+        match (self.under_way.take().filter(|_| resumable), self.room.take()) {
+            (Some(under_way), Some(room)) => {
+                self.elsewhere.wait(under_way, self.watch.conversation(), room, recorder);
+            }
+            _ => recorder.close(outcome(self.watch.answer(), error)),
         }
     }
 }
@@ -273,13 +359,19 @@ pub(super) fn outcome(answer: Answer, error: Option<&UpstreamError>) -> Outcome 
     }
 }
 
-/// A caller that has gone before the end of its answer: the books say so. An answer that was already passed counts.
+/// A caller that has gone before the end of its answer: the books say so. An answer that was already passed counts. In a
+/// session it may come back for the rest.
 impl Drop for Relay {
     fn drop(&mut self) {
         let Some(recorder) = self.recorder.take() else {
             return;
         };
-        let stream = self.admission.permit().call().method() == Method::OpenStream;
+        if let Some(under_way) = self.under_way.take().filter(|_| self.watch.is_resumable()) {
+            // Nobody is told: the call counts as cancelled, whatever comes of it.
+            let _untold = under_way.leave();
+        }
+        let method = self.room.as_ref().map(|room| room.admission.permit().call().method());
+        let stream = method == Some(Method::OpenStream);
         recorder.close(match self.watch.answer() {
             Answer::None if !stream => Outcome::Cancelled,
             answer => outcome(answer, None),

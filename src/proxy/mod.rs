@@ -1,35 +1,43 @@
 //! The request's way. Read `Gateway::carry` first.
 
 mod body;
+mod elsewhere;
 mod guard;
 mod joined;
+mod keep_alive;
 mod receive;
 mod respond;
 mod snapshot;
 mod stack;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Request, Response, header};
+use http::{HeaderMap, Request, Response, request};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::exchange::{Exchange, HttpRefusal, Refusal};
-use crate::inspect::{self, Watch};
+use crate::identity::Principal;
+use crate::inspect::{self, Watch, Watcher};
 use crate::limits::Admission;
 use crate::mcp::{Call, Method, ServerName};
+use crate::state::{Place, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, Reply, ReplyBody, Upstream};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
-pub use receive::Door;
+pub use receive::{Door, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
 
 use body::{Endless, Patience, Relay};
+use elsewhere::Elsewhere;
+use keep_alive::KeepAlive;
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -42,12 +50,20 @@ pub struct Gateway {
     pub server: ServerName,
     /// The server.
     pub upstream: Arc<Upstream>,
+    /// What is remembered of it between messages.
+    pub state: Arc<State>,
+    /// How many bytes its reply to one request may have.
+    pub max_reply_bytes: usize,
+    /// A stream says something at least so often.
+    pub keep_alive: Duration,
     /// The books.
     pub telemetry: Arc<Telemetry>,
     /// How many messages may be under way at once, streams included.
     pub room: Arc<Semaphore>,
     /// Cancelled when the gate goes away.
     pub draining: CancellationToken,
+    /// Calls that wait for an answer without a connection of their own.
+    pub waiting: TaskTracker,
 }
 
 impl Gateway {
@@ -58,27 +74,44 @@ impl Gateway {
     async fn carry(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
         let now = self.snapshot.load_full(); // one message, one judgement
         seen.policy = Arc::clone(now.policy.digest());
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
-        receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
+        let place = receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)?;
         let principal = now.authenticators.identify(&head.headers)?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let call = receive::call(&head, body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
+        self.ask(Asking { now, head, place, principal, call, room }, peer, seen).await
+    }
+
+    /// The second half of the way, for what was read.
+    async fn ask(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
+        let Asking { now, mut head, place, principal, call, room } = asking;
         seen.asks(&call, &now.policy);
-        receive::agree(&head, &call)?; // do the headers say the same?
+        receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
         let permit = now.policy.permit(&principal, &call, &self.server)?; // may they?
         seen.rule = Some(permit.rule().clone());
+        let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         let admission = now.limits.admit(permit)?; // is there room for it?
+        let under_way = conversation.begin(&call);
         seen.begin_attempt().apply(&mut head.headers);
-        let carried = Carried { headers: &head.headers, peer: peer.address().ip(), request_id: seen.id.header() };
-        let reply = self.upstream.send(&admission, carried).await?; // ask the server
+        let request_id = seen.id.header();
+        let carried =
+            Carried { headers: &head.headers, peer: peer.address().ip(), request_id, held: inspect::held(&call) };
+        let reply = self.upstream.send(&admission, &conversation, carried).await?; // ask the server
         seen.answered(reply.head.status.as_u16());
+        let watcher = Watcher {
+            permit: admission.permit(),
+            policy: &now.policy,
+            state: &self.state,
+            endpoints: self.upstream.endpoints(),
+            max_reply_bytes: self.max_reply_bytes,
+        };
+        let (watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
         self.count_sessions(&call);
-        let (watch, reply) = inspect::watch(reply, admission.permit(), &now.policy)?; // and watch what comes back
-        Ok(Carriage { reply, watch, admission, headers: head.headers, room })
+        Ok(Carriage { reply, watch, under_way, room: Room { admission, _gate: room }, headers: head.headers })
     }
 
     /// Answers one message. Whatever happens, it is recorded once.
@@ -88,68 +121,90 @@ impl Gateway {
         let mut seen = self.telemetry.open(exchange, request.headers());
         match self.carry(request, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
-            Err(refusal) => {
-                let (response, code) = respond::refusal(&refusal, &seen);
-                tracing::debug!(decision = %seen.id, %refusal, "refused");
-                seen.refused = Some(refusal.reason());
-                seen.code = Some(code);
-                seen.rule = refusal.rule().cloned().or(seen.rule.take());
-                seen.close(refusal.outcome());
-                response
-            }
+            Err(refusal) => refused(&refusal, seen),
         }
     }
 
     /// Sessions only begin and end with these.
     fn count_sessions(&self, call: &Call) {
         if matches!(call.method(), Method::Initialize | Method::EndSession) {
-            let count = self.upstream.sessions().count();
+            let count = self.state.sessions().count();
             self.telemetry.sessions().set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
     fn relay(&self, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
-        let Carriage { reply, watch, admission, headers, room } = carriage;
-        let mut head = reply.head;
-        if watch.edits() {
-            head.headers.remove(header::CONTENT_LENGTH);
-        }
+        let Carriage { reply, watch, under_way, room, headers } = carriage;
+        let permit = room.admission.permit();
+        let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
+        let elsewhere = Elsewhere { upstream: Arc::clone(&self.upstream), waiting: self.waiting.clone(), headers };
         let body = match reply.body {
             ReplyBody::Whole(bytes) => {
-                seen.close(body::outcome(watch.answer(), None));
+                let answered = watch.answer();
+                match under_way.filter(|_| watch.conversation().url().is_some() && reply.head.status.is_success()) {
+                    Some(under_way) => elsewhere.wait(under_way, watch.conversation(), room, seen),
+                    None => seen.close(body::outcome(answered, None)),
+                }
                 GateBody::whole(bytes)
             }
-            ReplyBody::Stream(stream) => {
-                let method = admission.permit().call().method();
+            ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
                 let endless = endless.then(|| Endless::new(self.telemetry.streams(), &self.draining));
-                let patience = admission.permit().tool().map(|tool| Patience::of(tool.timeout));
-                let upstream = Arc::clone(&self.upstream);
-                let (stream, recorder) = (Some(stream), Some(seen));
+                let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
-                    stream,
+                    begun: Some(begun).filter(|begun| !begun.is_empty()),
+                    stream: Some(stream),
                     watch,
-                    admission,
-                    upstream,
-                    headers,
-                    recorder,
+                    room: Some(room),
+                    under_way,
+                    elsewhere,
+                    recorder: Some(seen),
                     patience,
                     endless,
+                    keep_alive,
+                    said: None,
                     joined: None,
+                    queued: None,
                     broken: None,
-                    _room: room,
                 })
             }
         };
-        Response::from_parts(head, body)
+        Response::from_parts(reply.head, body)
     }
+}
+
+/// Says no, and records that.
+fn refused(refusal: &Refusal, mut seen: Recorder) -> Response<GateBody> {
+    let (response, code) = respond::refusal(refusal, &seen);
+    tracing::debug!(decision = %seen.id, %refusal, "refused");
+    seen.refused = Some(refusal.reason());
+    seen.code = Some(code);
+    seen.rule = refusal.rule().cloned().or(seen.rule.take());
+    seen.close(refusal.outcome());
+    response
+}
+
+/// A message that was read, and whose it is.
+struct Asking {
+    now: Arc<Snapshot>,
+    head: request::Parts,
+    place: Place,
+    principal: Arc<Principal>,
+    call: Arc<Call>,
+    room: OwnedSemaphorePermit,
 }
 
 /// A reply, with everything that must last as long as it flows.
 struct Carriage {
     reply: Reply,
     watch: Watch,
-    admission: Admission,
+    under_way: Option<UnderWay>,
+    room: Room,
     headers: HeaderMap,
-    room: OwnedSemaphorePermit,
+}
+
+/// The room that a call takes until its answer has come: under the limits of its tool, and in the gate.
+struct Room {
+    admission: Admission,
+    _gate: OwnedSemaphorePermit,
 }

@@ -12,11 +12,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use crate::config::RequestDecompression;
+use crate::config::{Batches, RequestDecompression};
 use crate::exchange::{HttpRefusal, Refusal};
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Mismatch};
-use crate::upstream::SESSION_ID;
+use crate::state::{MESSAGES, Mirrors, Place, SESSION_ID, STREAM};
 
 /// What the gate takes over HTTP.
 #[derive(Clone, Debug)]
@@ -27,12 +27,25 @@ pub struct Door {
     pub origins: Vec<String>,
     /// The longest body, in bytes.
     pub max_body_bytes: usize,
+    /// Which transports there are.
+    pub transports: Transports,
     /// Whether gzip bodies are unpacked, checked and carried unpacked.
     pub request_decompression: RequestDecompression,
+    /// Whether a body may hold a batch of messages.
+    pub batches: Batches,
 }
 
-/// Where MCP is.
-const PATH: &str = "/mcp";
+/// Which transports there are: those that the server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transports {
+    /// Streamable HTTP.
+    pub streamable: bool,
+    /// HTTP+SSE (MCP 2024-11-05).
+    pub sse: bool,
+}
+
+/// Where Streamable HTTP is.
+const ENDPOINT: &str = "/mcp";
 /// A body arrives within this.
 const BODY: Duration = Duration::from_secs(30);
 /// A packed body may unpack to this many times its length.
@@ -54,27 +67,34 @@ static SINGLE: [HeaderName; 13] = [
     SESSION_ID,
 ];
 
-/// Checks a head by what stands in it alone.
+/// Checks a head by what stands in it alone; says for which place it is.
 ///
 /// # Errors
 /// It has more than one reading, is not for this gate, or asks for what is not here.
-pub(super) fn head(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
+pub(super) fn head(head: &request::Parts, door: &Door) -> Result<Place, HttpRefusal> {
     if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
         return Err(HttpRefusal::Malformed("only HTTP/1.1 and HTTP/2 are spoken"));
     }
     unambiguous(&head.headers)?;
     host(head, door)?;
     origin(&head.headers, door)?;
-    if head.uri.path() != PATH {
-        return Err(HttpRefusal::NoSuchPath);
-    }
+    let place = match (head.uri.path(), door.transports) {
+        (ENDPOINT, Transports { streamable: true, .. }) => Place::Endpoint,
+        (STREAM, Transports { sse: true, .. }) => Place::NewStream,
+        (path, Transports { sse: true, .. }) => {
+            let ours = path.strip_prefix(MESSAGES).and_then(|ours| HeaderValue::from_str(ours).ok());
+            Place::Messages(ours.ok_or(HttpRefusal::NoSuchPath)?)
+        }
+        _ => return Err(HttpRefusal::NoSuchPath),
+    };
     if head.uri.query().is_some() {
         return Err(HttpRefusal::Query);
     }
     let in_session = head.headers.contains_key(&SESSION_ID);
-    match head.method {
-        HttpMethod::POST | HttpMethod::GET => Ok(()),
-        HttpMethod::DELETE if in_session => Ok(()),
+    match (&head.method, &place) {
+        (&HttpMethod::POST, Place::Endpoint | Place::Messages(_))
+        | (&HttpMethod::GET, Place::Endpoint | Place::NewStream) => Ok(place),
+        (&HttpMethod::DELETE, Place::Endpoint) if in_session => Ok(place),
         _ => Err(HttpRefusal::MethodNotAllowed),
     }
 }
@@ -171,9 +191,12 @@ pub(super) async fn call(head: &request::Parts, body: Incoming, door: &Door) -> 
 }
 
 /// Whether the headers that mirror a message say what it says.
-pub(super) fn agree(head: &request::Parts, call: &Call) -> Result<(), Mismatch> {
+pub(super) fn agree(head: &request::Parts, call: &Call, mirrors: &Mirrors) -> Result<(), Mismatch> {
     match head.method {
-        HttpMethod::POST => mcp::agree(&head.headers, call),
+        HttpMethod::POST => {
+            mcp::agree(&head.headers, call)?;
+            mirrors.agree(&head.headers, call)
+        }
         _ => Ok(()),
     }
 }

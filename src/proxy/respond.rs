@@ -9,8 +9,9 @@ use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
 use crate::identity::AuthError;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
-use crate::mcp::{Call, CallError, Era, Mismatch, ProtocolVersion, Target};
+use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Target};
 use crate::policy::{Denial, Reason};
+use crate::state::StateError;
 use crate::upstream::UpstreamError;
 
 /// Marks an error as the gate's own.
@@ -41,7 +42,8 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
     let call = exchange.call.as_deref();
     let id = match refusal {
         Refusal::Message(error) => error.id.as_ref(),
-        _ => call.and_then(Call::id),
+        // An answer's id is the server's: with it this would look like the answer to a request of the client's own.
+        _ => call.filter(|call| call.method() != Method::Answer).and_then(Call::id),
     };
     let saying = say(refusal, call);
     let code = saying.error.code();
@@ -49,6 +51,11 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
         Status::InBand(_) if id.is_some() => StatusCode::OK,
         Status::InBand(status) | Status::Http(status) => status,
     };
+    if status == StatusCode::ACCEPTED {
+        let mut response = Response::new(GateBody::whole(Bytes::new()));
+        *response.status_mut() = status;
+        return (response, code);
+    }
     let body = message(saying.error, exchange.id, id);
     let mut response = Response::new(GateBody::whole(Bytes::from(body)));
     *response.status_mut() = status;
@@ -60,11 +67,10 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
     (response, code)
 }
 
-/// The last event of a stream that the server did not end: the same error, in the stream. The empty lines before it end
-/// whatever event the server broke off in; where there is none they say nothing.
+/// The last event of a stream that the server did not end: the same error, in the stream.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
     let text = message(upstream(error).error, decision, Some(id));
-    Bytes::from(format!("\n\nevent: message\ndata: {text}\n\n"))
+    Bytes::from(format!("event: message\ndata: {text}\n\n"))
 }
 
 fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {
@@ -88,6 +94,7 @@ fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
         Refusal::Message(error) => unreadable(error),
         Refusal::Header(mismatch) => header_mismatch(mismatch),
         Refusal::Policy(denial) => denied(denial, call),
+        Refusal::State(error) => misplaced(*error, call),
         Refusal::Limit(exceeded) => limited(exceeded),
         Refusal::Upstream(error) => upstream(error),
     }
@@ -147,6 +154,7 @@ fn header_mismatch(mismatch: &Mismatch) -> Saying {
     let text = mismatch.to_string();
     let error = match mismatch {
         Mismatch::Header(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
+        Mismatch::Param(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
         Mismatch::NoEnvelope => ErrorObject::new(code::INVALID_PARAMS, text),
         Mismatch::BadVersion => ErrorObject::new(code::INVALID_REQUEST, text),
         Mismatch::UnknownVersion(requested) => ErrorObject::new(code::UNSUPPORTED_VERSION, text)
@@ -185,6 +193,38 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
     }
 }
 
+/// What a message names by id is not there; or not the caller's, which sounds the same.
+fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
+    let not_found = Status::Http(StatusCode::NOT_FOUND);
+    let bad_request = Status::Http(StatusCode::BAD_REQUEST);
+    let (status, code, text) = match error {
+        StateError::NoSession => {
+            (not_found, code::INVALID_REQUEST, "Session not found: send initialize without Mcp-Session-Id".to_owned())
+        }
+        StateError::TooManySessions => (
+            Status::Http(StatusCode::TOO_MANY_REQUESTS),
+            code::LIMITED,
+            "too many sessions: end those that are not needed with DELETE, or use them again".to_owned(),
+        ),
+        StateError::NoTask => {
+            let task = call.and_then(|call| call.target().name()).unwrap_or_default();
+            (Status::InBand(StatusCode::BAD_REQUEST), code::INVALID_PARAMS, format!("Task not found: {task}"))
+        }
+        // What is over cannot be cancelled, and whoever cancels could not know (MCP, Cancellation): no error.
+        StateError::NothingToCancel => {
+            (Status::Http(StatusCode::ACCEPTED), code::INVALID_REQUEST, "nothing to cancel".to_owned())
+        }
+        StateError::NothingAsked => {
+            (bad_request, code::INVALID_REQUEST, "this answers nothing that the server has asked".to_owned())
+        }
+    };
+    let mut saying = Saying::new(status, ErrorObject::new(code, text));
+    if error == StateError::TooManySessions {
+        saying.header(header::RETRY_AFTER, "60");
+    }
+    saying
+}
+
 fn limited(exceeded: &LimitExceeded) -> Saying {
     let wait = exceeded.retry_after;
     let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -213,19 +253,15 @@ fn upstream(error: &UpstreamError) -> Saying {
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
             "unknown",
         ),
-        UpstreamError::Unacceptable(_) | UpstreamError::Unreadable => {
+        UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
             (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
         }
-        UpstreamError::NoSession => (
-            Status::Http(StatusCode::NOT_FOUND),
-            code::INVALID_REQUEST,
-            "Session not found: send initialize without Mcp-Session-Id",
-            "no",
-        ),
     };
     let mut object = ErrorObject::new(code, text).with(EXECUTED, executed);
-    if let UpstreamError::Unacceptable(status) = error {
-        object = object.with_number("upstreamStatus", u64::from(*status));
+    match error {
+        UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
+        UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
+        UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }
     Saying::new(status, object)
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::mcp::Problem;
+
 /// Why the server gave no proper reply.
 #[derive(Debug)]
 pub enum UpstreamError {
@@ -15,10 +17,33 @@ pub enum UpstreamError {
     /// The server answered with this status: a redirect, a demand for credentials, an upgrade, or a failure without a
     /// message.
     Unacceptable(u16),
-    /// A list that the gate must filter, but cannot read.
-    Unreadable,
-    /// The session is not one of this principal's.
-    NoSession,
+    /// What it said is not what it may say.
+    Unsound(Unsound),
+}
+
+/// What is wrong with a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsound {
+    /// Not one message with one reading.
+    Message(Problem),
+    /// A list that is none.
+    List,
+    /// It answers another request.
+    WrongId,
+    /// It answers twice.
+    SecondAnswer,
+    /// It ended without an answer.
+    NoAnswer,
+    /// A message, or all of them, longer than this many bytes.
+    TooLong(usize),
+    /// It asks for what the client cannot do, or could not answer.
+    Asks,
+    /// It asks the client's user to open an address that is not safe.
+    Address,
+    /// It gives out a task that another principal began.
+    Task,
+    /// The first event of a 2024-11-05 stream does not say where messages go.
+    Endpoint,
 }
 
 impl UpstreamError {
@@ -29,8 +54,7 @@ impl UpstreamError {
             Self::BrokeOff(_) => "broke_off",
             Self::TimedOut(_) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
-            Self::Unreadable => "unreadable",
-            Self::NoSession => "no_session",
+            Self::Unsound(unsound) => unsound.reason(),
         }
     }
 }
@@ -45,8 +69,43 @@ impl fmt::Display for UpstreamError {
             Self::Unacceptable(status) => {
                 write!(f, "the server answered with HTTP status {status}")
             }
-            Self::Unreadable => f.write_str("the server's list cannot be read, so it cannot be filtered"),
-            Self::NoSession => f.write_str("the session is unknown, ended or another principal's"),
+            Self::Unsound(unsound) => unsound.fmt(f),
+        }
+    }
+}
+
+impl Unsound {
+    /// A word for logs, labels and `error.data.reason`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Message(_) => "reply_malformed",
+            Self::List => "reply_list",
+            Self::WrongId => "reply_wrong_id",
+            Self::SecondAnswer => "reply_second_answer",
+            Self::NoAnswer => "reply_missing",
+            Self::TooLong(_) => "reply_too_long",
+            Self::Asks => "reply_asks",
+            Self::Address => "reply_address",
+            Self::Task => "reply_task",
+            Self::Endpoint => "reply_endpoint",
+        }
+    }
+}
+
+/// The operator's text.
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(problem) => write!(f, "the server's reply is not one message: {problem}"),
+            Self::List => f.write_str("the server's list cannot be read, so it cannot be filtered"),
+            Self::WrongId => f.write_str("the server answers another request than the one it was asked"),
+            Self::SecondAnswer => f.write_str("the server answers a second time"),
+            Self::NoAnswer => f.write_str("the server's reply ended without an answer"),
+            Self::TooLong(most) => write!(f, "the server's reply is longer than {most} bytes"),
+            Self::Asks => f.write_str("the server asks for what its client did not declare, or cannot answer"),
+            Self::Address => f.write_str("the server asks its client's user to open an address that is not https"),
+            Self::Task => f.write_str("the server gives out a task that another principal began"),
+            Self::Endpoint => f.write_str("the server's stream does not begin with an endpoint of its own"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
-use super::SESSION_ID;
+use crate::state::SESSION_ID;
 
 /// What a server may see of the caller's headers: what the protocol needs, and nothing else. Credentials, cookies,
 /// hop-by-hop, forwarding and override headers are gone because they are not here. Accept-Encoding too: the gate
@@ -21,7 +21,7 @@ static TO_SERVER: [HeaderName; 7] = [
 const MCP: &str = "mcp-";
 
 /// What never comes back: it is about the connection behind the gate, or speaks for the gate.
-static NOT_TO_CALLER: [HeaderName; 13] = [
+static NOT_TO_CALLER: [HeaderName; 12] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
     header::TRAILER,
@@ -34,7 +34,6 @@ static NOT_TO_CALLER: [HeaderName; 13] = [
     header::LOCATION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
-    SESSION_ID,
 ];
 
 /// The caller's headers that the server may see.

@@ -13,21 +13,62 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::error::chain;
-use super::{SESSION_ID, Sessions, UpstreamError, headers};
+use super::{UpstreamError, headers};
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
+use crate::state::{Conversation, SESSION_ID};
 
 /// An MCP server behind the gate.
 #[derive(Debug)]
 pub struct Upstream {
-    url: Uri,
+    endpoints: Endpoints,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    sessions: Sessions,
     tasks: TaskTracker,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoints {
+    /// It speaks Streamable HTTP here.
+    Streamable(Uri),
+    /// It speaks HTTP+SSE (2024-11-05): its stream is here.
+    Sse(Uri),
+    /// It speaks both.
+    Both {
+        /// Its endpoint of Streamable HTTP.
+        streamable: Uri,
+        /// Its stream of HTTP+SSE.
+        sse: Uri,
+    },
+}
+
+impl Endpoints {
+    /// Its endpoint of Streamable HTTP.
+    pub fn streamable(&self) -> Option<&Uri> {
+        match self {
+            Self::Streamable(url) | Self::Both { streamable: url, .. } => Some(url),
+            Self::Sse(_) => None,
+        }
+    }
+
+    /// Its stream of HTTP+SSE.
+    pub fn sse(&self) -> Option<&Uri> {
+        match self {
+            Self::Sse(url) | Self::Both { sse: url, .. } => Some(url),
+            Self::Streamable(_) => None,
+        }
+    }
+
+    /// Whichever there is.
+    pub fn any(&self) -> &Uri {
+        match self {
+            Self::Streamable(url) | Self::Sse(url) | Self::Both { streamable: url, .. } => url,
+        }
+    }
 }
 
 /// What travels with a call beside its body.
@@ -39,6 +80,8 @@ pub struct Carried<'a> {
     pub peer: IpAddr,
     /// The decision's id.
     pub request_id: HeaderValue,
+    /// JSON up to this length is read before anything of it passes.
+    pub held: usize,
 }
 
 /// What the server said.
@@ -55,8 +98,8 @@ pub struct Reply {
 pub enum ReplyBody {
     /// All of it.
     Whole(Bytes),
-    /// A stream of it.
-    Stream(Incoming),
+    /// What has come, and what is still to come.
+    Stream(Bytes, Incoming),
 }
 
 /// A connection stands within this, or the server is not there.
@@ -66,8 +109,6 @@ const CONNECT: Duration = Duration::from_secs(1);
 const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How long a server may be silent about anything but a tool call, which has a timeout of its own.
 const SILENCE: Duration = Duration::from_mins(1);
-/// JSON up to this length is read as a whole, so that a server that breaks off is told of properly.
-const SHORT: u64 = 64 * 1024;
 
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-gateway-principal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -78,13 +119,19 @@ impl Upstream {
     ///
     /// # Errors
     /// The machine's certificates cannot be read.
-    pub fn new(url: Uri, tasks: TaskTracker) -> std::io::Result<Self> {
+    pub fn new(endpoints: Endpoints, tasks: TaskTracker) -> std::io::Result<Self> {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
         connector.enforce_http(false);
-        let connector = if *url.scheme().unwrap_or(&Scheme::HTTP) == Scheme::HTTPS {
-            HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().wrap_connector(connector)
+        let urls = || endpoints.streamable().into_iter().chain(endpoints.sse());
+        let (tls, plain) =
+            (|url: &Uri| url.scheme() == Some(&Scheme::HTTPS), |url: &Uri| url.scheme() != Some(&Scheme::HTTPS));
+        let connector = if urls().any(tls) {
+            let with_roots = HttpsConnectorBuilder::new().with_native_roots()?;
+            // What is to be encrypted never goes out in clear by mistake.
+            let https = if urls().any(plain) { with_roots.https_or_http() } else { with_roots.https_only() };
+            https.enable_http1().wrap_connector(connector)
         } else {
             let no_roots = rustls::ClientConfig::builder()
                 .with_root_certificates(rustls::RootCertStore::empty())
@@ -101,12 +148,12 @@ impl Upstream {
             .pool_max_idle_per_host(1024)
             .set_host(true)
             .build(connector);
-        Ok(Self { url, client, sessions: Sessions::default(), tasks })
+        Ok(Self { endpoints, client, tasks })
     }
 
-    /// The legacy sessions.
-    pub fn sessions(&self) -> &Sessions {
-        &self.sessions
+    /// Where the server is.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Asks the server for anything at all, and waits a moment for any answer: then it is there.
@@ -114,30 +161,38 @@ impl Upstream {
         // OPTIONS begins no session and runs nothing, whatever the server makes of it.
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = HttpMethod::OPTIONS;
-        *request.uri_mut() = self.url.clone();
-        matches!(timeout_at(Instant::now() + CONNECT, self.client.request(request)).await, Ok(Ok(_)))
+        *request.uri_mut() = self.endpoints.any().clone();
+        matches!(timeout(CONNECT, self.client.request(request)).await, Ok(Ok(_)))
     }
 
     /// Carries an admitted call. Never twice: what was sent once may have run.
     ///
     /// # Errors
     /// There is no proper reply; the error says whether the call may have run.
-    pub async fn send(&self, admission: &Admission, carried: Carried<'_>) -> Result<Reply, UpstreamError> {
+    pub async fn send(
+        &self,
+        admission: &Admission,
+        conversation: &Conversation,
+        carried: Carried<'_>,
+    ) -> Result<Reply, UpstreamError> {
         let headers = carried.headers;
-        let reply = self.attempt(admission, carried).await;
+        let reply = self.attempt(admission, conversation, carried).await;
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
-            self.abandon(admission, headers);
+            self.abandon(admission, conversation, headers);
         }
         reply
     }
 
-    async fn attempt(&self, admission: &Admission, carried: Carried<'_>) -> Result<Reply, UpstreamError> {
-        let session = self.session(admission, carried.headers)?;
-        let request = self.request(admission, carried, session.as_ref().map(|(_, theirs)| theirs.clone()));
+    async fn attempt(
+        &self,
+        admission: &Admission,
+        conversation: &Conversation,
+        carried: Carried<'_>,
+    ) -> Result<Reply, UpstreamError> {
+        let whole_up_to = carried.held;
+        let request = self.request(admission, conversation, carried);
         let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
-        let deadline = Instant::now() + silence;
-        let response = timeout_at(deadline, self.client.request(request)).await;
-        let response = match response {
+        let response = match timeout(silence, self.client.request(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_connect() => {
                 return Err(UpstreamError::Unreachable(chain(&error)));
@@ -147,21 +202,14 @@ impl Upstream {
         };
         let (mut head, body) = response.into_parts();
         acceptable(&head)?;
-        let ours = self.our_session(admission, &head, session.map(|(ours, _)| ours));
         headers::to_caller(&mut head.headers);
-        if let Some(ours) = ours {
-            head.headers.insert(SESSION_ID, ours);
-        }
-        let body = match timeout_at(deadline, whole(&head.headers, body)).await {
-            Ok(body) => body?,
-            Err(_) => return Err(UpstreamError::TimedOut(silence)),
-        };
+        let body = whole(&head.headers, body, whole_up_to, silence).await?;
         Ok(Reply { head, body })
     }
 
     /// Tells a legacy server that nobody waits for this call any more; a modern one knows from the connection's end.
     /// The caller has its answer by then, and whether the server hears of it changes nothing: so it is not awaited.
-    pub fn abandon(&self, admission: &Admission, headers: &HeaderMap) {
+    pub fn abandon(&self, admission: &Admission, conversation: &Conversation, headers: &HeaderMap) {
         let call = admission.permit().call();
         let (Some(id), Era::Legacy) = (call.id(), call.era()) else {
             return;
@@ -172,12 +220,12 @@ impl Upstream {
         );
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = self.url(call.method(), conversation);
         *request.headers_mut() = headers::to_server(headers);
-        if let Ok(Some((_, theirs))) = self.session(admission, headers) {
-            request.headers_mut().insert(SESSION_ID, theirs);
+        if let Some(theirs) = conversation.header() {
+            request.headers_mut().insert(SESSION_ID, theirs.clone());
         }
-        let sent = timeout_at(Instant::now() + CONNECT, self.client.request(request));
+        let sent = timeout(CONNECT, self.client.request(request));
         self.tasks.spawn(async move {
             if !matches!(sent.await, Ok(Ok(_))) {
                 tracing::debug!("the server did not take a cancellation");
@@ -185,46 +233,22 @@ impl Upstream {
         });
     }
 
-    /// Our id and theirs, for a legacy message that names a session. Modern ones have none; a stray header means
-    /// nothing then.
-    fn session(
-        &self,
-        admission: &Admission,
-        headers: &HeaderMap,
-    ) -> Result<Option<(HeaderValue, HeaderValue)>, UpstreamError> {
-        let permit = admission.permit();
-        let Some(ours) = headers.get(&SESSION_ID).filter(|_| permit.call().era() == Era::Legacy) else {
-            return Ok(None);
-        };
-        let theirs = self.sessions.find(ours, permit.principal()).ok_or(UpstreamError::NoSession)?;
-        Ok(Some((ours.clone(), theirs)))
-    }
-
-    /// The session that the caller is told of, if any: the one it named, or the one that its `initialize` began.
-    fn our_session(
-        &self,
-        admission: &Admission,
-        head: &http::response::Parts,
-        named: Option<HeaderValue>,
-    ) -> Option<HeaderValue> {
-        let permit = admission.permit();
-        if let Some(ours) = named {
-            let ended = permit.call().method() == Method::EndSession && head.status.is_success();
-            if ended || head.status == http::StatusCode::NOT_FOUND {
-                self.sessions.end(&ours);
+    /// Where this goes.
+    fn url(&self, method: Method, conversation: &Conversation) -> Uri {
+        let url = match (conversation, method) {
+            (Conversation::Begins(_), Method::OpenStream) => self.endpoints.sse(),
+            (Conversation::Begins(_) | Conversation::Stateless | Conversation::Within { .. }, _) => {
+                conversation.url().or(self.endpoints.streamable())
             }
-            return head.headers.contains_key(&SESSION_ID).then_some(ours);
-        }
-        let theirs = head.headers.get(&SESSION_ID)?;
-        let begins = permit.call().method() == Method::Initialize && head.status.is_success();
-        begins.then(|| self.sessions.begin(permit.principal(), theirs.clone())).flatten()
+        };
+        url.unwrap_or(self.endpoints.any()).clone()
     }
 
     fn request(
         &self,
         admission: &Admission,
+        conversation: &Conversation,
         carried: Carried<'_>,
-        session: Option<HeaderValue>,
     ) -> Request<Full<Bytes>> {
         let permit = admission.permit();
         let call = permit.call();
@@ -234,10 +258,10 @@ impl Upstream {
             Method::EndSession => HttpMethod::DELETE,
             _ => HttpMethod::POST,
         };
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = self.url(call.method(), conversation);
         let mut headers = headers::to_server(carried.headers);
         let own = [
-            (SESSION_ID, session),
+            (SESSION_ID, conversation.header().cloned()),
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
             (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),
             (REQUEST_ID, Some(carried.request_id)),
@@ -265,29 +289,42 @@ fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamError> {
     Ok(())
 }
 
-/// Short JSON as a whole; anything else as it comes.
-async fn whole(headers: &HeaderMap, mut body: Incoming) -> Result<ReplyBody, UpstreamError> {
-    let length = body.size_hint().exact();
-    if length == Some(0) {
+/// Short JSON as a whole; anything else as it comes. A server may be silent for so long before each piece.
+async fn whole(
+    headers: &HeaderMap,
+    mut body: Incoming,
+    held: usize,
+    silence: Duration,
+) -> Result<ReplyBody, UpstreamError> {
+    if body.is_end_stream() {
         return Ok(ReplyBody::Whole(Bytes::new()));
     }
-    let short = length.is_some_and(|length| length <= SHORT);
-    if !short || media_type(headers) == MediaType::EventStream {
-        return Ok(ReplyBody::Stream(body));
+    let long = body.size_hint().lower() > u64::try_from(held).unwrap_or(u64::MAX);
+    if long || media_type(headers) != MediaType::Json {
+        return Ok(ReplyBody::Stream(Bytes::new(), body));
     }
     let mut first: Option<Bytes> = None;
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let mut read = 0;
+    loop {
+        let frame = timeout(silence, body.frame()).await.map_err(|_elapsed| UpstreamError::TimedOut(silence))?;
+        let Some(frame) = frame else {
+            break;
+        };
         let frame = frame.map_err(|error| UpstreamError::BrokeOff(chain(&error)))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
+        read += data.len();
         match first.take() {
             None if all.is_empty() => first = Some(data),
             before => {
                 all.extend_from_slice(&before.unwrap_or_default());
                 all.extend_from_slice(&data);
             }
+        }
+        if read > held {
+            return Ok(ReplyBody::Stream(first.unwrap_or_else(|| all.freeze()), body));
         }
     }
     Ok(ReplyBody::Whole(first.unwrap_or_else(|| all.freeze())))

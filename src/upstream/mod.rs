@@ -3,8 +3,6 @@
 mod error;
 mod headers;
 mod http;
-mod session;
 
-pub use error::UpstreamError;
-pub use http::{Carried, MediaType, Reply, ReplyBody, Upstream, media_type};
-pub use session::{SESSION_ID, Sessions};
+pub use error::{Unsound, UpstreamError};
+pub use http::{Carried, Endpoints, MediaType, Reply, ReplyBody, Upstream, media_type};

@@ -45,7 +45,7 @@ fn defaults_stand_where_nothing_is_written() {
     assert_eq!(config.listen.request_decompression, RequestDecompression::Off);
     assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
     assert_eq!(config.server.name.as_str(), "records");
-    assert_eq!(config.server.url, "http://127.0.0.1:8000/mcp");
+    assert_eq!(*config.server.endpoints.any(), "http://127.0.0.1:8000/mcp");
     assert_eq!(config.drain_timeout.as_secs(), 30);
 }
 
@@ -78,7 +78,7 @@ fn flags_beat_the_file() {
     let config = load(&flags).unwrap().config;
     assert_eq!(config.listen.address.port(), 3);
     assert_eq!(config.admin.port(), 4);
-    assert_eq!((config.server.name.as_str(), config.server.url.host()), ("records", Some("b")));
+    assert_eq!((config.server.name.as_str(), config.server.endpoints.any().host()), ("records", Some("b")));
 }
 
 #[test]

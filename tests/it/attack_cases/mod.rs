@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use self::case::Case;
+use self::case::{Case, Expectation};
 use self::judge::{Seen, judge, summary};
 use self::table::Table;
 use crate::support::DEADLINE;
@@ -180,7 +180,8 @@ impl Bench {
         while answers.len() < case.requests() && matches!(answers.last(), Some(Answer::Response(_))) {
             answers.push(connection.read().await);
         }
-        if case.request_id().is_none() && matches!(&answers[0], Answer::Response(r) if r.status == 202) {
+        let carried = matches!(case.expectation, Expectation::ForwardedUnchanged | Expectation::ForwardedNormalised);
+        if carried && case.request_id().is_none() && matches!(&answers[0], Answer::Response(r) if r.status == 202) {
             // A notification may be answered before it is carried.
             self.upstream.wait_for(mark + 1, DEADLINE).await;
         }

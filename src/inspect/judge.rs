@@ -1,0 +1,284 @@
+//! What of the server's messages may pass: the one answer to what was asked, and nothing that this caller may not see.
+
+use std::sync::Arc;
+
+use http::{Uri, response};
+
+use super::catalog::{self, CatalogFilter, List};
+use super::endpoint;
+use super::outline::LongAnswer;
+use crate::identity::Principal;
+use crate::jsonrpc::RequestId;
+use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, ServerMessage, ServerName, Target};
+use crate::policy::{Effect, Permit, PolicySet, Query};
+use crate::sse::Event;
+use crate::state::{About, Conversation, State};
+use crate::upstream::Unsound;
+
+/// Judges the messages of one reply.
+#[derive(Debug)]
+pub(super) struct Judge {
+    principal: Arc<Principal>,
+    call: Arc<Call>,
+    server: ServerName,
+    policy: Arc<PolicySet>,
+    state: Arc<State>,
+    conversation: Conversation,
+    awaits: Awaits,
+    answered: Option<Form>,
+}
+
+/// Which answers belong into a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// The one to the call that it replies to.
+    TheCall,
+    /// The same, or an error that does not say what it is about: the server could not read the call.
+    TheCallOrNone,
+    /// Those to whatever is under way in the session: the stream was opened for that.
+    Anything,
+}
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It passes as it came.
+    Pass,
+    /// It passes so.
+    Edit(Vec<u8>),
+    /// It does not pass, and that is nobody's fault.
+    Drop,
+}
+
+/// What kind of message it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Request,
+    Notification,
+    Answer(Form),
+}
+
+impl Judge {
+    pub(super) fn new(
+        permit: &Permit,
+        policy: &Arc<PolicySet>,
+        state: &Arc<State>,
+        conversation: Conversation,
+        head: &response::Parts,
+    ) -> Self {
+        let awaits = match permit.call().method() {
+            Method::OpenStream => Awaits::Anything,
+            _ if head.status.is_success() => Awaits::TheCall,
+            _ => Awaits::TheCallOrNone,
+        };
+        Self {
+            principal: Arc::clone(permit.principal()),
+            call: Arc::clone(permit.call()),
+            server: permit.server().clone(),
+            policy: Arc::clone(policy),
+            state: Arc::clone(state),
+            conversation,
+            awaits,
+            answered: None,
+        }
+    }
+
+    /// The conversation that the reply belongs to.
+    pub(super) fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    /// Begins the session of a 2024-11-05 stream, if this one is to begin one: its first event says where its messages
+    /// go. Returns where ours go.
+    pub(super) fn begin(&mut self, event: &Event<'_>, stream: &Uri) -> Result<Option<Vec<u8>>, Unsound> {
+        match std::mem::replace(&mut self.conversation, Conversation::Stateless) {
+            Conversation::Begins(seat) if self.awaits == Awaits::Anything => {
+                let (ours, conversation) = endpoint::begin(seat, event, stream)?;
+                self.conversation = conversation;
+                Ok(Some(ours))
+            }
+            other => {
+                self.conversation = other;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether what must not be said is left out, and the rest goes on: one wrong message on a stream that brings many
+    /// things is no reason to lose the others.
+    pub(super) fn is_patient(&self) -> bool {
+        self.awaits == Awaits::Anything
+    }
+
+    /// How the call was answered, if it was.
+    pub(super) fn answered(&self) -> Option<Form> {
+        self.answered
+    }
+
+    /// Whether an answer must come.
+    pub(super) fn must_answer(&self) -> bool {
+        self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none()
+    }
+
+    /// Judges one message.
+    ///
+    /// # Errors
+    /// The server must not say that here.
+    pub(super) fn message(&mut self, message: &[u8]) -> Result<(Verdict, Sort), Unsound> {
+        match mcp::read_server(message).map_err(Unsound::Message)? {
+            ServerMessage::Request { id, asked } => {
+                self.asks(id, &asked)?;
+                Ok((Verdict::Pass, Sort::Request))
+            }
+            ServerMessage::Notification(notice) => {
+                if let Some(session) = self.conversation.session() {
+                    session.heard();
+                }
+                Ok((self.notice(&notice, message)?, Sort::Notification))
+            }
+            ServerMessage::Answer(answer) => {
+                let about = self.settle(answer.id.as_ref(), answer.form)?;
+                for asked in &answer.asks {
+                    self.may_ask(asked)?;
+                }
+                let verdict = match answer.form {
+                    Form::Error { .. } => Verdict::Pass,
+                    Form::Result { .. } => {
+                        self.task(&about, answer.task.as_deref())?;
+                        self.result(about.method, message, answer.cache_scope)?
+                    }
+                };
+                Ok((verdict, Sort::Answer(answer.form)))
+            }
+        }
+    }
+
+    /// Judges an error page: a message, or JSON that is none, which a web server sends when it means no MCP.
+    pub(super) fn page(&mut self, page: &[u8]) -> Result<(Verdict, Option<Sort>), Unsound> {
+        match (self.message(page), self.awaits) {
+            (Ok((verdict, sort)), _) => Ok((verdict, Some(sort))),
+            (Err(Unsound::Message(problem)), Awaits::TheCallOrNone) if !matches!(problem, Problem::Json(_)) => {
+                Ok((Verdict::Pass, None))
+            }
+            (Err(unsound), _) => Err(unsound),
+        }
+    }
+
+    /// Judges an answer that was too long to be held.
+    pub(super) fn long(&mut self, answer: Option<LongAnswer>) -> Result<Sort, Unsound> {
+        let answer = answer.ok_or(Unsound::Message(Problem::Answer))?;
+        self.settle(Some(&answer.id), answer.form)?;
+        Ok(Sort::Answer(answer.form))
+    }
+
+    /// An answer belongs to exactly one request, which is answered then. Returns what that was about.
+    fn settle(&mut self, id: Option<&RequestId>, form: Form) -> Result<About, Unsound> {
+        match (self.awaits, id) {
+            (Awaits::Anything, id) => {
+                let session = self.conversation.session().zip(id);
+                session.and_then(|(session, id)| session.answered(id, form)).ok_or(Unsound::WrongId)
+            }
+            (Awaits::TheCall | Awaits::TheCallOrNone, Some(id)) if Some(id) == self.call.id() => {
+                if self.answered.replace(form).is_some() {
+                    return Err(Unsound::SecondAnswer);
+                }
+                if let Some(session) = self.conversation.session() {
+                    session.answered(id, form);
+                }
+                Ok(About::of(&self.call))
+            }
+            // `server-error` is what SDKs of before 2026 call a request whose id they could not read.
+            (Awaits::TheCallOrNone, id)
+                if matches!(form, Form::Error { .. }) && id.is_none_or(|id| id.as_json() == "\"server-error\"") =>
+            {
+                self.answered = Some(form);
+                Ok(About::of(&self.call))
+            }
+            (Awaits::TheCall | Awaits::TheCallOrNone, _) => Err(Unsound::WrongId),
+        }
+    }
+
+    /// A request of the server: only legacy ones make any, and only within what can be answered.
+    fn asks(&self, id: RequestId, asked: &Asked) -> Result<(), Unsound> {
+        safe(asked)?;
+        match (self.conversation.session(), self.call.era()) {
+            (_, Era::Modern) => Err(Unsound::Asks),
+            (Some(session), Era::Legacy) if !session.asks(id) => Err(Unsound::Asks),
+            (_, Era::Legacy) => Ok(()),
+        }
+    }
+
+    /// What a modern server wants to know before it answers: only what the client declared (MCP 2026-07-28, MRTR).
+    fn may_ask(&self, asked: &Asked) -> Result<(), Unsound> {
+        safe(asked)?;
+        if self.call.declared().covers(&asked.method) { Ok(()) } else { Err(Unsound::Asks) }
+    }
+
+    /// News of a thing reach those who may see it.
+    fn notice(&self, notice: &Notice, message: &[u8]) -> Result<Verdict, Unsound> {
+        let passes = match notice {
+            Notice::Resource(uri) => self.may(Method::ResourcesRead, Target::Resource(uri)),
+            Notice::Task(task) => !self.state.tasks().is_foreign(task, &self.principal),
+            Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
+            Notice::Other => true,
+        };
+        Ok(if passes { Verdict::Pass } else { Verdict::Drop })
+    }
+
+    /// What a result may show: lists lose what the caller may not use, and what was decided for this caller is kept for
+    /// nobody else (MCP 2026-07-28, Caching).
+    fn result(
+        &self,
+        method: Method,
+        message: &[u8],
+        scope: Option<std::ops::Range<usize>>,
+    ) -> Result<Verdict, Unsound> {
+        if method == Method::ToolsList {
+            self.state.learn(message).map_err(|_fault| Unsound::List)?;
+        }
+        if let Some(list) = List::of(method) {
+            return self.filtered(list, message);
+        }
+        match scope.filter(|_| method != Method::ServerDiscover) {
+            None => Ok(Verdict::Pass),
+            Some(scope) => Ok(Verdict::Edit(catalog::edited(message, vec![(scope, b"\"private\"".to_vec())]))),
+        }
+    }
+
+    fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
+        let Self { principal, server, policy, state, .. } = self;
+        let filter = CatalogFilter { list, principal, server, policy, tasks: state.tasks() };
+        let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
+        Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
+    }
+
+    /// Whoever calls a tool owns the task that begins with it.
+    fn task(&self, about: &About, task: Option<&str>) -> Result<(), Unsound> {
+        match (&about.tool, task) {
+            (Some(tool), Some(task)) if !self.state.tasks().begin(task, &self.principal, tool) => Err(Unsound::Task),
+            _ => Ok(()),
+        }
+    }
+
+    fn may(&self, method: Method, target: Target<'_>) -> bool {
+        let query = Query { principal: &self.principal, server: &self.server, method, target };
+        self.policy.decide(&query).effect == Effect::Allow
+    }
+}
+
+/// An address that a user may be sent to: `https`, or this machine.
+fn safe(asked: &Asked) -> Result<(), Unsound> {
+    let safe = |url: &str| {
+        let url = url.parse::<Uri>().ok()?;
+        let local = matches!(url.host()?, "localhost" | "127.0.0.1" | "[::1]");
+        Some(match url.scheme_str()? {
+            "https" => true,
+            "http" => local,
+            _ => false,
+        })
+    };
+    match &asked.url {
+        Some(url) if asked.method.as_ref() == "elicitation/create" && safe(url) != Some(true) => Err(Unsound::Address),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Calls whose answer comes on another stream than the reply to them: all of 2024-11-05, and those of 2025-11-25 whose
+//! server closed the stream so that the client asks again. They keep their room, and are recorded, like any other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
+
+use super::{Room, body, respond};
+use crate::inspect::Answer;
+use crate::mcp::Form;
+use crate::state::{Conversation, Session, UnderWay};
+use crate::telemetry::Recorder;
+use crate::upstream::{Upstream, UpstreamError};
+
+/// Waits for such calls.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) waiting: TaskTracker,
+    /// The caller's headers, should the server have to be told that nobody waits.
+    pub(super) headers: HeaderMap,
+}
+
+/// While a client's user is asked, or until a client comes back for its answer.
+const LONG: Duration = Duration::from_mins(5);
+
+/// A call that waits.
+struct Waiting {
+    upstream: Arc<Upstream>,
+    headers: HeaderMap,
+    session: Arc<Session>,
+    conversation: Conversation,
+    room: Room,
+    recorder: Recorder,
+}
+
+impl Elsewhere {
+    /// Waits for an answer, until it has come, its session has ended or the server has been silent for too long.
+    pub(super) fn wait(&self, under_way: UnderWay, conversation: &Conversation, room: Room, recorder: Recorder) {
+        let Conversation::Within { ours, session } = conversation else {
+            return;
+        };
+        let Some(told) = under_way.leave() else {
+            return;
+        };
+        let waiting = Waiting {
+            upstream: Arc::clone(&self.upstream),
+            headers: self.headers.clone(),
+            session: Arc::clone(session),
+            conversation: Conversation::Within { ours: ours.clone(), session: Arc::clone(session) },
+            room,
+            recorder,
+        };
+        self.waiting.spawn(waiting.end(told));
+    }
+
+    /// Tells the server that nobody waits for this call any more.
+    pub(super) fn abandon(&self, room: &Room, conversation: &Conversation) {
+        self.upstream.abandon(&room.admission, conversation, &self.headers);
+    }
+}
+
+impl Waiting {
+    async fn end(self, mut told: oneshot::Receiver<Form>) {
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut told => {
+                    let answer = answer.map_or(Answer::None, Answer::from);
+                    // Without an answer its session has ended, and nobody waits for it any more.
+                    let ended = UpstreamError::BrokeOff("the session ended".to_owned());
+                    let error = (answer == Answer::None).then_some(&ended);
+                    return self.recorder.close(body::outcome(answer, error));
+                }
+                () = sleep_until(self.deadline()) => {
+                    if self.deadline() <= Instant::now() {
+                        return self.give_up();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every word of the server on the session's stream renews its time.
+    fn deadline(&self) -> Instant {
+        let tool = self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout);
+        let asked = self.conversation.url().is_none() || self.session.waits_for_client();
+        Instant::from_std(self.session.used()) + if asked { LONG.max(tool) } else { tool }
+    }
+
+    fn give_up(self) {
+        let call = self.room.admission.permit().call();
+        let error = UpstreamError::TimedOut(self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout));
+        self.upstream.abandon(&self.room.admission, &self.conversation, &self.headers);
+        if let Some(id) = call.id() {
+            self.session.say(respond::event(&error, self.recorder.id, id));
+            self.session.answered(id, Form::Error { code: 0 });
+        }
+        self.recorder.close(body::outcome(Answer::None, Some(&error)));
+    }
+}

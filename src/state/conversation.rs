@@ -1,0 +1,136 @@
+//! The conversation that one message belongs to.
+
+use std::sync::Arc;
+
+use http::response;
+use http::{HeaderValue, Uri};
+use tokio::sync::oneshot;
+
+use super::{About, Known, SESSION_ID, Seat, Session, Sessions};
+use crate::jsonrpc::RequestId;
+use crate::mcp::{Call, Form, Method};
+
+/// The conversation that one message belongs to.
+#[derive(Debug)]
+pub enum Conversation {
+    /// None: it is modern.
+    Stateless,
+    /// One that begins with this message, if the server wants one.
+    Begins(Seat),
+    /// One that goes on.
+    Within {
+        /// What the client calls it; `None` for what a principal does outside of any session.
+        ours: Option<HeaderValue>,
+        /// What is known of it.
+        session: Arc<Session>,
+    },
+}
+
+impl Conversation {
+    /// What is known of it, if it has begun.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Within { session, .. } => Some(session),
+            Self::Stateless | Self::Begins(_) => None,
+        }
+    }
+
+    /// What the server calls it in `Mcp-Session-Id`.
+    pub fn header(&self) -> Option<&HeaderValue> {
+        match self.session()?.known() {
+            Known::Header(theirs) => Some(theirs),
+            Known::Nowhere | Known::Url(_) => None,
+        }
+    }
+
+    /// Where the server takes its messages, if that is a place of its own (2024-11-05). Their answers come elsewhere.
+    pub fn url(&self) -> Option<&Uri> {
+        match self.session()?.known() {
+            Known::Url(theirs) => Some(theirs),
+            Known::Nowhere | Known::Header(_) => None,
+        }
+    }
+
+    /// Notes a request: from now on it can be cancelled, and answered.
+    pub fn begin(&self, call: &Call) -> Option<UnderWay> {
+        let session = self.session().filter(|_| call.method() != Method::Answer)?;
+        let id = call.id()?;
+        session.begin(id, About::of(call));
+        let in_session = matches!(self, Self::Within { ours: Some(_), .. });
+        let place = if in_session { Answered::Anywhere } else { Answered::Here };
+        Some(UnderWay { session: Arc::clone(session), id: id.clone(), place })
+    }
+
+    /// What a reply's head means for the session: one begins, goes on or ends. The server's name for it gives way to
+    /// ours.
+    #[must_use]
+    pub fn replied(self, method: Method, head: &mut response::Parts, sessions: &Sessions) -> Self {
+        let theirs = head.headers.remove(&SESSION_ID);
+        match (self, theirs) {
+            (Self::Begins(seat), Some(theirs)) if method == Method::Initialize && head.status.is_success() => {
+                let Some((ours, session)) = seat.begin(Known::Header(theirs)) else {
+                    return Self::Stateless;
+                };
+                head.headers.insert(SESSION_ID, ours.clone());
+                Self::Within { ours: Some(ours), session }
+            }
+            (Self::Within { ours: Some(ours), session }, theirs) => {
+                let ended = method == Method::EndSession && head.status.is_success();
+                if ended || head.status.as_u16() == 404 {
+                    sessions.end(&ours);
+                }
+                if theirs.is_some() {
+                    head.headers.insert(SESSION_ID, ours.clone());
+                }
+                Self::Within { ours: Some(ours), session }
+            }
+            (unchanged, _) => unchanged,
+        }
+    }
+
+    pub(super) fn is_under_way(&self, id: &RequestId) -> bool {
+        self.session().is_some_and(|session| session.is_under_way(id))
+    }
+
+    pub(super) fn takes_answer(&self, id: &RequestId) -> bool {
+        self.session().is_some_and(|session| session.takes_answer(id))
+    }
+}
+
+/// A request that is not answered yet. Dropping it forgets the request.
+#[derive(Debug)]
+pub struct UnderWay {
+    session: Arc<Session>,
+    id: RequestId,
+    place: Answered,
+}
+
+/// Where a request can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// Nowhere but in its own reply: there is no session.
+    Here,
+    /// On another stream of its session too.
+    Anywhere,
+    /// It was left to another stream.
+    Elsewhere,
+}
+
+impl UnderWay {
+    /// Leaves the request for another stream of its session to answer, and tells how it was. Outside of sessions there
+    /// is no such stream.
+    pub fn leave(mut self) -> Option<oneshot::Receiver<Form>> {
+        (self.place == Answered::Anywhere).then(|| {
+            self.place = Answered::Elsewhere;
+            self.session.tell(&self.id)
+        })
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.place != Answered::Elsewhere {
+            self.session.forget(&self.id);
+        }
+    }
+}

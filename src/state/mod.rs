@@ -1,0 +1,167 @@
+//! What is remembered between messages: legacy sessions with what is under way in them, who began which task, and which
+//! headers the server's tools ask for. Modern requests carry everything in themselves; for them nothing is kept but
+//! tasks.
+
+mod conversation;
+mod mirrors;
+mod session;
+mod sessions;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::json::Fault;
+use crate::mcp::{self, Era, Method, Target};
+use crate::policy::{Effect, Permit, PolicySet, Query};
+
+pub use conversation::{Conversation, UnderWay};
+pub use mirrors::Mirrors;
+pub use session::{About, Known, Session};
+pub use sessions::{MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
+pub use tasks::Tasks;
+
+/// What is remembered of one server.
+#[derive(Debug)]
+pub struct State {
+    sessions: Arc<Sessions>,
+    tasks: Tasks,
+    mirrors: Mirrors,
+}
+
+/// Why a message does not belong where it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateError {
+    /// The session is unknown, ended or another principal's.
+    NoSession,
+    /// The principal has as many sessions as it may, or the gate as many as it keeps, and all are in use.
+    TooManySessions,
+    /// The task is unknown, over or another principal's, or the principal may not call its tool any more.
+    NoTask,
+    /// What should be cancelled is not under way.
+    NothingToCancel,
+    /// What should be answered was not asked.
+    NothingAsked,
+}
+
+impl State {
+    /// Nothing yet.
+    pub fn new(bounds: SessionBounds) -> Self {
+        Self { sessions: Arc::new(Sessions::new(bounds)), tasks: Tasks::default(), mirrors: Mirrors::default() }
+    }
+
+    /// The legacy sessions.
+    pub fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Who began which task.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Learns from a list of tools which headers they ask for.
+    ///
+    /// # Errors
+    /// The list has not one reading.
+    pub fn learn(&self, list: &[u8]) -> Result<(), Fault> {
+        self.mirrors.learn(mcp::mirrored(list)?);
+        Ok(())
+    }
+
+    /// Which headers the server's tools ask for.
+    pub fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
+    }
+
+    /// The conversation that a permitted call belongs to. What a client names by id, be it a session, a task, or a
+    /// request that it cancels or answers, must be its own.
+    ///
+    /// # Errors
+    /// It is not, or there is no room for a new session.
+    pub fn enter(
+        &self,
+        permit: &Permit,
+        place: &Place,
+        headers: &HeaderMap,
+        policy: &PolicySet,
+    ) -> Result<Conversation, StateError> {
+        self.owns(permit, policy)?;
+        let call = permit.call();
+        if call.era() == Era::Modern {
+            return Ok(Conversation::Stateless);
+        }
+        let conversation = match place {
+            Place::Endpoint => match headers.get(&SESSION_ID) {
+                Some(ours) => self.sessions.find(ours, permit.principal())?,
+                None if call.method() == Method::Initialize => {
+                    Conversation::Begins(self.sessions.reserve(permit.principal())?)
+                }
+                None => self.sessions.outside(permit.principal()),
+            },
+            Place::NewStream => Conversation::Begins(self.sessions.reserve(permit.principal())?),
+            Place::Messages(ours) => self.sessions.find(ours, permit.principal())?,
+        };
+        match (call.method(), call.cancels(), call.id()) {
+            (Method::Cancelled, Some(id), _) if !conversation.is_under_way(id) => Err(StateError::NothingToCancel),
+            (Method::Answer, _, Some(id)) if !conversation.takes_answer(id) => Err(StateError::NothingAsked),
+            _ => Ok(conversation),
+        }
+    }
+
+    /// A task is its principal's, for as long as that principal may call the tool that began it.
+    fn owns(&self, permit: &Permit, policy: &PolicySet) -> Result<(), StateError> {
+        let Target::Task(task) = permit.call().target() else {
+            return Ok(());
+        };
+        let principal = permit.principal();
+        let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
+        let query =
+            Query { principal, server: permit.server(), method: Method::ToolsCall, target: Target::Tool(&tool) };
+        match policy.decide(&query).effect {
+            Effect::Allow => Ok(()),
+            Effect::Deny(_) => Err(StateError::NoTask),
+        }
+    }
+}
+
+/// Where a message came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The endpoint of Streamable HTTP.
+    Endpoint,
+    /// Where a 2024-11-05 client opens its stream.
+    NewStream,
+    /// Where a 2024-11-05 client posts the messages of the session of this name.
+    Messages(HeaderValue),
+}
+
+impl StateError {
+    /// A word for logs and labels.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NoSession => "no_session",
+            Self::TooManySessions => "too_many_sessions",
+            Self::NoTask => "no_task",
+            Self::NothingToCancel => "nothing_to_cancel",
+            Self::NothingAsked => "nothing_asked",
+        }
+    }
+}
+
+/// The operator's text.
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSession => "the session is unknown, ended or another principal's",
+            Self::TooManySessions => "the principal, or the gateway, has all the sessions that it may (sessions)",
+            Self::NoTask => "the task is unknown, over or another principal's, or its tool is not granted any more",
+            Self::NothingToCancel => "the request to cancel is not under way",
+            Self::NothingAsked => "the server has not asked what this answers",
+        })
+    }
+}

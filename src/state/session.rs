@@ -1,0 +1,202 @@
+//! One session: whose it is, what the server calls it, and what is under way in it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock;
+use crate::jsonrpc::RequestId;
+use crate::mcp::{Call, Form, Method, Target};
+
+/// One session, or what a principal does outside of any.
+#[derive(Debug)]
+pub struct Session {
+    principal: Arc<str>,
+    known: Known,
+    talk: Mutex<Talk>,
+}
+
+/// What the server calls a session.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// Nothing: the server keeps none.
+    Nowhere,
+    /// This, in `Mcp-Session-Id`.
+    Header(HeaderValue),
+    /// The URL that takes its messages (2024-11-05).
+    Url(Uri),
+}
+
+/// What is under way.
+#[derive(Debug)]
+struct Talk {
+    used: Instant,
+    /// Requests of the client.
+    requests: HashMap<RequestId, Request>,
+    /// Requests of the server.
+    questions: HashSet<RequestId>,
+    /// Counts the client's requests.
+    count: u64,
+    /// To the stream that answers all (2024-11-05).
+    stream: Option<mpsc::Sender<Bytes>>,
+}
+
+/// A request of the client that is not answered yet.
+#[derive(Debug)]
+struct Request {
+    about: About,
+    /// The one begun first is forgotten first.
+    order: u64,
+    told: Option<oneshot::Sender<Form>>,
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its method.
+    pub method: Method,
+    /// The tool that it calls.
+    pub tool: Option<Box<str>>,
+}
+
+impl About {
+    /// What this call is about.
+    pub fn of(call: &Call) -> Self {
+        let tool = match call.target() {
+            Target::Tool(tool) => Some(Box::from(tool)),
+            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
+        };
+        Self { method: call.method(), tool }
+    }
+}
+
+/// So much may be under way in one session, each way. Beyond that the oldest is forgotten.
+const MOST: usize = 1024;
+
+impl Session {
+    pub(super) fn new(principal: Arc<str>, known: Known) -> Self {
+        let talk = Talk {
+            used: clock::monotonic(),
+            requests: HashMap::new(),
+            questions: HashSet::new(),
+            count: 0,
+            stream: None,
+        };
+        Self { principal, known, talk: Mutex::new(talk) }
+    }
+
+    /// Whose it is.
+    pub fn principal(&self) -> &Arc<str> {
+        &self.principal
+    }
+
+    /// What the server calls it.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// When it was last used.
+    pub fn used(&self) -> Instant {
+        self.talk().used
+    }
+
+    pub(super) fn touch(&self) {
+        self.talk().used = clock::monotonic();
+    }
+
+    pub(super) fn begin(&self, id: &RequestId, about: About) {
+        let mut talk = self.talk();
+        if talk.requests.len() >= MOST {
+            let oldest = talk.requests.iter().min_by_key(|(_, request)| request.order).map(|(id, _)| id.clone());
+            oldest.and_then(|id| talk.requests.remove(&id));
+        }
+        talk.count += 1;
+        let order = talk.count;
+        talk.requests.insert(id.clone(), Request { about, order, told: None });
+    }
+
+    pub(super) fn is_under_way(&self, id: &RequestId) -> bool {
+        self.talk().requests.contains_key(id)
+    }
+
+    /// The server has answered this request: what it was about, if it was asked at all and not answered before.
+    pub fn answered(&self, id: &RequestId, form: Form) -> Option<About> {
+        let request = self.talk().requests.remove(id)?;
+        // Whoever waited may have gone.
+        let _gone = request.told.map(|told| told.send(form));
+        Some(request.about)
+    }
+
+    pub(super) fn tell(&self, id: &RequestId) -> oneshot::Receiver<Form> {
+        let (told, tells) = oneshot::channel();
+        if let Some(request) = self.talk().requests.get_mut(id) {
+            request.told = Some(told);
+        }
+        tells
+    }
+
+    pub(super) fn forget(&self, id: &RequestId) {
+        self.talk().requests.remove(id);
+    }
+
+    /// The server asks the client; false if it has asked too much already.
+    pub fn asks(&self, id: RequestId) -> bool {
+        let mut talk = self.talk();
+        talk.used = clock::monotonic();
+        (talk.questions.len() < MOST || talk.questions.contains(&id)) && {
+            talk.questions.insert(id);
+            true
+        }
+    }
+
+    pub(super) fn takes_answer(&self, id: &RequestId) -> bool {
+        self.talk().questions.remove(id)
+    }
+
+    /// Whether the server waits for its client.
+    pub fn waits_for_client(&self) -> bool {
+        !self.talk().questions.is_empty()
+    }
+
+    /// Whether a request of the client waits for its answer.
+    pub fn owes(&self) -> bool {
+        !self.talk().requests.is_empty()
+    }
+
+    /// Notes that the server has said something.
+    pub fn heard(&self) {
+        self.touch();
+    }
+
+    /// The stream that answers all: what the gate itself has to say comes here.
+    pub fn listen(&self) -> mpsc::Receiver<Bytes> {
+        let (stream, said) = mpsc::channel(MOST);
+        self.talk().stream = Some(stream);
+        said
+    }
+
+    /// Says something on that stream. There is room for what is under way, and each request is answered once.
+    pub fn say(&self, event: Bytes) {
+        if let Some(stream) = &self.talk().stream {
+            // Without a stream nobody waits for it.
+            let _gone = stream.try_send(event);
+        }
+    }
+
+    /// Ends everything that is under way: nothing will be answered.
+    pub(super) fn end(&self) {
+        let mut talk = self.talk();
+        talk.requests.clear();
+        talk.questions.clear();
+        talk.stream = None;
+    }
+
+    fn talk(&self) -> MutexGuard<'_, Talk> {
+        // Every change is one step, so what a panic left behind is as good as any.
+        self.talk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
