@@ -48,6 +48,12 @@ pub fn agree(headers: &HeaderMap, call: &Call) -> Result<(), Mismatch> {
     mirror(headers, &NAME, "Mcp-Name", name.filter(|_| required), name)
 }
 
+/// Whether a request with these headers may hold a batch: revisions from 2025-06-18 on know none.
+pub fn may_batch(headers: &HeaderMap) -> bool {
+    let version = headers.get(PROTOCOL_VERSION).map(|version| version.to_str().ok().and_then(ProtocolVersion::named));
+    version.is_none_or(|version| version.is_some_and(|version| version <= ProtocolVersion::V2025_03_26))
+}
+
 fn version_header(headers: &HeaderMap) -> Result<Option<&str>, Mismatch> {
     match headers.get(PROTOCOL_VERSION) {
         None => Ok(None),

@@ -16,7 +16,7 @@ mod tests;
 mod version;
 
 pub use call::{Call, Declared, Era};
-pub use header::{Mismatch, agree, decode_sentinel};
+pub use header::{Mismatch, agree, decode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};
 pub use problem::Problem;

@@ -61,7 +61,9 @@ pub fn read_batch(body: &Bytes, bounds: &Bounds) -> Result<Vec<Call>, CallError>
     }
     let calls = elements.0.into_iter().map(|span| read(&body.slice(span), bounds));
     // No error says which message it is about: a batch with an unreadable message is unreadable as a whole.
-    calls.collect::<Result<_, _>>().map_err(|error| unreadable(error.problem))
+    let calls: Vec<_> = calls.collect::<Result<_, _>>().map_err(|error| unreadable(error.problem))?;
+    let alone = |call: &Call| call.era == Era::Modern || call.method == Method::Initialize;
+    if calls.iter().any(alone) { Err(unreadable(Problem::Batch)) } else { Ok(calls) }
 }
 
 /// The most messages in one batch.

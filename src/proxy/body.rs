@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::batch::Merged;
 use super::elsewhere::Elsewhere;
 use super::joined::Joined;
 use super::keep_alive::KeepAlive;
@@ -32,6 +33,8 @@ pub struct GateBody(Inner);
 enum Inner {
     Whole(Option<Bytes>),
     Relay(Box<Relay>),
+    Merged(Merged),
+    Broken,
 }
 
 /// A server's reply on its way to the caller. It holds everything that must last until the last byte: dropping it,
@@ -115,6 +118,27 @@ impl GateBody {
     pub(super) fn relay(relay: Relay) -> Self {
         Self(Inner::Relay(Box::new(relay)))
     }
+
+    pub(super) fn merged(merged: Merged) -> Self {
+        Self(Inner::Merged(merged))
+    }
+
+    /// Nothing but the connection's end.
+    pub(super) fn broken() -> Self {
+        Self(Inner::Broken)
+    }
+
+    pub(super) fn is_merged(&self) -> bool {
+        matches!(self.0, Inner::Merged(_))
+    }
+
+    /// The event stream that this is, or the body again.
+    pub(super) fn into_stream(self) -> Result<Box<Relay>, Self> {
+        match self.0 {
+            Inner::Relay(relay) if relay.watch.is_stream() => Ok(relay),
+            other => Err(Self(other)),
+        }
+    }
 }
 
 /// The connection ends here: the rest of the answer does not come.
@@ -145,6 +169,8 @@ impl Body for GateBody {
                 Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
             }
             Inner::Relay(relay) => relay.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
+            Inner::Merged(merged) => merged.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
+            Inner::Broken => Poll::Ready(Some(Err(Broken))),
         }
     }
 
@@ -152,6 +178,7 @@ impl Body for GateBody {
         match &self.0 {
             Inner::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Inner::Relay(relay) => relay.has_ended(),
+            Inner::Merged(_) | Inner::Broken => false,
         }
     }
 
@@ -166,13 +193,19 @@ impl Body for GateBody {
                 Some(_) => SizeHint::default(),
                 None => SizeHint::with_exact(0),
             },
+            Inner::Merged(_) | Inner::Broken => SizeHint::default(),
         }
     }
 }
 
 impl Relay {
+    /// Whether everything that has passed is whole events.
+    pub(super) fn is_between_events(&self) -> bool {
+        self.watch.is_between_events()
+    }
+
     /// The next bytes. The first piece goes on at once, with the head; what comes behind it may be joined.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let next = self.poll_joined(cx);
         if let (Poll::Ready(Some(Ok(_))), Some(keep_alive)) = (&next, &mut self.keep_alive) {
             keep_alive.pass();

@@ -1,5 +1,6 @@
 //! The request's way. Read `Gateway::carry` first.
 
+mod batch;
 mod body;
 mod elsewhere;
 mod guard;
@@ -38,6 +39,7 @@ pub use stack::service;
 use body::{Endless, Patience, Relay};
 use elsewhere::Elsewhere;
 use keep_alive::KeepAlive;
+use receive::Calls;
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -67,28 +69,29 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Carries one message to the server and brings the reply back, or says why not.
+    /// Reads what a request asks for, and who asks.
     ///
-    /// Every line consumes what an earlier one proved: only the authenticators make a principal, only the policy a
-    /// permit, only the limits an admission, and `send` takes nothing less. A step left out or moved does not compile.
-    async fn carry(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
-        let now = self.snapshot.load_full(); // one message, one judgement
+    /// Every line here and in `carry` consumes what an earlier one proved: only the authenticators make a principal,
+    /// only the policy a permit, only the limits an admission, and `send` takes nothing less. A step left out or moved
+    /// does not compile.
+    async fn read(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Read, Refusal> {
+        let now = self.snapshot.load_full(); // one request, one judgement
         seen.policy = Arc::clone(now.policy.digest());
         let (head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
         let place = receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
-        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)?;
+        let room = self.room()?;
         let principal = now.authenticators.identify(&head.headers)?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
-        let call = receive::call(&head, body, &self.door).await?; // what do they ask for?
+        let calls = receive::calls(&head, body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
-        self.ask(Asking { now, head, place, principal, call, room }, peer, seen).await
+        Ok(Read { caller: Caller { now, head, place, principal }, calls, room })
     }
 
-    /// The second half of the way, for what was read.
-    async fn ask(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
-        let Asking { now, mut head, place, principal, call, room } = asking;
+    /// Carries one message to the server and brings the reply back, or says why not.
+    async fn carry(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
+        let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
         seen.asks(&call, &now.policy);
         receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
         let permit = now.policy.permit(&principal, &call, &self.server)?; // may they?
@@ -114,15 +117,32 @@ impl Gateway {
         Ok(Carriage { reply, watch, under_way, room: Room { admission, _gate: room }, headers: head.headers })
     }
 
-    /// Answers one message. Whatever happens, it is recorded once.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: &Peer) -> Response<GateBody> {
+    /// Answers one request. Whatever happens, every message in it is recorded once.
+    pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Arc<Peer>) -> Response<GateBody> {
         let policy = Arc::clone(self.snapshot.load().policy.digest());
         let exchange = Exchange::begin(peer.address(), self.server.clone(), policy);
         let mut seen = self.telemetry.open(exchange, request.headers());
-        match self.carry(request, peer, &mut seen).await {
+        match self.read(request, peer, &mut seen).await {
+            Ok(Read { caller, calls: Calls::One(call), room }) => {
+                self.answer_one(Asking { caller, call, room }, peer, seen).await
+            }
+            Ok(Read { caller, calls: Calls::Batch(calls), .. }) => {
+                batch::answer(self, &caller, calls, peer, seen).await
+            }
+            Err(refusal) => refused(&refusal, seen),
+        }
+    }
+
+    async fn answer_one(&self, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
+        match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
             Err(refusal) => refused(&refusal, seen),
         }
+    }
+
+    /// Room in the gate for one more message.
+    fn room(&self) -> Result<OwnedSemaphorePermit, HttpRefusal> {
+        Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)
     }
 
     /// Sessions only begin and end with these.
@@ -184,12 +204,25 @@ fn refused(refusal: &Refusal, mut seen: Recorder) -> Response<GateBody> {
     response
 }
 
-/// A message that was read, and whose it is.
-struct Asking {
+/// Who asks, where and how.
+#[derive(Clone)]
+struct Caller {
     now: Arc<Snapshot>,
     head: request::Parts,
     place: Place,
     principal: Arc<Principal>,
+}
+
+/// A request that was read.
+struct Read {
+    caller: Caller,
+    calls: Calls,
+    room: OwnedSemaphorePermit,
+}
+
+/// One message that was read.
+struct Asking {
+    caller: Caller,
     call: Arc<Call>,
     room: OwnedSemaphorePermit,
 }

@@ -162,32 +162,48 @@ fn origin(headers: &HeaderMap, door: &Door) -> Result<(), HttpRefusal> {
     }
 }
 
-/// Reads the one call that a request carries. Only for callers who are known: before that nobody's body is read.
+/// What a request asks for.
+pub(super) enum Calls {
+    /// One thing.
+    One(Arc<Call>),
+    /// Several (MCP 2025-03-26).
+    Batch(Vec<Arc<Call>>),
+}
+
+/// Reads what a request asks for. Only for callers who are known: before that nobody's body is read.
 ///
 /// # Errors
-/// There is not exactly one, or the headers say something else than it does.
-pub(super) async fn call(head: &request::Parts, body: Incoming, door: &Door) -> Result<Arc<Call>, Refusal> {
+/// It is not one message with one reading; nor a batch of them, where batches are taken.
+pub(super) async fn calls(head: &request::Parts, body: Incoming, door: &Door) -> Result<Calls, Refusal> {
+    let one = |call| Ok(Calls::One(Arc::new(call)));
     if head.method == HttpMethod::GET {
         return if accepts(&head.headers, "text/event-stream") {
-            Ok(Arc::new(Call::without_message(Method::OpenStream)))
+            one(Call::without_message(Method::OpenStream))
         } else {
             Err(HttpRefusal::NotAcceptable.into())
         };
     }
     if head.method == HttpMethod::DELETE {
-        return Ok(Arc::new(Call::without_message(Method::EndSession)));
+        return one(Call::without_message(Method::EndSession));
     }
     if !is_json(&head.headers) {
         return Err(HttpRefusal::ContentType.into());
     }
     let packed = packed(&head.headers, door)?;
-    if !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
+    // Clients of 2024-11-05 get their answers elsewhere, so they need not say what they take here.
+    let needed = head.uri.path() == ENDPOINT;
+    if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }
     let read = timeout(BODY, whole(body, door.max_body_bytes)).await;
     let body = read.map_err(|_elapsed| HttpRefusal::TooSlow)??;
     let body = if packed { unpack(&body, door.max_body_bytes)? } else { body };
-    Ok(Arc::new(mcp::read(&body, &Bounds::default())?))
+    let is_batch = body.trim_ascii_start().starts_with(b"[");
+    if door.batches == Batches::Taken && is_batch && mcp::may_batch(&head.headers) {
+        let calls = mcp::read_batch(&body, &Bounds::default())?;
+        return Ok(Calls::Batch(calls.into_iter().map(Arc::new).collect()));
+    }
+    one(mcp::read(&body, &Bounds::default())?)
 }
 
 /// Whether the headers that mirror a message say what it says.

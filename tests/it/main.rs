@@ -14,6 +14,7 @@ mod support;
 
 mod attack_cases;
 mod commands;
+mod conversation;
 mod drain;
 mod framing;
 mod reload;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -49,6 +49,8 @@ pub(crate) enum Reply {
     Events(Vec<String>, Ending),
     /// Exactly these bytes on the socket, then close.
     Raw(Vec<u8>),
+    /// An event stream of this head event and whatever [`Upstream::push`] says while it is open.
+    Pushed(String),
     /// Takes the request and never answers.
     Hang,
     /// Takes the request and closes the connection.
@@ -128,6 +130,7 @@ struct Shared {
     count: watch::Sender<usize>,
     hung_up: watch::Sender<usize>,
     released: watch::Sender<bool>,
+    pushed: broadcast::Sender<String>,
 }
 
 /// The server. Ends when it is dropped.
@@ -160,6 +163,7 @@ impl Upstream {
             count: watch::Sender::new(0),
             hung_up: watch::Sender::new(0),
             released: watch::Sender::new(false),
+            pushed: broadcast::Sender::new(64),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, accepting }
@@ -177,6 +181,11 @@ impl Upstream {
     /// From now on every request gets the reply that this function gives.
     pub(crate) fn answer_with(&self, answers: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) {
         *self.shared.answers.lock().unwrap() = Arc::new(answers);
+    }
+
+    /// Says an event on every stream that is open for that.
+    pub(crate) fn push(&self, event: &str) {
+        self.shared.pushed.send(event.to_owned()).expect("a stream is open");
     }
 
     /// Lets every held reply go, and all later ones.
@@ -287,6 +296,7 @@ async fn send(
                 writer.write_all(&whole(status, &headers, &body)).await?;
                 return Ok(Connection::Kept);
             }
+            Reply::Pushed(first) => return send_pushed(first, (reader, writer), shared).await,
             Reply::Events(events, ending) => {
                 return send_events(&events, ending, (reader, writer), shared).await;
             }
@@ -313,6 +323,28 @@ async fn send_events(
     }
     writer.write_all(b"0\r\n\r\n").await?;
     Ok(Connection::Kept)
+}
+
+async fn send_pushed(
+    first: String,
+    (reader, writer): (&mut BufReader<OwnedReadHalf>, &mut OwnedWriteHalf),
+    shared: &Shared,
+) -> std::io::Result<Connection> {
+    let mut pushed = shared.pushed.subscribe();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    writer.write_all(head.as_bytes()).await?;
+    let mut event = first;
+    loop {
+        let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
+        writer.write_all(chunk.as_bytes()).await?;
+        event = tokio::select! {
+            next = pushed.recv() => next.expect("the server lives"),
+            () = gone(reader) => {
+                shared.hung_up.send_modify(|count| *count += 1);
+                return Ok(Connection::Closed);
+            }
+        };
+    }
 }
 
 async fn released_or_gone(reader: &mut BufReader<OwnedReadHalf>, shared: &Shared) -> std::io::Result<()> {

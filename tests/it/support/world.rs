@@ -21,6 +21,8 @@ pub(crate) enum Layout {
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     server: String,
+    /// What else is said of the server.
+    said: String,
     listen: Vec<String>,
     top: Vec<String>,
     layout: Layout,
@@ -37,6 +39,7 @@ impl World {
     pub(crate) fn new(server_url: &str) -> Self {
         Self {
             server: server_url.to_owned(),
+            said: String::new(),
             listen: vec!["address: 127.0.0.1:0".to_owned(), "hosts: [\"localhost:8080\"]".to_owned()],
             top: Vec::new(),
             layout: Layout::Plain,
@@ -50,6 +53,12 @@ impl World {
     /// One more line under `listen:`.
     pub(crate) fn listen(mut self, line: &str) -> Self {
         self.listen.push(line.to_owned());
+        self
+    }
+
+    /// Says more of the server than its URL.
+    pub(crate) fn server(mut self, said: &str) -> Self {
+        self.said = format!(", {said}");
         self
     }
 
@@ -99,7 +108,7 @@ impl World {
             writeln!(text, "  {line}").expect("a String takes what is written to it");
         }
         text.push_str("admin: { address: 127.0.0.1:0 }\n");
-        writeln!(text, "servers:\n  records: {{ url: {} }}", self.server).expect("likewise");
+        writeln!(text, "servers:\n  records: {{ url: {}{} }}", self.server, self.said).expect("likewise");
         text.push_str("policies: policies/\n");
         for line in &self.top {
             writeln!(text, "{line}").expect("likewise");
