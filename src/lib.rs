@@ -1,7 +1,7 @@
 //! Tollgate: a gate in front of MCP servers.
 //!
 //! The modules stand in the order of the request, from the ground up: **a module uses only modules listed before it.**
-//! `tests/architecture.rs` checks that. Start reading at [`proxy`], `Gateway::carry`.
+//! `tests/architecture.rs` checks that. Start reading at [`proxy`], `Gateway::read`.
 
 // Words: no IO.
 pub mod diagnostic; // a problem in a file: where it is, what is wrong, how to put it right

@@ -7,7 +7,8 @@
 //! | `/metrics` | all metrics, in the text format of Prometheus |
 //! | `/version` | version, policy digest, protocol revisions, as JSON |
 //!
-//! Only GET is answered, and no request body is read.
+//! Only GET is answered, and no request body is read. No web page has any business here: whatever names an `Origin` is
+//! refused, and on a loopback address whatever names another `Host` than that (DNS rebinding).
 
 mod readiness;
 #[cfg(test)]
@@ -19,7 +20,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -67,6 +69,8 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut shutdown = pin!(shutdown);
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let called = if loopback { Called::Loopback } else { Called::Anything };
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
@@ -82,7 +86,7 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
         };
         let state = Arc::clone(&state);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&request, &state);
+            let response = answer(&request, called, &state);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -114,8 +118,29 @@ async fn accept(
     Ok((stream, place))
 }
 
-fn answer<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> {
+/// What the port may be called in `Host`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    /// What this machine calls itself, with any port: one may be forwarded here.
+    Loopback,
+    /// Whatever the network calls it.
+    Anything,
+}
+
+fn is_foreign<B>(request: &Request<B>, called: Called) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let named = match called {
+        Called::Loopback => host.is_some_and(|host| matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]")),
+        Called::Anything => host.is_some(),
+    };
+    !named || request.headers().contains_key(ORIGIN)
+}
+
+fn answer<B>(request: &Request<B>, called: Called, state: &AdminState) -> Response<Full<Bytes>> {
     type Route = fn(Option<&str>, &AdminState) -> Response<Full<Bytes>>;
+    if is_foreign(request, called) {
+        return respond(StatusCode::FORBIDDEN, TEXT, "foreign Host or Origin\n");
+    }
     let route: Route = match request.uri().path() {
         "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
         "/readyz" => |query, state| ready(query, &state.readiness),

@@ -31,8 +31,12 @@ impl Admin {
 
     /// The whole answer to one request.
     async fn ask(&self, method: &str, path: &str) -> String {
+        self.ask_as(method, path, "host: localhost:1").await
+    }
+
+    async fn ask_as(&self, method: &str, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -89,10 +93,29 @@ async fn the_rest_is_metrics_version_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_web_page_hears_nothing() {
+    let admin = Admin::start().await;
+    for (headers, status) in [
+        ("host: 127.0.0.1", 200),
+        ("host: [::1]:9901", 200),
+        ("host: evil.test:9901", 403),
+        ("host: localhost@evil.test", 403),
+        ("host: localhost\r\norigin: http://localhost", 403),
+        ("x: y", 403),
+    ] {
+        for path in ["/livez", "/readyz", "/metrics", "/version", "/"] {
+            let answer = admin.ask_as("GET", path, headers).await;
+            let refused = answer.starts_with("HTTP/1.1 403");
+            assert_eq!(refused, status == 403, "{path} {headers}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn shutting_down_waits_for_nobody_who_is_idle() {
     let admin = Admin::start().await;
     let mut idle = TcpStream::connect(admin.address).await.unwrap();
-    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");

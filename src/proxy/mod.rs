@@ -1,4 +1,4 @@
-//! The request's way. Read `Gateway::carry` first.
+//! The request's way. Read `Gateway::read` first.
 
 mod batch;
 mod body;
