@@ -26,7 +26,7 @@ use crate::identity::Principal;
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::Admission;
 use crate::mcp::{Call, Method, ServerName};
-use crate::state::{Place, State, UnderWay};
+use crate::state::{Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, Reply, ReplyBody, Upstream};
 
@@ -129,15 +129,25 @@ impl Gateway {
             Ok(Read { caller, calls: Calls::Batch(calls), .. }) => {
                 batch::answer(self, &caller, calls, peer, seen).await
             }
-            Err(refusal) => refused(&refusal, seen),
+            Err(refusal) => refused(&refusal, seen, None),
         }
     }
 
     async fn answer_one(&self, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
+        let stream = self.stream_of(&asking.caller);
         match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
-            Err(refusal) => refused(&refusal, seen),
+            Err(refusal) => refused(&refusal, seen, stream.as_deref()),
         }
+    }
+
+    /// The stream where the caller's answers go, if they do not go back as replies (2024-11-05).
+    fn stream_of(&self, caller: &Caller) -> Option<Arc<Session>> {
+        let Place::Messages(ours) = &caller.place else {
+            return None;
+        };
+        let conversation = self.state.sessions().find(ours, &caller.principal).ok()?;
+        conversation.session().cloned()
     }
 
     /// Room in the gate for one more message.
@@ -194,8 +204,8 @@ impl Gateway {
 }
 
 /// Says no, and records that.
-fn refused(refusal: &Refusal, mut seen: Recorder) -> Response<GateBody> {
-    let (response, code) = respond::refusal(refusal, &seen);
+fn refused(refusal: &Refusal, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
+    let (response, code) = respond::refusal(refusal, &seen, stream);
     tracing::debug!(decision = %seen.id, %refusal, "refused");
     seen.refused = Some(refusal.reason());
     seen.code = Some(code);

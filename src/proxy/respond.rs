@@ -11,7 +11,7 @@ use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Target};
 use crate::policy::{Denial, Reason};
-use crate::state::StateError;
+use crate::state::{Session, StateError};
 use crate::upstream::UpstreamError;
 
 /// Marks an error as the gate's own.
@@ -37,8 +37,9 @@ enum Status {
     Http(StatusCode),
 }
 
-/// The answer to a refused message, and the error code in it.
-pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateBody>, i64) {
+/// The answer to a refused message, and the error code in it. Where the answers of its session go to a stream, so does
+/// this one.
+pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange, stream: Option<&Session>) -> (Response<GateBody>, i64) {
     let call = exchange.call.as_deref();
     let id = match refusal {
         Refusal::Message(error) => error.id.as_ref(),
@@ -51,12 +52,13 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
         Status::InBand(_) if id.is_some() => StatusCode::OK,
         Status::InBand(status) | Status::Http(status) => status,
     };
-    if status == StatusCode::ACCEPTED {
+    let body = message(saying.error, exchange.id, id);
+    let said = stream.filter(|_| id.is_some()).map(|stream| stream.say(as_event(&body)));
+    if said.is_some() || status == StatusCode::ACCEPTED {
         let mut response = Response::new(GateBody::whole(Bytes::new()));
-        *response.status_mut() = status;
+        *response.status_mut() = StatusCode::ACCEPTED;
         return (response, code);
     }
-    let body = message(saying.error, exchange.id, id);
     let mut response = Response::new(GateBody::whole(Bytes::from(body)));
     *response.status_mut() = status;
     *response.headers_mut() = saying.headers;
@@ -69,8 +71,11 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange) -> (Response<GateB
 
 /// The last event of a stream that the server did not end: the same error, in the stream.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
-    let text = message(upstream(error).error, decision, Some(id));
-    Bytes::from(format!("event: message\ndata: {text}\n\n"))
+    as_event(&message(upstream(error).error, decision, Some(id)))
+}
+
+fn as_event(message: &str) -> Bytes {
+    Bytes::from(format!("event: message\ndata: {message}\n\n"))
 }
 
 fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {

@@ -85,7 +85,10 @@ impl Sessions {
     }
 
     /// The session that the client calls so, if it is alive and this principal's.
-    pub(super) fn find(&self, ours: &HeaderValue, principal: &Principal) -> Result<Conversation, StateError> {
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn find(&self, ours: &HeaderValue, principal: &Principal) -> Result<Conversation, StateError> {
         let now = clock::monotonic();
         let mut table = self.table();
         let session = table.sessions.get(ours).filter(|session| session.principal() == principal.id());

@@ -177,7 +177,8 @@ async fn a_2024_stream_is_its_principals_and_ends_with_its_connection() {
     let call = tool_call("7", "search_records", "{}");
     assert_eq!(raw::call(gate.data, &stream.post(BOB, &call)).await.status, 404);
     let denied = raw::call(gate.data, &stream.post(ALICE, &tool_call("8", "delete_record", "{}"))).await;
-    assert_eq!(denied.json().unwrap()["error"]["code"], -32602);
+    let told = stream.next().await;
+    assert_eq!((denied.status, &told["id"], &told["error"]["code"]), (202, &json!(8), &json!(-32602)));
     assert_eq!(upstream.count(), 1, "neither has reached the server");
 
     let silent = tool_call("9", "get_statistics", "{}");
