@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::call::Subject as Named;
 use super::confusable::{is_confusable, is_format};
-use super::{Call, Era, Method, Subject};
+use super::{Call, Era, Method, ProtocolVersion, Subject};
 use crate::json::{self, Bounds, Fault, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 
@@ -250,6 +250,9 @@ impl Found {
         if matches!(version, Some(None)) {
             return Err(Problem::Meta);
         }
+        let revision = version.iter().flatten().find_map(|name| ProtocolVersion::named(name));
+        // What a revision has done away with is to it a name like any other: nothing else about it is looked at.
+        let method = if revision.is_some_and(|revision| !revision.has(method)) { Method::Other } else { method };
         Ok(Call {
             body: body.clone(),
             method,
