@@ -1,4 +1,4 @@
-"""Runs the official conformance suite against our fixture server, directly and through the gate, check by check.
+"""Runs the official conformance suite, and a client of our own, on our fixture server directly and through the gate.
 
 What fails must be listed in expected.json, and what is listed must fail; besides, no check may end otherwise through
 the gate than without it. Started by run.sh, which installs the suite. Exit code 1 if anything is not as it should be.
@@ -21,6 +21,7 @@ sys.path.append(str(HERE.parent / "interop"))
 from services import Failure, Process, free_port  # noqa: E402  (found only after the line above)
 
 SUITE_TIMEOUT = 180
+CLIENT_TIMEOUT = 60
 
 # What is run of the suite, by protocol revision. A revision without a list of requirements runs all that there is.
 RUNS = {
@@ -29,6 +30,9 @@ RUNS = {
     "2025-11-25": ["--requirements", "2025-11-25"],
     "2026-07-28": ["--requirements", "2026-07-28"],
 }
+
+# How our own client begins, and the revision that it must end up with.
+LIFECYCLES = {"initialize": "2025-11-25", "discover": "2026-07-28", "auto": "2026-07-28"}
 
 # The suite opens a stream and has the list changed while the stream is still opening: the notice may come before it,
 # with a gate or without. It calls this a warning; success and warning are the same here.
@@ -174,13 +178,40 @@ def compare(suite, run, addresses, scratch, expected):
     return len(found)
 
 
+def client(program, lifecycle, address):
+    """What our own client saw, by what it did."""
+    command = [program, "--lifecycle", lifecycle, address]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CLIENT_TIMEOUT)
+    if done.returncode:
+        raise Failure(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def compare_clients(program, lifecycle, version, addresses):
+    """Our own client on both ways; returns how many differences it printed."""
+    direct, through = (client(program, lifecycle, addresses[side]) for side in ("direct", "gate"))
+    found = [
+        f"{step}\n    direct: {json.dumps(direct.get(step))[:3000]}\n    gate:   {json.dumps(through.get(step))[:3000]}"
+        for step in sorted(direct.keys() | through.keys())
+        if direct.get(step) != through.get(step)
+    ]
+    spoken = direct["server"]["protocolVersion"]
+    if spoken != version:
+        found.append(f"speaks {spoken}, not {version}, without the gate")
+    print(f"rmcp client, {lifecycle}: speaks {spoken}, {len(direct)} steps, {len(found)} differ", flush=True)
+    for difference in found:
+        print("  " + difference, flush=True)
+    return len(found)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     built = HERE.parents[1] / "target/debug"
     arguments.add_argument("--gate", default=str(built / "tollgate"), help="the command that is the gate")
     arguments.add_argument("--fixture", default=str(built / "tollgate-fixture"), help="the server's program")
+    arguments.add_argument("--client", default=str(built / "tollgate-fixture-client"), help="the client's program")
     arguments.add_argument("--cache", type=Path, required=True, help="where setup.sh installed the suite")
-    arguments.add_argument("--only", action="append", choices=RUNS, help="run this revision (repeatable)")
+    arguments.add_argument("--only", action="append", choices=[*RUNS, *LIFECYCLES], help="run only this (repeatable)")
     chosen = arguments.parse_args()
     expected = json.loads((HERE / "expected.json").read_text())
     suite = Suite(chosen.cache.resolve())
@@ -192,7 +223,11 @@ def main():
         upstream = stack.enter_context(fixture(chosen.fixture))
         through = stack.enter_context(gate(chosen.gate.split(), upstream, scratch))
         addresses = {"direct": direct, "gate": through}
-        found = sum(compare(suite, run, addresses, scratch, expected) for run in chosen.only or RUNS)
+        wanted = chosen.only or [*RUNS, *LIFECYCLES]
+        found = sum(compare(suite, run, addresses, scratch, expected) for run in RUNS if run in wanted)
+        for lifecycle, version in LIFECYCLES.items():
+            if lifecycle in wanted:
+                found += compare_clients(chosen.client, lifecycle, version, addresses)
     print(f"{found} differences" if found else "no differences")
     return 1 if found else 0
 
