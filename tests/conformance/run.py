@@ -20,7 +20,7 @@ sys.path.append(str(HERE.parent / "interop"))
 
 from services import Failure, Process, free_port  # noqa: E402  (found only after the line above)
 
-SUITE_TIMEOUT = 180
+SUITE_TIMEOUT = 120
 CLIENT_TIMEOUT = 60
 
 # What is run of the suite, by protocol revision. A revision without a list of requirements runs all that there is.
@@ -43,7 +43,6 @@ RACING = {"sep-2575-server-sends-prompts-list-changed-on-subscription"}
 CONFIG = """\
 listen: {{ address: "127.0.0.1:{port}", origins: ["http://127.0.0.1:{port}"] }}
 admin: {{ address: "127.0.0.1:0" }}
-servers: {{ fixture: {{ url: "{upstream}" }} }}
 policies: policies/
 """
 POLICY = """\
@@ -76,9 +75,20 @@ def gate(program, upstream, folder):
     (folder / "policies").mkdir()
     (folder / "policies/fixture.yaml").write_text(POLICY)
     (folder / "policies/principals.yaml").write_text("anonymous: true\n")
-    (folder / "tollgate.yaml").write_text(CONFIG.format(port=free_port(), upstream=upstream))
-    with listening([*program, "run", "--config", folder / "tollgate.yaml"]) as process:
+    (folder / "tollgate.yaml").write_text(CONFIG.format(port=free_port()))
+    command = [*program, "run", "--config", folder / "tollgate.yaml", "--server", f"fixture={upstream}"]
+    with listening(command) as process:
         yield process.line(r"listening on (http://\S+/mcp)", process.stderr)[1]
+
+
+def finished(command, timeout):
+    """Runs a program to its end."""
+    command = [str(part) for part in command]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"").decode()[-2000:] + (late.stderr or b"").decode()[-2000:]
+        raise Failure(f"{command} did not end within {timeout} s:\n{said}") from late
 
 
 class Suite:
@@ -92,13 +102,7 @@ class Suite:
     def run(self, address, options, folder):
         """How each check of each scenario ended: {(scenario, check, how often it was met before): check}."""
         command = [*self.command, "--url", address, *options, "--output-dir", folder]
-        done = subprocess.run(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SUITE_TIMEOUT,
-        )
+        done = finished(command, SUITE_TIMEOUT)
         results = {}
         for file in sorted(folder.glob("*/checks.json")):
             # server-SCENARIO-2026-11-21T07-49-38-963Z
@@ -137,7 +141,10 @@ def told(results, key):
 def differences(run, direct, through, expected):
     """What is not as it should be, one text for each."""
     results = {"direct": direct, "gate": through}
-    listed = {side: {(entry["scenario"], entry["check"]) for entry in expected[side] if entry["run"] == run} for side in results}
+    listed = {
+        side: {(entry["scenario"], entry["check"]) for entry in expected[side] if entry["run"] == run}
+        for side in results
+    }
     failing = {
         side: {key[:2] for key in checks if checks[key]["status"] == "FAILURE"} for side, checks in results.items()
     }
@@ -181,7 +188,7 @@ def compare(suite, run, addresses, scratch, expected):
 def client(program, lifecycle, address):
     """What our own client saw, by what it did."""
     command = [program, "--lifecycle", lifecycle, address]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CLIENT_TIMEOUT)
+    done = finished(command, CLIENT_TIMEOUT)
     if done.returncode:
         raise Failure(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
     return json.loads(done.stdout)
@@ -224,10 +231,16 @@ def main():
         through = stack.enter_context(gate(chosen.gate.split(), upstream, scratch))
         addresses = {"direct": direct, "gate": through}
         wanted = chosen.only or [*RUNS, *LIFECYCLES]
-        found = sum(compare(suite, run, addresses, scratch, expected) for run in RUNS if run in wanted)
-        for lifecycle, version in LIFECYCLES.items():
-            if lifecycle in wanted:
-                found += compare_clients(chosen.client, lifecycle, version, addresses)
+        found = 0
+        for name in wanted:
+            try:
+                if name in RUNS:
+                    found += compare(suite, name, addresses, scratch, expected)
+                else:
+                    found += compare_clients(chosen.client, name, LIFECYCLES[name], addresses)
+            except Failure as failure:  # one run that breaks must not hide the others
+                found += 1
+                print(f"{name}: {failure}", flush=True)
     print(f"{found} differences" if found else "no differences")
     return 1 if found else 0
 
