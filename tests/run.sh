@@ -36,4 +36,7 @@ cargo test --quiet --locked --benches
 step "real servers and clients, directly and through the gate"
 tests/interop/run.sh
 
+step "the official conformance suite, directly and through the gate"
+tests/conformance/run.sh
+
 step "all green"

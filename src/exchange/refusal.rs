@@ -73,9 +73,9 @@ impl Refusal {
             Self::Http(_)
             | Self::Message(_)
             | Self::Header(_)
-            | Self::State(StateError::NoSession | StateError::NothingToCancel | StateError::NothingAsked) => {
-                Outcome::Invalid
-            }
+            | Self::State(
+                StateError::NoSession | StateError::NoTasks | StateError::NothingToCancel | StateError::NothingAsked,
+            ) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
             Self::Policy(_) | Self::State(StateError::NoTask) => Outcome::Denied,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,

@@ -21,6 +21,8 @@ pub mod code {
     pub const INTERNAL: i64 = -32603;
     /// A mirrored header says something else than the body (MCP 2026-07-28, Transports).
     pub const HEADER_MISMATCH: i64 = -32020;
+    /// The client lacks a capability that the request needs (MCP 2026-07-28, Capabilities).
+    pub const MISSING_CAPABILITY: i64 = -32021;
     /// The protocol revision is not spoken (MCP 2026-07-28, Versioning).
     pub const UNSUPPORTED_VERSION: i64 = -32022;
     /// A rate or concurrency limit has no room.
@@ -66,6 +68,14 @@ impl ErrorObject {
         self.name(name);
         // Writing to a String cannot fail.
         let _ = write!(self.data, "{value}");
+        self
+    }
+
+    /// Adds a value that is JSON already.
+    #[must_use]
+    pub fn with_json(mut self, name: &str, value: &str) -> Self {
+        self.name(name);
+        self.data.push_str(value);
         self
     }
 

@@ -34,7 +34,10 @@ pub(super) enum Subject {
     Task(Box<str>),
 }
 
-/// What the client of a modern request can be asked (`_meta`, `clientCapabilities`).
+/// The tasks extension of 2026-07-28.
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// What the client of a modern request can do (`_meta`, `clientCapabilities`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Declared(u8);
 
@@ -42,15 +45,22 @@ impl Declared {
     const ELICITATION: u8 = 1;
     const SAMPLING: u8 = 2;
     const ROOTS: u8 = 4;
+    const TASKS: u8 = 8;
 
-    /// Adds what this member of `clientCapabilities` declares.
+    /// Adds what this member of `clientCapabilities`, or of its `extensions`, declares.
     pub(super) fn add(&mut self, capability: &str) {
         self.0 |= match capability {
             "elicitation" => Self::ELICITATION,
             "sampling" => Self::SAMPLING,
             "roots" => Self::ROOTS,
+            TASKS => Self::TASKS,
             _ => 0,
         };
+    }
+
+    /// Whether the client knows the tasks extension.
+    pub fn has_tasks(self) -> bool {
+        self.0 & Self::TASKS != 0
     }
 
     /// Whether the client can be asked this.

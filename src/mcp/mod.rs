@@ -15,7 +15,7 @@ mod target;
 mod tests;
 mod version;
 
-pub use call::{Call, Declared, Era};
+pub use call::{Call, Declared, Era, TASKS};
 pub use header::{Mismatch, agree, decode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};

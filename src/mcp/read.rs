@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::call::Subject as Named;
+use super::call::{Subject as Named, TASKS};
 use super::confusable::{is_confusable, is_format};
 use super::problem::Problem;
 use super::span::{Text, Value};
-use super::{Call, Declared, Era, Method, Subject};
+use super::{Call, Declared, Era, Method, ProtocolVersion, Subject};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 
@@ -117,6 +117,7 @@ enum Place {
     MetaVersion,
     Traceparent,
     Capabilities,
+    Extensions,
     Capability(&'static str),
     RequestId,
     Ref,
@@ -198,6 +199,8 @@ impl Lens for Found {
             (Place::Meta, VERSION) => Place::MetaVersion,
             (Place::Meta, "traceparent") => Place::Traceparent,
             (Place::Meta, CAPABILITIES) => Place::Capabilities,
+            (Place::Capabilities, "extensions") => Place::Extensions,
+            (Place::Extensions, TASKS) => Place::Capability(TASKS),
             (Place::Capabilities, "elicitation") => Place::Capability("elicitation"),
             (Place::Capabilities, "sampling") => Place::Capability("sampling"),
             (Place::Capabilities, "roots") => Place::Capability("roots"),
@@ -232,7 +235,7 @@ impl Lens for Found {
             Place::RequestId => self.request_id = value,
             Place::RefName => self.ref_name = value,
             Place::RefUri => self.ref_uri = value,
-            Place::Ref | Place::Capabilities | Place::Capability(_) | Place::Elsewhere => {}
+            Place::Ref | Place::Capabilities | Place::Extensions | Place::Capability(_) | Place::Elsewhere => {}
         }
     }
 }
@@ -254,6 +257,9 @@ impl Found {
         if matches!(version, Some(None)) {
             return Err(Problem::Meta);
         }
+        let revision = version.iter().flatten().find_map(|name| ProtocolVersion::named(name));
+        // What a revision has done away with is to it a name like any other: nothing else about it is looked at.
+        let method = if revision.is_some_and(|revision| !revision.has(method)) { Method::Other } else { method };
         Ok(Call {
             body: body.clone(),
             method,

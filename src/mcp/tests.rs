@@ -109,6 +109,34 @@ fn answers_of_the_client_are_calls_too() {
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION"}"#;
 
 #[test]
+fn what_a_revision_has_done_away_with_is_no_method_of_it() {
+    for (method, era) in [
+        ("initialize", Era::Legacy),
+        ("ping", Era::Legacy),
+        ("logging/setLevel", Era::Legacy),
+        ("resources/subscribe", Era::Legacy),
+        ("resources/unsubscribe", Era::Legacy),
+        ("tasks/list", Era::Legacy),
+        ("tasks/result", Era::Legacy),
+        ("tasks/get", Era::Modern),
+        ("server/discover", Era::Modern),
+    ] {
+        let params =
+            |version: &str| format!(r#"{{"uri":"demo://r","taskId":"t",{}}}"#, META.replace("VERSION", version));
+        let text = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        let modern = call(&text(&params("2026-07-28"))).unwrap();
+        let expected = if era == Era::Modern { Method::named(method) } else { Method::Other };
+        assert_eq!((modern.method(), modern.method_name()), (expected, method));
+        assert_eq!(call(&text(&params("2025-11-25"))).unwrap().method(), Method::named(method));
+    }
+    let bare = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{{{}}}}}"#,
+        META.replace("VERSION", "2026-07-28")
+    );
+    assert_eq!(call(&bare).unwrap().target(), Target::None, "its params are not looked at");
+}
+
+#[test]
 fn headers_must_say_what_the_body_says() {
     let modern = META.replace("VERSION", "2026-07-28");
     let future = META.replace("VERSION", "2099-01-01");

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Method;
+
 /// A revision of MCP. Ordered: later ones are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolVersion {
@@ -39,6 +41,21 @@ impl ProtocolVersion {
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, version)| *version == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether a request for this method may have an answer: 2026-07-28 has done away with some.
+    pub fn has(self, method: Method) -> bool {
+        !self.is_modern()
+            || !matches!(
+                method,
+                Method::Initialize
+                    | Method::Ping
+                    | Method::LoggingSetLevel
+                    | Method::ResourcesSubscribe
+                    | Method::ResourcesUnsubscribe
+                    | Method::TasksList
+                    | Method::TasksResult
+            )
     }
 
     /// Whether requests of this revision carry everything in themselves.

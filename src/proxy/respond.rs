@@ -9,7 +9,7 @@ use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
 use crate::identity::AuthError;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
-use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Target};
+use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, TASKS, Target};
 use crate::policy::{Denial, Reason};
 use crate::state::{Session, StateError};
 use crate::upstream::UpstreamError;
@@ -215,6 +215,12 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
             let task = call.and_then(|call| call.target().name()).unwrap_or_default();
             (Status::InBand(StatusCode::BAD_REQUEST), code::INVALID_PARAMS, format!("Task not found: {task}"))
         }
+        // MCP 2026-07-28, Capabilities, and the tasks extension.
+        StateError::NoTasks => (
+            bad_request,
+            code::MISSING_CAPABILITY,
+            format!("the client must declare {TASKS} in io.modelcontextprotocol/clientCapabilities"),
+        ),
         // What is over cannot be cancelled, and whoever cancels could not know (MCP, Cancellation): no error.
         StateError::NothingToCancel => {
             (Status::Http(StatusCode::ACCEPTED), code::INVALID_REQUEST, "nothing to cancel".to_owned())
@@ -224,8 +230,13 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
         }
     };
     let mut saying = Saying::new(status, ErrorObject::new(code, text));
-    if error == StateError::TooManySessions {
-        saying.header(header::RETRY_AFTER, "60");
+    match error {
+        StateError::TooManySessions => saying.header(header::RETRY_AFTER, "60"),
+        StateError::NoTasks => {
+            let required = format!("{{\"extensions\":{{\"{TASKS}\":{{}}}}}}");
+            saying.error = saying.error.with_json("requiredCapabilities", &required);
+        }
+        _ => {}
     }
     saying
 }

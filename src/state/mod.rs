@@ -42,6 +42,8 @@ pub enum StateError {
     TooManySessions,
     /// The task is unknown, over or another principal's, or the principal may not call its tool any more.
     NoTask,
+    /// The client did not declare that it knows tasks.
+    NoTasks,
     /// What should be cancelled is not under way.
     NothingToCancel,
     /// What should be answered was not asked.
@@ -118,6 +120,9 @@ impl State {
         let Target::Task(task) = permit.call().target() else {
             return Ok(());
         };
+        if permit.call().era() == Era::Modern && !permit.call().declared().has_tasks() {
+            return Err(StateError::NoTasks);
+        }
         let principal = permit.principal();
         let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
         let query =
@@ -147,6 +152,7 @@ impl StateError {
             Self::NoSession => "no_session",
             Self::TooManySessions => "too_many_sessions",
             Self::NoTask => "no_task",
+            Self::NoTasks => "no_tasks",
             Self::NothingToCancel => "nothing_to_cancel",
             Self::NothingAsked => "nothing_asked",
         }
@@ -160,6 +166,7 @@ impl fmt::Display for StateError {
             Self::NoSession => "the session is unknown, ended or another principal's",
             Self::TooManySessions => "the principal, or the gateway, has all the sessions that it may (sessions)",
             Self::NoTask => "the task is unknown, over or another principal's, or its tool is not granted any more",
+            Self::NoTasks => "the client did not declare the tasks extension in this request",
             Self::NothingToCancel => "the request to cancel is not under way",
             Self::NothingAsked => "the server has not asked what this answers",
         })
