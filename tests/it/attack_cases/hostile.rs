@@ -22,7 +22,7 @@ impl Bench {
         self.upstream
             .answer_with(move |request| if is_alices(request) { scripted.clone() } else { echo_or_hold(request) });
         self.gate.forget_peak();
-        let (memory, cpu) = (self.gate.memory_kib(), self.gate.cpu());
+        let (memory, cpu, visits) = (self.gate.memory_kib(), self.gate.cpu(), self.canary.visits());
         let mark = self.upstream.count();
         let mut connection = Connection::open(self.gate.data).await;
         let answer = timeout(patience(script), connection.exchange(&case.wire())).await.unwrap_or(Answer::Nothing);
@@ -31,7 +31,7 @@ impl Bench {
             decision: self.decision_on(&seen).await,
             grown: self.gate.peak_memory_kib().zip(memory).map(|(now, then)| now.saturating_sub(then)),
             cpu: self.gate.cpu().zip(cpu).map(|(now, then)| now.saturating_sub(then)),
-            visits: self.canary.visits(),
+            visits: self.canary.visits() - visits,
         };
         let server = self.upstream.address.to_string();
         let verdict = replies::judge(case, &seen, &effects, &server);
