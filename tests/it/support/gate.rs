@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use super::{DEADLINE, raw};
 
 /// What a process has written so far, line by line.
 #[derive(Debug, Clone)]
@@ -186,6 +186,18 @@ impl Gate {
         // utime and stime are the 14th and 15th field of all; a tick is 10 ms on every Linux that matters here.
         let ticks = behind_name.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>();
         ticks.ok().map(|ticks: u64| Duration::from_millis(ticks * 10))
+    }
+
+    /// How many descriptors it has open. Known on Linux only.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        std::fs::read_dir(self.proc("fd")).ok().map(Iterator::count)
+    }
+
+    /// What a metric without labels of its own says now.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let text = raw::get(self.admin, "/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        value.parse().ok()
     }
 
     fn status_kib(&self, field: &str) -> Option<usize> {

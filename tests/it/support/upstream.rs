@@ -2,14 +2,14 @@
 //! Not a model of MCP: it never refuses anything.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -158,8 +158,12 @@ impl Drop for Upstream {
 
 impl Upstream {
     /// Starts on a free port and answers as [`Reply::obliging`] says.
+    #[expect(clippy::unused_async, reason = "it can only be called where a runtime is")]
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        // A crowd must not wait for its server, which shares the machine with it.
+        let listener = socket.listen(4096).expect("it is bound");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             answers: Mutex::new(Arc::new(Reply::obliging)),
