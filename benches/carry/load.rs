@@ -118,7 +118,7 @@ impl Connection {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async { drop(connection.await) });
-        Ok(Self { sender, ask: Ask::new(target, tool)?, expected, _driver: driver })
+        Ok(Self { sender, ask: Ask::new(target, tool.name())?, expected, _driver: driver })
     }
 
     /// Asks until told to stop; returns how long each answer took that began and ended while it was measured.

@@ -6,7 +6,9 @@
 mod floor;
 mod load;
 mod machine;
+mod nginx;
 mod options;
+mod pace;
 mod process;
 mod report;
 #[path = "../shared.rs"]
@@ -19,11 +21,12 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 
+use nginx::Nginx;
 use options::Wanted;
 use process::{Core, Process};
 use report::Report;
 use shared::{Deployment, SERVER};
-use wire::Tool;
+use wire::{PACED, Tool};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -77,7 +80,13 @@ fn measure() -> Result<(), Failure> {
         }
     }
     report.print(&targets);
-    Ok(())
+    if options.streams == 0 {
+        return Ok(());
+    }
+    let [upstream, ..] = &targets;
+    let nginx = Nginx::start(upstream, pinned)?;
+    let targets: Vec<&Process> = targets.iter().chain(nginx.iter().map(|nginx| &nginx.process)).collect();
+    pace::report(&pace::measure(&targets, &options)?)
 }
 
 /// This program again, as another part.
@@ -89,7 +98,7 @@ fn myself(part: &str) -> Result<Command, Failure> {
 
 /// Everything that a deployment has: a key, a role, a rate limit and a bound on calls in flight, none of which is hit.
 fn gate_files(upstream: &Process) -> Result<Deployment, Failure> {
-    let tools: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
+    let tools: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).chain([PACED]).collect();
     let mut policy = format!("server: {SERVER}\nroles:\n  caller: {{ tools: [{}] }}\ntools:\n", tools.join(", "));
     for tool in tools {
         writeln!(

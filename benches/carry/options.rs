@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     pub(crate) cells: Vec<Cell>,
+    /// How many streams of events are heard through each target.
+    pub(crate) streams: usize,
     /// Figures need cores of their own; whether it runs can be seen without.
     pub(crate) pinning: Pinning,
 }
@@ -45,8 +47,7 @@ pub(crate) enum Wanted {
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str =
-    "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--test]";
+const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
     let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
@@ -56,6 +57,7 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
         match arg.as_str() {
             "--bench" | "--test" => {}
             "--rounds" => options.rounds = args.next().ok_or(USAGE)?.parse()?,
+            "--streams" => options.streams = args.next().ok_or(USAGE)?.parse()?,
             "--secs" => {
                 options.duration = Duration::from_secs_f64(args.next().ok_or(USAGE)?.parse()?);
             }
@@ -89,15 +91,16 @@ fn cells(text: &str) -> Result<Vec<Cell>, Failure> {
 
 impl Options {
     fn default_for(purpose: Purpose) -> Result<Self, Failure> {
-        let (rounds, millis, cells_text, pinning) = match purpose {
-            Purpose::SmokeTest => (1, 20, SMOKE_CELLS, Pinning::Free),
-            Purpose::Figures => (3, 1000, DEFAULT_CELLS, machine::pinning()),
+        let (rounds, millis, cells_text, streams, pinning) = match purpose {
+            Purpose::SmokeTest => (1, 20, SMOKE_CELLS, 1, Pinning::Free),
+            Purpose::Figures => (3, 1000, DEFAULT_CELLS, 10, machine::pinning()),
         };
         Ok(Self {
             rounds,
             warm_up: Duration::from_millis(millis / 3),
             duration: Duration::from_millis(millis),
             cells: cells(cells_text)?,
+            streams,
             pinning,
         })
     }

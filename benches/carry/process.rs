@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tollgate::clock;
 
 use crate::Failure;
 
@@ -70,6 +71,30 @@ impl Process {
             }
         };
         Ok(Self { name, address, child })
+    }
+
+    /// Starts a process that was told where to serve and says nothing of it; waits until it does.
+    pub(crate) fn start_at(
+        name: &'static str,
+        command: Command,
+        address: SocketAddr,
+        (pinning, core): (Pinning, Core),
+    ) -> Result<Self, Failure> {
+        let mut command = match pinning {
+            Pinning::Pinned => pinned(&command, core),
+            Pinning::Free => command,
+        };
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut process = Self { name, address, child };
+        let begun = clock::monotonic();
+        while TcpStream::connect(address).is_err() {
+            let ended = process.child.try_wait()?;
+            if ended.is_some() || clock::monotonic().duration_since(begun) > START {
+                return Err(format!("{name} does not serve: {ended:?}").into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(process)
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -13,13 +13,14 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::time::{Interval, interval};
 use tokio_util::task::TaskTracker;
 use tollgate::json::Bounds;
 use tollgate::mcp::{self, Call};
 
-use crate::Failure;
 use crate::process::announce;
-use crate::wire::Tool;
+use crate::wire::{PACED, Tool};
+use crate::{Failure, pace};
 
 /// Serves until it is killed.
 pub(crate) fn serve() -> Result<(), Failure> {
@@ -45,6 +46,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, Infallib
     let Ok(call) = mcp::read(&body, &Bounds::default()) else {
         return Ok(refused());
     };
+    if call.target().name() == Some(PACED) {
+        return Ok(paced(&call));
+    }
     Ok(match call.target().name().and_then(Tool::named) {
         Some(Tool::Echo) => {
             let arguments = call.arguments().unwrap_or_default();
@@ -84,8 +88,19 @@ fn json(text: Bytes) -> Response<Answer> {
 }
 
 fn events(call: &Call, notifications: u32) -> Response<Answer> {
-    let last = format!("event: message\ndata: {}\n\n", result(call, "done"));
-    let mut response = Response::new(Answer::Events { told: 0, of: notifications, last: Some(Bytes::from(last)) });
+    stream(Answer::Events { told: 0, of: notifications, last: Some(last_event(call)) })
+}
+
+fn paced(call: &Call) -> Response<Answer> {
+    stream(Answer::Paced { ticks: interval(pace::INTERVAL), told: 0, last: Some(last_event(call)) })
+}
+
+fn last_event(call: &Call) -> Bytes {
+    Bytes::from(format!("event: message\ndata: {}\n\n", result(call, "done")))
+}
+
+fn stream(answer: Answer) -> Response<Answer> {
+    let mut response = Response::new(answer);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
@@ -96,18 +111,24 @@ fn refused() -> Response<Answer> {
     response
 }
 
-/// A body: all of it, or events as fast as they are taken.
+/// A body: all of it, or events as fast as they are taken, or in their own time.
 enum Answer {
     Whole(Option<Bytes>),
     Events { told: u32, of: u32, last: Option<Bytes> },
+    Paced { ticks: Interval, told: u32, last: Option<Bytes> },
 }
 
 impl Body for Answer {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match self.get_mut() {
+            Self::Paced { ticks, told, last } => {
+                ready!(ticks.poll_tick(cx));
+                *told += 1;
+                if *told <= pace::EVENTS { Some(Bytes::from(pace::stamped())) } else { last.take() }
+            }
             Self::Whole(bytes) => bytes.take(),
             Self::Events { told, of, last } if told == of => last.take(),
             Self::Events { told, of, .. } => {
@@ -124,7 +145,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |it| it.len() as u64)),
-            Self::Events { .. } => SizeHint::default(),
+            Self::Events { .. } | Self::Paced { .. } => SizeHint::default(),
         }
     }
 }

@@ -43,6 +43,9 @@ impl Tool {
     }
 }
 
+/// A tool beside those that are loaded: its events come one by one, in their own time.
+pub(crate) const PACED: &str = "paced";
+
 /// A request as a client sends it, ready to be sent again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
@@ -51,9 +54,9 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    pub(crate) fn new(target: &Process, tool: Tool) -> Result<Self, Failure> {
+    pub(crate) fn new(target: &Process, tool: &str) -> Result<Self, Failure> {
         let text = "two hundred bytes or so, with \\\"quotation marks\\\" and a \\n line end, ".repeat(3);
-        let body = Bytes::from(tools_call(tool.name(), &format!(r#"{{"message":"{text}"}}"#)));
+        let body = Bytes::from(tools_call(tool, &format!(r#"{{"message":"{text}"}}"#)));
         let head = Request::builder()
             .method(Method::POST)
             .uri("/mcp")

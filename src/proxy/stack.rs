@@ -31,7 +31,9 @@ pub fn service(
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header
         .service(service_fn(move |request| {
             let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
-            async move { Ok(gateway.answer(request, &peer).await) }
+            // In a box of its own it goes when the answer begins; hyper keeps what it holds by value as long as the stream.
+            let answer = Box::pin(async move { gateway.answer(request, &peer).await });
+            async move { Ok(answer.await) }
         }))
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::script::Script;
 use crate::support::keys;
 
 /// What must become of a request, as a recording server behind the gate can tell.
@@ -78,6 +79,10 @@ pub(super) struct Case {
     pub(super) repeat: Option<u32>,
     #[serde(default)]
     pub(super) concurrency: Option<u32>,
+    /// What the server answers, where that is what the case is about.
+    pub(super) upstream: Option<Script>,
+    /// What the caller may see of it.
+    pub(super) response_expectation: Option<String>,
 }
 
 /// What a gzip body of the corpus holds where the gate is asked to unpack it.
@@ -96,6 +101,17 @@ impl Case {
             assert!(all.iter().any(|case| case.id == *id), "no case {id}");
         }
         all.into_iter().filter(|case| picked.contains(&case.id.as_str())).collect()
+    }
+
+    /// The same case with these placeholders filled in.
+    pub(super) fn with(&self, known: &[(&str, &str)]) -> Self {
+        let mut case = self.clone();
+        for (placeholder, value) in known {
+            for (_, header) in &mut case.http.headers {
+                *header = header.replace(placeholder, value);
+            }
+        }
+        case
     }
 
     /// What goes over the socket, in HTTP/1.1.

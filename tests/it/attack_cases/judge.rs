@@ -119,13 +119,19 @@ pub(super) fn denial(response: &Response, id: &Value) -> Result<(), String> {
     }
 }
 
-fn carried(case: &Case, seen: &Seen) -> Result<(), String> {
+/// One request behind the gate, with the body that was sent.
+pub(super) fn unchanged_behind(case: &Case, seen: &Seen) -> Result<(), String> {
     let [request] = seen.upstream.as_slice() else {
         return Err(format!("{} requests behind the gate, not 1", seen.upstream.len()));
     };
     if request.body != case.carried_body() {
         return Err(format!("another body behind the gate: {}", request.text()));
     }
+    Ok(())
+}
+
+fn carried(case: &Case, seen: &Seen) -> Result<(), String> {
+    unchanged_behind(case, seen)?;
     let response = first(seen)?;
     match case.request_id() {
         None if response.status == 202 => Ok(()),
@@ -150,7 +156,7 @@ fn nothing_behind(seen: &Seen) -> Result<(), String> {
 }
 
 /// No credential, nothing hop-by-hop, nothing unknown; and the gate's own word on who asks.
-fn carried_cleanly(request: &Recorded, server: &str) -> Result<(), String> {
+pub(super) fn carried_cleanly(request: &Recorded, server: &str) -> Result<(), String> {
     for key in keys::ALL {
         if request.holds(key) || request.holds(&key.to_uppercase()) {
             return Err("a key behind the gate".to_owned());

@@ -4,8 +4,12 @@
 
 mod asserts;
 mod case;
+mod hostile;
 mod http2;
 mod judge;
+mod replies;
+mod script;
+mod sessions;
 mod table;
 
 use std::net::SocketAddr;
@@ -16,6 +20,7 @@ use self::case::{Case, Expectation};
 use self::judge::{Seen, judge, summary};
 use self::table::Table;
 use crate::support::DEADLINE;
+use crate::support::canary::Canary;
 use crate::support::gate::Gate;
 use crate::support::keys;
 use crate::support::message::{post, tool_call};
@@ -33,12 +38,35 @@ enum Setting {
     OriginAllowed,
     Unpacking,
     AliceHoldsAnotherTool,
+    /// The server answers alice as the case says.
+    HostileServer,
+    /// So it does, and whatever it calls a tool is granted.
+    HostileServerOfAnyTool,
+    /// Alice and bob have a session each.
+    Sessions,
+    /// Nobody has one yet.
+    NoSessions,
 }
 
 impl Setting {
-    const ALL: [Self; 4] = [Self::Default, Self::OriginAllowed, Self::Unpacking, Self::AliceHoldsAnotherTool];
+    const ALL: [Self; 8] = [
+        Self::Default,
+        Self::OriginAllowed,
+        Self::Unpacking,
+        Self::AliceHoldsAnotherTool,
+        Self::HostileServer,
+        Self::HostileServerOfAnyTool,
+        Self::Sessions,
+        Self::NoSessions,
+    ];
 
     fn of(case: &Case) -> Self {
+        match case.response_expectation.as_deref() {
+            // A name that no rule spells is withheld anyway; the characters only count where a pattern grants it.
+            Some("second withheld (charset)") => return Self::HostileServerOfAnyTool,
+            Some(_) => return Self::HostileServer,
+            None => {}
+        }
         let Some(settings) = case.config.as_object() else {
             return Self::Default;
         };
@@ -47,6 +75,8 @@ impl Setting {
             ["allowed_origins"] => Self::OriginAllowed,
             ["http"] => Self::Unpacking,
             ["principals"] => Self::AliceHoldsAnotherTool,
+            ["mcp"] if case.repeat.is_some() => Self::NoSessions,
+            ["mcp"] => Self::Sessions,
             // Settings that the gate does not have; these cases stand among the exceptions.
             ["auth" | "jsonrpc" | "pinned_tools"] => Self::Default,
             other => panic!("{}: settings {other:?} are not known here", case.id),
@@ -56,12 +86,22 @@ impl Setting {
     fn world(self, server: &str) -> World {
         let world = World::new(server);
         match self {
-            Self::Default => world,
+            Self::Default | Self::HostileServer | Self::Sessions | Self::NoSessions => world,
             Self::OriginAllowed => world.listen("origins: [\"http://localhost:8080\"]"),
             Self::Unpacking => world.listen("request_decompression: true"),
             Self::AliceHoldsAnotherTool => world
                 .policy("records.yaml", &format!("{READERS}  watcher: {{ tools: [get_pool_status] }}\n"))
                 .policy("principals.yaml", &principals("watcher")),
+            Self::HostileServerOfAnyTool => {
+                world.policy("records.yaml", "server: records\nroles:\n  reader: { tools: [\"*\"] }\n")
+            }
+        }
+    }
+
+    fn answers(self) -> fn(&Recorded) -> Reply {
+        match self {
+            Self::Sessions | Self::NoSessions => sessions::with_sessions,
+            _ => echo_or_hold,
         }
     }
 }
@@ -77,12 +117,16 @@ enum Run {
     Http2,
     /// By many callers at once.
     Crowd,
+    /// Again and again.
+    Repeated,
 }
 
-/// One gate and the server behind it.
+/// One gate, the server behind it, and a place where neither may send the other.
 struct Bench {
+    setting: Setting,
     gate: Gate,
     upstream: Upstream,
+    canary: Canary,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,15 +139,18 @@ async fn every_attack_case_ends_as_the_corpus_says() {
             continue;
         }
         let upstream = Upstream::start().await;
-        upstream.answer_with(echo_or_hold);
+        upstream.answer_with(setting.answers());
         let gate = setting.world(&upstream.url()).start().await;
-        let mut bench = Bench { gate, upstream };
+        let mut bench = Bench { setting, gate, upstream, canary: Canary::start().await };
         for case in mine {
             bench.run(case, &mut table).await;
         }
         let written = bench.gate.log.text() + &bench.gate.decisions.text();
         if keys::ALL.iter().any(|key| written.contains(key)) {
             table.fail_apart(&format!("{setting:?}"), "a key in the log or the output");
+        }
+        if bench.canary.visits() != 0 {
+            table.fail_apart(&format!("{setting:?}"), "a connection to where a server pointed");
         }
     }
     table.finish(&cases);
@@ -126,13 +173,16 @@ impl Bench {
             runs = vec![Run::Http2];
         } else if case.asserts("repeat 1000x at concurrency 64: 0 crossings") {
             runs = vec![Run::Crowd];
+        } else if self.setting == Setting::NoSessions {
+            runs = vec![Run::Repeated];
         }
         for run in runs {
             let before = self.gate.decisions.count();
             let outcome = match run {
-                Run::Fresh | Run::Reused => self.run_once(case, run).await,
+                Run::Fresh | Run::Reused => self.run_as_set(case, run).await,
                 Run::Http2 => http2::run(case, &self.gate, &self.upstream).await,
                 Run::Crowd => self.same_id_at_once().await,
+                Run::Repeated => self.too_many_sessions(case).await,
             };
             let decided = (&self.gate.decisions, before);
             let name = format!("{run:?}");
@@ -140,6 +190,14 @@ impl Bench {
         }
         let alive = self.gate.is_alive();
         assert!(alive, "the gate died of {}:\n{}", case.id, self.gate.log.text());
+    }
+
+    async fn run_as_set(&self, case: &Case, run: Run) -> Result<(), String> {
+        match &case.upstream {
+            Some(script) => self.run_hostile(case, &script.reply(self.canary.address), run).await,
+            None if self.setting == Setting::Sessions => self.run_in_sessions(case, run).await,
+            None => self.run_once(case, run).await,
+        }
     }
 
     async fn run_once(&self, case: &Case, run: Run) -> Result<(), String> {

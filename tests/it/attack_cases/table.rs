@@ -63,6 +63,9 @@ impl Table {
         for other in &case.also_acceptable {
             write!(wanted, " or {other:?}").unwrap();
         }
+        if let Some(response) = &case.response_expectation {
+            write!(wanted, ", then {response}").unwrap();
+        }
         if !case.expect.status.is_empty() {
             write!(wanted, ", status {:?}", case.expect.status).unwrap();
         }

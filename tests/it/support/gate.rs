@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::DEADLINE;
+use super::{DEADLINE, raw};
 
 /// What a process has written so far, line by line.
 #[derive(Debug, Clone)]
@@ -163,12 +163,51 @@ impl Gate {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The most memory it ever held, in KiB. Known on Linux only.
+    /// The most memory it held since the last [`Self::forget_peak`], in KiB. Known on Linux only.
     pub(crate) fn peak_memory_kib(&self) -> Option<usize> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).ok()?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+        self.status_kib("VmHWM:")
+    }
+
+    /// The memory that it holds now, in KiB. Known on Linux only.
+    pub(crate) fn memory_kib(&self) -> Option<usize> {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Lets the peak begin anew at what is held now, where the system allows it.
+    pub(crate) fn forget_peak(&self) {
+        // Where it does not, what grows is only seen above the peak so far.
+        drop(std::fs::write(self.proc("clear_refs"), "5"));
+    }
+
+    /// The time it spent on a processor so far. Known on Linux only.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(self.proc("stat")).ok()?;
+        let (_, behind_name) = stat.rsplit_once(") ")?;
+        // utime and stime are the 14th and 15th field of all; a tick is 10 ms on every Linux that matters here.
+        let ticks = behind_name.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>();
+        ticks.ok().map(|ticks: u64| Duration::from_millis(ticks * 10))
+    }
+
+    /// How many descriptors it has open. Known on Linux only.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        std::fs::read_dir(self.proc("fd")).ok().map(Iterator::count)
+    }
+
+    /// What a metric without labels of its own says now.
+    pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
+        let text = raw::get(self.admin, "/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
+    fn status_kib(&self, field: &str) -> Option<usize> {
+        let status = std::fs::read_to_string(self.proc("status")).ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix(field))?;
         line.trim().trim_end_matches("kB").trim().parse().ok()
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the tests stand on: the gate as a process, a recording server, raw clients.
 
+pub(crate) mod canary;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod http1;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod raw;
+pub(crate) mod sse;
 pub(crate) mod upstream;
 pub(crate) mod world;
 

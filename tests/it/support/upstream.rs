@@ -2,14 +2,14 @@
 //! Not a model of MCP: it never refuses anything.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -51,6 +51,10 @@ pub(crate) enum Reply {
     Raw(Vec<u8>),
     /// An event stream of this head event and whatever [`Upstream::push`] says while it is open.
     Pushed(String),
+    /// Exactly these bytes on the socket, which stays open for the next request.
+    RawKept(Vec<u8>),
+    /// An event stream that says this one event every millisecond for as long as anybody listens.
+    Endless(String),
     /// Takes the request and never answers.
     Hang,
     /// Takes the request and closes the connection.
@@ -154,8 +158,12 @@ impl Drop for Upstream {
 
 impl Upstream {
     /// Starts on a free port and answers as [`Reply::obliging`] says.
+    #[expect(clippy::unused_async, reason = "it can only be called where a runtime is")]
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        // A crowd must not wait for its server, which shares the machine with it.
+        let listener = socket.listen(4096).expect("it is bound");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             answers: Mutex::new(Arc::new(Reply::obliging)),
@@ -292,6 +300,11 @@ async fn send(
                 writer.write_all(&bytes).await?;
                 return Ok(Connection::Closed);
             }
+            Reply::RawKept(bytes) => {
+                writer.write_all(&bytes).await?;
+                return Ok(Connection::Kept);
+            }
+            Reply::Endless(event) => return send_endless(&event, (reader, writer), shared).await,
             Reply::Whole { status, headers, body } => {
                 writer.write_all(&whole(status, &headers, &body)).await?;
                 return Ok(Connection::Kept);
@@ -304,17 +317,45 @@ async fn send(
     }
 }
 
+const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// One event as one chunk.
+fn chunk_of(event: &str) -> Vec<u8> {
+    format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2).into_bytes()
+}
+
+async fn send_endless(
+    event: &str,
+    (reader, writer): (&mut BufReader<OwnedReadHalf>, &mut OwnedWriteHalf),
+    shared: &Shared,
+) -> std::io::Result<Connection> {
+    let chunk = chunk_of(event);
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let telling = async {
+        writer.write_all(STREAM_HEAD.as_bytes()).await?;
+        loop {
+            tick.tick().await;
+            writer.write_all(&chunk).await?;
+        }
+    };
+    // It ends only where the peer has gone, which either side of it may notice first.
+    let ended: std::io::Result<Connection> = tokio::select! {
+        ended = telling => ended,
+        () = gone(reader) => Ok(Connection::Closed),
+    };
+    shared.hung_up.send_modify(|count| *count += 1);
+    ended
+}
+
 async fn send_events(
     events: &[String],
     ending: Ending,
     (reader, writer): (&mut BufReader<OwnedReadHalf>, &mut OwnedWriteHalf),
     shared: &Shared,
 ) -> std::io::Result<Connection> {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    writer.write_all(head.as_bytes()).await?;
+    writer.write_all(STREAM_HEAD.as_bytes()).await?;
     for event in events {
-        let chunk = format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2);
-        writer.write_all(chunk.as_bytes()).await?;
+        writer.write_all(&chunk_of(event)).await?;
     }
     match ending {
         Ending::BreakOff => return Ok(Connection::Closed),
