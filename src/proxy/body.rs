@@ -368,9 +368,10 @@ impl Relay {
     /// The stream is over. An answer that may still come on another one is waited for there.
     fn close(&mut self, error: Option<&UpstreamError>) {
         self.stream = None;
-        let Some(recorder) = self.recorder.take() else {
+        let Some(mut recorder) = self.recorder.take() else {
             return;
         };
+        recorder.refused = error.map(UpstreamError::reason);
         let resumable = error.is_none() && self.watch.is_resumable();
         match (self.under_way.take().filter(|_| resumable), self.room.take()) {
             (Some(under_way), Some(room)) => {

@@ -42,6 +42,8 @@ enum Setting {
     HostileServer,
     /// So it does, and whatever it calls a tool is granted.
     HostileServerOfAnyTool,
+    /// So it does, and a reply may have 32 KiB.
+    BoundedReplies,
     /// Alice and bob have a session each.
     Sessions,
     /// Nobody has one yet.
@@ -49,13 +51,14 @@ enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Default,
         Self::OriginAllowed,
         Self::Unpacking,
         Self::AliceHoldsAnotherTool,
         Self::HostileServer,
         Self::HostileServerOfAnyTool,
+        Self::BoundedReplies,
         Self::Sessions,
         Self::NoSessions,
     ];
@@ -64,6 +67,7 @@ impl Setting {
         match case.response_expectation.as_deref() {
             // A name that no rule spells is withheld anyway; the characters only count where a pattern grants it.
             Some("second withheld (charset)") => return Self::HostileServerOfAnyTool,
+            Some("cut at configured max; audit record closed with reason") => return Self::BoundedReplies,
             Some(_) => return Self::HostileServer,
             None => {}
         }
@@ -87,6 +91,7 @@ impl Setting {
         let world = World::new(server);
         match self {
             Self::Default | Self::HostileServer | Self::Sessions | Self::NoSessions => world,
+            Self::BoundedReplies => world.server("max_reply_bytes: 32768"),
             Self::OriginAllowed => world.listen("origins: [\"http://localhost:8080\"]"),
             Self::Unpacking => world.listen("request_decompression: true"),
             Self::AliceHoldsAnotherTool => world

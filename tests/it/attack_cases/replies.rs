@@ -178,7 +178,11 @@ impl Told<'_> {
     fn cut(&self) -> Result<(), String> {
         let messages = self.messages()?;
         match messages.last() {
-            Some(last) if last["error"]["data"]["io.tollgate/origin"] == "gateway" => self.decided("timeout"),
+            Some(last) if last["error"]["data"]["io.tollgate/origin"] == "gateway" => {
+                self.decided("upstream_error")?;
+                let reason = &self.effects.decision["refused"];
+                if reason == "reply_too_long" { Ok(()) } else { Err(format!("the reason is {reason}")) }
+            }
             _ => Err("the stream ends without a reason".to_owned()),
         }
     }
