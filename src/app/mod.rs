@@ -153,16 +153,22 @@ async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, stop: Cancellati
 /// What is taken over HTTP, now that the port is known.
 fn door(config: &Config, address: SocketAddr) -> Door {
     let port = address.port();
+    let own = || ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
+    let mut origins = config.listen.origins.clone();
     let hosts = match &config.listen.hosts {
         Hosts::Any => None,
         Hosts::Only(hosts) => Some(hosts.clone()),
-        Hosts::Loopback => Some(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}")).to_vec()),
+        Hosts::Loopback => {
+            // Whatever page came from here is the gate's own: nothing else listens on its port.
+            origins.extend(own().map(|host| format!("http://{host}")));
+            Some(own().to_vec())
+        }
     };
-    let Listen { origins, max_body_bytes, request_decompression, batches, .. } = &config.listen;
+    let Listen { max_body_bytes, request_decompression, batches, .. } = &config.listen;
     let endpoints = &config.server.endpoints;
     Door {
         hosts,
-        origins: origins.clone(),
+        origins,
         max_body_bytes: *max_body_bytes,
         request_decompression: *request_decompression,
         batches: *batches,

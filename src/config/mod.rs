@@ -70,7 +70,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Which `Host` a request may name.
     pub hosts: Hosts,
-    /// Which web origins may call, in lower case; empty for none.
+    /// Which web origins may call beside the gate's own, in lower case.
     pub origins: Vec<String>,
     /// The largest request body, decompressed.
     pub max_body_bytes: usize,
