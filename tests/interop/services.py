@@ -108,8 +108,13 @@ class Services:
     """Everything that one run starts; leaving the `with` ends it, last one first."""
 
     def __init__(self, cache, gate, scratch):
-        self.python = cache / "venv/bin/python"
         self.modules = cache / "node_modules"
+        self.runtimes = {
+            "python 1": cache / "python-1/bin/python",
+            "python 2": cache / "python-2/bin/python",
+            "node": "node",
+            "node 22": next(self.modules.glob("node-linux-*/bin/node")),
+        }
         self.gate_command = gate
         self.scratch = scratch
         self.stack = ExitStack()
@@ -125,12 +130,11 @@ class Services:
         self.stack.callback(process.end)
         return process
 
-    def server(self, name):
+    def server(self, runtime, program, *arguments):
         """Starts one of the MCP servers and returns its address."""
         port = free_port()
-        [script] = (HERE / "servers").glob(f"{name}.*")
-        program = self.python if script.suffix == ".py" else "node"
-        process = self.start([program, script, port], NODE_MODULES=str(self.modules))
+        command = [self.runtimes[runtime], HERE / "servers" / program, port, *arguments]
+        process = self.start(command, NODE_MODULES=str(self.modules))
         wait_for_port(process, port)
         return f"http://127.0.0.1:{port}/mcp"
 
