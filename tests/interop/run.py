@@ -19,6 +19,7 @@ from pathlib import Path
 import matrix
 import scripted
 import telemetry
+import wire
 from services import HERE, Failure, Services
 
 
@@ -56,12 +57,14 @@ def check_server(services, report, name):
     """All that one server is for, one after another, with one gate before it."""
     server = matrix.SERVERS[name]
     checks = {f"{name} · {client}": client for client in server.clients}
-    if not any(map(report.wants, checks)):
+    probes = f"{name} · odd requests"
+    if not any(map(report.wants, [*checks, probes])):
         return
     upstream = services.server(server.runtime, server.program, *server.arguments)
     with services.gate(name, upstream) as gate:
         for check, client in checks.items():
             report.check(check, matrix.check, services, name, client, upstream, gate.address)
+        report.check(probes, wire.check, services, upstream, gate.address)
 
 
 def check_scripted(services, report):
