@@ -68,7 +68,8 @@ def check_server(services, report, name):
 
 
 def check_scripted(services, report):
-    report.check("scripted · raw", scripted.check_bytes, services)
+    report.check("scripted · raw", scripted.check, services, "raw.py")
+    report.check("scripted · streaming", scripted.check, services, "streaming.py")
     report.check("scripted · decision lines", scripted.check_decisions, services)
     for protocol in ("grpc", "http/protobuf"):
         report.check(f"scripted · telemetry over {protocol}", telemetry.check, services, protocol)

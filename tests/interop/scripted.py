@@ -9,20 +9,25 @@ from services import HERE, Failure
 DECISION = set("time decision principal server method outcome rule policy duration_ms trace_id".split())
 
 
-def raw(services, address):
-    return output([services.runtimes["python 2"], HERE / "clients/raw.py", address])
+# The streaming client sends bodies of two megabytes.
+ROOMY = "listen: { max_body_bytes: 4194304 }"
 
 
-def check_bytes(services):
+def seen(services, program, address):
+    return output([services.runtimes["python 2"], HERE / "clients" / program, address])
+
+
+def check(services, program):
+    """The same bytes, in the same order, and each part when it was sent."""
     upstream = services.server("python 2", "scripted.py")
-    with services.gate("scripted", upstream) as gate:
-        compare(raw(services, upstream), raw(services, gate.address))
+    with services.gate("scripted", upstream, settings=ROOMY) as gate:
+        compare(seen(services, program, upstream), seen(services, program, gate.address))
 
 
 def check_decisions(services):
     """One line for each message, and `ok` for all that went well."""
     with services.gate("scripted", services.server("python 2", "scripted.py")) as gate:
-        raw(services, gate.address)
+        seen(services, "raw.py", gate.address)
     decisions = [json.loads(line) for line in gate.rest()]
     if short := [decision for decision in decisions if not DECISION <= decision.keys()]:
         raise Failure(f"not all of {sorted(DECISION)} in:\n" + "\n".join(map(json.dumps, short)))

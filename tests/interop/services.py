@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -139,14 +140,19 @@ class Services:
         return f"http://127.0.0.1:{port}/mcp"
 
     @contextmanager
-    def gate(self, name, upstream, tools="*", **environment):
-        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else; gives its process, `address` added."""
-        policies = self.scratch / name
-        policies.mkdir(exist_ok=True)
+    def gate(self, name, upstream, tools="*", settings="{}", **environment):
+        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else, and with these
+        settings for its file; gives its process, `address` added.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        policies = folder / "policies"
+        policies.mkdir()
         (policies / f"{name}.yaml").write_text(POLICY.format(name=name, tools=tools))
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         (policies / "principals.yaml").write_text(PRINCIPALS.format(digest=digest))
-        command = [*self.gate_command, "run", "--server", f"{name}={upstream}", "--policies", policies]
+        (folder / "tollgate.yaml").write_text(settings)
+        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml"]
+        command += ["--server", f"{name}={upstream}", "--policies", policies]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
