@@ -25,6 +25,11 @@ class Server:
     speaks: tuple
     clients: tuple
 
+    @property
+    def listens(self):
+        """Whether its sessions have a stream of their own; the TypeScript SDK v2 serves without sessions."""
+        return self.program != "small_typescript_v2.mjs"
+
 
 OLD, NEW = (HANDSHAKE,), (STATELESS, HANDSHAKE)
 

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import matrix
@@ -56,15 +57,16 @@ class Report:
 def check_server(services, report, name):
     """All that one server is for, one after another, with one gate before it."""
     server = matrix.SERVERS[name]
-    checks = {f"{name} · {client}": client for client in server.clients}
-    probes = f"{name} · odd requests"
-    if not any(map(report.wants, [*checks, probes])):
+    checks = {f"{name} · {client}": partial(matrix.check, services, name, client) for client in server.clients}
+    checks[f"{name} · odd requests"] = partial(wire.check, services)
+    if server.listens:
+        checks[f"{name} · reconnect"] = partial(wire.check_reconnect, services)
+    if not any(map(report.wants, checks)):
         return
     upstream = services.server(server.runtime, server.program, *server.arguments)
     with services.gate(name, upstream) as gate:
-        for check, client in checks.items():
-            report.check(check, matrix.check, services, name, client, upstream, gate.address)
-        report.check(probes, wire.check, services, upstream, gate.address)
+        for check, run in checks.items():
+            report.check(check, run, upstream, gate.address)
 
 
 def check_scripted(services, report):

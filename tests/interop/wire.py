@@ -5,7 +5,7 @@ Whatever is not listed must be answered by the server, word for word. Not for: t
 
 import json
 
-from compare import masked, output
+from compare import compare, masked, output
 from services import HERE, Failure
 
 NOTHING = None  # no body to name a code in
@@ -89,8 +89,8 @@ FAULTS = {
 }
 
 
-def answers(services, address):
-    return output([services.runtimes["python 2"], HERE / "clients/probes.py", address])
+def answers(services, program, address):
+    return output([services.runtimes["python 2"], HERE / "clients" / program, address])
 
 
 def own(answer, status, code):
@@ -123,7 +123,7 @@ def difference(direct, gated, probe, refused):
 
 
 def check(services, upstream, gate):
-    direct, gated = answers(services, upstream), answers(services, gate)
+    direct, gated = (answers(services, "probes.py", address) for address in (upstream, gate))
     ending = REFUSED_IN_SESSIONS if direct["initialize"]["session"] else REFUSED_WITHOUT_SESSIONS
     refused = {**REFUSED, **ending, **FAULTS}
     if unknown := refused.keys() - direct.keys():
@@ -131,3 +131,8 @@ def check(services, upstream, gate):
     found = [difference(direct, gated, probe, refused) for probe in direct]
     if wrong := list(filter(None, found)):
         raise Failure("\n".join(wrong))
+
+
+def check_reconnect(services, upstream, gate):
+    """A stream can be opened again as soon as it is closed, wherever the server itself allows it."""
+    compare(*(answers(services, "reconnect.py", address) for address in (upstream, gate)))
