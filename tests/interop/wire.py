@@ -10,8 +10,8 @@ from services import HERE, Failure
 
 NOTHING = None  # no body to name a code in
 
-# What the gate says itself, to the same request before any server: HTTP status and JSON-RPC code. A probe that stands here
-# and is answered by the server after all is a failure too.
+# What the gate says itself, to the same request before any server: HTTP status and JSON-RPC code. A probe that stands
+# here and is answered by the server after all is a failure too.
 REFUSED = {
     # It answers to its own name only, and to a web page only if told so; most servers leave that to others.
     "initialize: Host evil.example": (403, -32600),
@@ -78,8 +78,8 @@ REFUSED_WITHOUT_SESSIONS = {
     "session: DELETE again": (405, -32600),
 }
 
-# A request that the server must be unable to tell from another one: a session id means nothing in the stateless era, and
-# the gate has none to put in its place.
+# A request that the server must be unable to tell from another one: a session id means nothing in the stateless era,
+# and the gate has none to put in its place.
 SAME = {"stateless: a session id": "stateless: tools/list"}
 
 # Answers of the gate that should be the server's: faults, listed so that whoever mends one is told to strike it out.

@@ -1,7 +1,7 @@
 // Runs those steps of a battery that the Inspector's command line has, and prints what it printed, as JSON.
 //
-// Not for judging: the runner compares transcripts. Usage: inspector.mjs URL BATTERY ERA, with ERA as the Inspector names
-// it ("legacy", "auto", "modern"); extra request headers as JSON in $HEADERS. Needs the Node that the Inspector needs.
+// Not for judging: the runner compares transcripts. Usage: inspector.mjs URL BATTERY ERA, with ERA as the Inspector
+// names it ("legacy", "auto", "modern"); extra request headers as JSON in $HEADERS. Runs on the Node that it needs.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

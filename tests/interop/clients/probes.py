@@ -4,6 +4,7 @@ No SDK would send most of these, so nothing else shows what becomes of them. Not
 compares the answers with and without the gate. Usage: probes.py URL; extra request headers as JSON in $HEADERS.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -191,10 +192,8 @@ def ask(probe):
     if body is not None:
         connection.putheader("Content-Length", str(len(body)))
     try:
-        try:
+        with contextlib.suppress(OSError):  # whoever refuses a long body may answer before the end of it
             connection.endheaders(body)
-        except OSError:
-            pass  # whoever refuses a long body may answer before the end of it
         response = connection.getresponse()
         seen = {"status": response.status, "session": bool(response.getheader("mcp-session-id"))}
         seen |= {name: value for name in KEPT if (value := response.getheader(name))}

@@ -11,25 +11,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from transcript import plain
 
-REFERENCES = {"ref/prompt": types.PromptReference, "ref/resource": types.ResourceTemplateReference}
-
-CALLS = {
-    "ping": lambda client, _: client.send_ping(),
-    "logging/setLevel": lambda client, params: client.set_logging_level(params["level"]),
-    "tools/list": lambda client, _: client.list_tools(),
-    "resources/list": lambda client, _: client.list_resources(),
-    "resources/templates/list": lambda client, _: client.list_resource_templates(),
-    "resources/read": lambda client, params: client.read_resource(params["uri"]),
-    "resources/subscribe": lambda client, params: client.subscribe_resource(params["uri"]),
-    "resources/unsubscribe": lambda client, params: client.unsubscribe_resource(params["uri"]),
-    "prompts/list": lambda client, _: client.list_prompts(),
-    "prompts/get": lambda client, params: client.get_prompt(params["name"], params.get("arguments")),
-    "completion/complete": lambda client, params: client.complete(
-        REFERENCES[params["ref"]["type"]].model_validate(params["ref"]),
-        params["argument"],
-        params.get("context", {}).get("arguments"),
-    ),
-}
+CALLS = transcript.calls(types)
 
 
 async def listen(client, params):

@@ -1,4 +1,4 @@
-"""Opens a session's listening stream again and again, each time right after closing it, and prints what it was answered.
+"""Opens a session's listening stream again and again, each time right after closing it, and prints the answers.
 
 A server allows one such stream, and must not be told late that it is closed. Usage: reconnect.py URL, extra request
 headers as JSON in $HEADERS.

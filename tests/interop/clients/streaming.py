@@ -1,4 +1,4 @@
-"""Sees by hand, with the scripted server, that streams flow: at once, one part at a time, and until either side ends them.
+"""Sees by hand, with the scripted server, that streams flow: at once, part by part, and until either side ends them.
 
 Not for: single replies; see raw.py. Usage: streaming.py URL, extra request headers as JSON in $HEADERS.
 """

@@ -1,6 +1,6 @@
 """One client's way through a battery, in Python: what arrived, in order, and what came out of each step.
 
-Shared by the clients on the Python SDKs. Not for: naming any SDK, or judging.
+Shared by the clients on the Python SDKs. Not for: starting any SDK, or judging.
 """
 
 import asyncio
@@ -16,6 +16,28 @@ HEADERS = json.loads(os.environ.get("HEADERS", "{}"))
 
 def plain(model):
     return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def calls(types):
+    """Each method as the official SDKs have it, of which `types` is one's words for the protocol."""
+    references = {"ref/prompt": types.PromptReference, "ref/resource": types.ResourceTemplateReference}
+    return {
+        "ping": lambda client, _: client.send_ping(),
+        "logging/setLevel": lambda client, params: client.set_logging_level(params["level"]),
+        "tools/list": lambda client, _: client.list_tools(),
+        "resources/list": lambda client, _: client.list_resources(),
+        "resources/templates/list": lambda client, _: client.list_resource_templates(),
+        "resources/read": lambda client, params: client.read_resource(params["uri"]),
+        "resources/subscribe": lambda client, params: client.subscribe_resource(params["uri"]),
+        "resources/unsubscribe": lambda client, params: client.unsubscribe_resource(params["uri"]),
+        "prompts/list": lambda client, _: client.list_prompts(),
+        "prompts/get": lambda client, params: client.get_prompt(params["name"], params.get("arguments")),
+        "completion/complete": lambda client, params: client.complete(
+            references[params["ref"]["type"]].model_validate(params["ref"]),
+            params["argument"],
+            params.get("context", {}).get("arguments"),
+        ),
+    }
 
 
 class Run:

@@ -1,7 +1,7 @@
 // The small server on the TypeScript SDK v1: the handshake era only, in sessions.
 //
-// The same few things as the other small servers, so that one battery fits them all. Usage: small_typescript_v1.mjs PORT,
-// with the folder of packages in $NODE_MODULES.
+// The same few things as the other small servers, so that one battery fits them all. Usage:
+// small_typescript_v1.mjs PORT, with the folder of packages in $NODE_MODULES.
 
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -28,7 +28,8 @@ async function countUp({ to }, extra) {
 
 function smallServer() {
   const server = new McpServer({ name: 'small', version: '1.0.0' }, { capabilities: { logging: {} } });
-  const tool = (name, inputSchema, call, outputSchema) => server.registerTool(name, { inputSchema, outputSchema }, call);
+  const tool = (name, inputSchema, call, outputSchema) =>
+    server.registerTool(name, { inputSchema, outputSchema }, call);
   tool('echo', { text: z.string() }, async ({ text: said }) => text(said));
   tool('add', { a: z.number(), b: z.number().min(0) }, addUp, { result: z.number() });
   tool('count_up', { to: z.number() }, countUp);
@@ -42,7 +43,9 @@ function smallServer() {
   });
   tool('repeat', { text: z.string(), times: z.number() }, async ({ text: said, times }) => text(said.repeat(times)));
   tool('version', {}, async (_, extra) => text(extra.requestInfo.headers['mcp-protocol-version'] ?? 'none'));
-  server.registerResource('note', 'small://note', {}, async uri => ({ contents: [{ uri: uri.href, text: 'Nothing of note.' }] }));
+  server.registerResource('note', 'small://note', {}, async uri => ({
+    contents: [{ uri: uri.href, text: 'Nothing of note.' }],
+  }));
   server.registerPrompt('review', { argsSchema: { record: z.string() } }, ({ record }) => ({
     messages: [{ role: 'user', content: { type: 'text', text: `Review ${record}.` } }],
   }));

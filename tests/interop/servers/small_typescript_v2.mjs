@@ -1,8 +1,8 @@
 // The small server on the TypeScript SDK v2: without sessions, in both eras or in the stateless one only.
 //
-// The same few things as the other small servers, so that one battery fits them all. Usage: small_typescript_v2.mjs PORT
-// LEGACY, with the folder of packages in $NODE_MODULES; LEGACY as the SDK names it: "stateless" serves clients of the
-// handshake era, "reject" does not.
+// The same few things as the other small servers, so that one battery fits them all. Usage:
+// small_typescript_v2.mjs PORT LEGACY, with the folder of packages in $NODE_MODULES; LEGACY as the SDK names it:
+// "stateless" serves clients of the handshake era, "reject" does not.
 
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -50,7 +50,9 @@ function smallServer() {
   tool('ask', {}, ask);
   tool('repeat', { text: z.string(), times: z.number() }, async ({ text: said, times }) => text(said.repeat(times)));
   tool('version', {}, async (_, { http }) => text(http.req.headers.get('mcp-protocol-version') ?? 'none'));
-  server.registerResource('note', 'small://note', {}, async uri => ({ contents: [{ uri: uri.href, text: 'Nothing of note.' }] }));
+  server.registerResource('note', 'small://note', {}, async uri => ({
+    contents: [{ uri: uri.href, text: 'Nothing of note.' }],
+  }));
   server.registerPrompt('review', { argsSchema: z.object({ record: z.string() }) }, ({ record }) => ({
     messages: [{ role: 'user', content: { type: 'text', text: `Review ${record}.` } }],
   }));
