@@ -76,7 +76,7 @@ SERVERS = {
     ),
     "fastmcp-3": Server(
         *("python 1", "small_python.py", ("fastmcp",), "small", OLD),
-        clients=("fastmcp 3", "fastmcp 4 auto", "langchain", "typescript v2-auto"),
+        clients=("fastmcp 3", "fastmcp 4 legacy", "fastmcp 4 auto", "langchain", "typescript v2-auto"),
     ),
     "typescript-v1": Server(
         *("node", "small_typescript_v1.mjs", (), "small", OLD),
@@ -93,7 +93,7 @@ SERVERS = {
         *("node", "small_typescript_v2.mjs", ("reject",), "small", (STATELESS,)),
         clients=(
             *("python 1", "python 2 auto", "fastmcp 4 auto", "langchain"),
-            *("typescript v1", "typescript v2-legacy", "typescript v2-auto", "inspector legacy", "inspector auto"),
+            *("typescript v1", "typescript v2-legacy", "typescript v2-auto", "inspector legacy", "inspector modern"),
         ),
     ),
 }
