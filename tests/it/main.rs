@@ -19,5 +19,6 @@ mod disconnects;
 mod drain;
 mod framing;
 mod idle_streams;
+mod listening;
 mod reload;
 mod wire;
