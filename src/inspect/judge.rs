@@ -66,10 +66,11 @@ impl Judge {
         conversation: Conversation,
         head: &response::Parts,
     ) -> Self {
+        // A refusal of a stream opens none: it is an answer like any other refusal's.
         let awaits = match permit.call().method() {
+            _ if !head.status.is_success() => Awaits::TheCallOrNone,
             Method::OpenStream => Awaits::Anything,
-            _ if head.status.is_success() => Awaits::TheCall,
-            _ => Awaits::TheCallOrNone,
+            _ => Awaits::TheCall,
         };
         Self {
             principal: Arc::clone(permit.principal()),
