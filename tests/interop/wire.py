@@ -49,6 +49,8 @@ REFUSED = {
     "unknown session id": (404, -32600),
     "GET, unknown session": (404, -32600),
     "DELETE, unknown session": (404, -32600),
+    # An answer is to a question of the server's, and the gate knows which there are.
+    "session: an answer to nothing": (400, -32600),
     # A header that says other than the body is how a call would slip past a rule. The codes are the specification's.
     "session: version header 1999-01-01": (400, -32600),
     "stateless: Mcp-Name differs": (400, -32020),
@@ -106,9 +108,10 @@ def own(answer, status, code):
 def expected(direct, probe):
     """What the server's answer should look like behind the gate."""
     answer = direct[SAME.get(probe, probe)]
-    # Some servers give a session id with a refusal, too. There is no such session, so there is no id for it.
-    begun = answer["session"] and (answer["status"] < 400 or probe.startswith("session: "))
-    return {**answer, "session": begun}
+    # Some servers give a session id with a refusal, too, or to a request of the stateless era. There is no such session,
+    # so there is no id for it.
+    begun = answer["status"] < 400 and not probe.startswith("stateless: ") or probe.startswith("session: ")
+    return {**answer, "session": answer["session"] and begun}
 
 
 def difference(direct, gated, probe, refused):
