@@ -108,8 +108,8 @@ def own(answer, status, code):
 def expected(direct, probe):
     """What the server's answer should look like behind the gate."""
     answer = direct[SAME.get(probe, probe)]
-    # Some servers give a session id with a refusal, too, or to a request of the stateless era. There is no such session,
-    # so there is no id for it.
+    # Some servers give a session id with a refusal, too, or to a request of the stateless era. There is no such
+    # session, so there is no id for it.
     begun = answer["status"] < 400 and not probe.startswith("stateless: ") or probe.startswith("session: ")
     return {**answer, "session": answer["session"] and begun}
 
