@@ -63,9 +63,11 @@ REFUSED = {
     "stateless: version 2099-01-01": (400, -32022),
     "stateless: no _meta": (400, -32602),
     "stateless: no params": (400, -32602),
-    # No rule can grant a method that nobody knows.
+    # No rule can grant a method that nobody knows, or that the era does not have any more.
     "session: unknown method": (200, -32601),
     "stateless: unknown method": (404, -32601),
+    "stateless: removed method ping": (404, -32601),
+    "stateless: removed method initialize": (404, -32601),
 }
 
 # The same, for servers that begin a session with `initialize`.
@@ -108,10 +110,9 @@ def own(answer, status, code):
 def expected(direct, probe):
     """What the server's answer should look like behind the gate."""
     answer = direct[SAME.get(probe, probe)]
-    # Some servers give a session id with a refusal, too, or to a request of the stateless era. There is no such
-    # session, so there is no id for it.
-    begun = answer["status"] < 400 and not probe.startswith("stateless: ") or probe.startswith("session: ")
-    return {**answer, "session": answer["session"] and begun}
+    # Some servers give a session id with a refusal, too. There is no such session, so there is no id for it.
+    begun = answer["session"] and (answer["status"] < 400 or probe.startswith("session: "))
+    return {**answer, "session": begun}
 
 
 def difference(direct, gated, probe, refused):
