@@ -167,7 +167,9 @@ impl fmt::Display for HttpRefusal {
             }
             Self::ContentType => f.write_str("Content-Type must be application/json, in UTF-8"),
             Self::ContentCoding => f.write_str("Content-Encoding is not accepted"),
-            Self::NotAcceptable => f.write_str("Accept must list application/json and text/event-stream"),
+            Self::NotAcceptable => {
+                f.write_str("Accept must list application/json and text/event-stream; for a stream by GET the latter")
+            }
             Self::TooLarge(most) => write!(f, "the body is longer than {most} bytes"),
             Self::TooSlow => f.write_str("the body did not arrive in time"),
             Self::Incomplete => f.write_str("the body broke off"),

@@ -66,10 +66,11 @@ impl Judge {
         conversation: Conversation,
         head: &response::Parts,
     ) -> Self {
+        // A refusal of a stream opens none: it is an answer like any other refusal's.
         let awaits = match permit.call().method() {
+            _ if !head.status.is_success() => Awaits::TheCallOrNone,
             Method::OpenStream => Awaits::Anything,
-            _ if head.status.is_success() => Awaits::TheCall,
-            _ => Awaits::TheCallOrNone,
+            _ => Awaits::TheCall,
         };
         Self {
             principal: Arc::clone(permit.principal()),
@@ -117,7 +118,13 @@ impl Judge {
 
     /// Whether an answer must come.
     pub(super) fn must_answer(&self) -> bool {
-        self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none()
+        self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none() && !self.is_cancelled()
+    }
+
+    /// Whether the client does not want it any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        let session = self.conversation.session().zip(self.call.id());
+        session.is_some_and(|(session, id)| session.is_cancelled(id))
     }
 
     /// Judges one message.

@@ -242,6 +242,11 @@ impl Watch {
         in_session && matches!(&self.mode, Mode::Events(events) if events.resumable) && self.judge.must_answer()
     }
 
+    /// Whether the client has cancelled the call, so that no answer need come.
+    pub fn is_cancelled(&self) -> bool {
+        self.judge.is_cancelled()
+    }
+
     /// The conversation that the reply belongs to.
     pub fn conversation(&self) -> &Conversation {
         self.judge.conversation()

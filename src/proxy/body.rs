@@ -377,6 +377,9 @@ impl Relay {
             (Some(under_way), Some(room)) => {
                 self.elsewhere.wait(under_way, self.watch.conversation(), room, recorder);
             }
+            _ if self.watch.answer() == Answer::None && self.watch.is_cancelled() => {
+                recorder.close(Outcome::Cancelled);
+            }
             _ => recorder.close(outcome(self.watch.answer(), error)),
         }
     }

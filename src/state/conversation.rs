@@ -88,8 +88,8 @@ impl Conversation {
         }
     }
 
-    pub(super) fn is_under_way(&self, id: &RequestId) -> bool {
-        self.session().is_some_and(|session| session.is_under_way(id))
+    pub(super) fn cancel(&self, id: &RequestId) -> bool {
+        self.session().is_some_and(|session| session.cancel(id))
     }
 
     pub(super) fn takes_answer(&self, id: &RequestId) -> bool {

@@ -109,7 +109,7 @@ impl State {
             Place::Messages(ours) => self.sessions.find(ours, permit.principal())?,
         };
         match (call.method(), call.cancels(), call.id()) {
-            (Method::Cancelled, Some(id), _) if !conversation.is_under_way(id) => Err(StateError::NothingToCancel),
+            (Method::Cancelled, Some(id), _) if !conversation.cancel(id) => Err(StateError::NothingToCancel),
             (Method::Answer, _, Some(id)) if !conversation.takes_answer(id) => Err(StateError::NothingAsked),
             _ => Ok(conversation),
         }

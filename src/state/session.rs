@@ -52,6 +52,7 @@ struct Request {
     /// The one begun first is forgotten first.
     order: u64,
     told: Option<oneshot::Sender<Form>>,
+    cancelled: bool,
 }
 
 /// What a request is about.
@@ -116,11 +117,18 @@ impl Session {
         }
         talk.count += 1;
         let order = talk.count;
-        talk.requests.insert(id.clone(), Request { about, order, told: None });
+        talk.requests.insert(id.clone(), Request { about, order, told: None, cancelled: false });
     }
 
-    pub(super) fn is_under_way(&self, id: &RequestId) -> bool {
-        self.talk().requests.contains_key(id)
+    /// The client cancels a request; false if it is not under way. What is cancelled need not be answered.
+    pub(super) fn cancel(&self, id: &RequestId) -> bool {
+        let mut talk = self.talk();
+        talk.requests.get_mut(id).map(|request| request.cancelled = true).is_some()
+    }
+
+    /// Whether the client has cancelled this request.
+    pub fn is_cancelled(&self, id: &RequestId) -> bool {
+        self.talk().requests.get(id).is_some_and(|request| request.cancelled)
     }
 
     /// The server has answered this request: what it was about, if it was asked at all and not answered before.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Scheme, Uri};
-use http::{Method as HttpMethod, Request};
+use http::{Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::error::chain;
@@ -110,6 +110,9 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How long a server may be silent about anything but a tool call, which has a timeout of its own.
 const SILENCE: Duration = Duration::from_mins(1);
 
+/// When to ask again for a stream whose predecessor the server has not seen the end of.
+const STILL_OPEN: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(40), Duration::from_millis(150)];
+
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-gateway-principal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -192,7 +195,8 @@ impl Upstream {
         let whole_up_to = carried.held;
         let request = self.request(admission, conversation, carried);
         let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
-        let response = match timeout(silence, self.client.request(request)).await {
+        let method = admission.permit().call().method();
+        let response = match timeout(silence, self.ask(request, method)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_connect() => {
                 return Err(UpstreamError::Unreachable(chain(&error)));
@@ -205,6 +209,26 @@ impl Upstream {
         headers::to_caller(&mut head.headers);
         let body = whole(&head.headers, body, whole_up_to, silence).await?;
         Ok(Reply { head, body })
+    }
+
+    /// Sends it and waits for the head of the answer. A listening stream that is refused because the session's last one
+    /// is not over is asked for again: its caller may have closed that one just now, of which a server hears later
+    /// through a gate. What was refused so has opened nothing.
+    async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        method: Method,
+    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+        if method == Method::OpenStream {
+            for pause in STILL_OPEN {
+                let response = self.client.request(request.clone()).await?;
+                if response.status() != StatusCode::CONFLICT {
+                    return Ok(response);
+                }
+                sleep(pause).await;
+            }
+        }
+        self.client.request(request).await
     }
 
     /// Tells a legacy server that nobody waits for this call any more; a modern one knows from the connection's end.

@@ -5,4 +5,4 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${INTEROP_CACHE:-$here/../../target/interop}
 "$here/setup.sh" "$cache"
-exec "$cache/venv/bin/python" "$here/run.py" --cache "$cache" "$@"
+exec "$cache/python-2/bin/python" "$here/run.py" --cache "$cache" "$@"

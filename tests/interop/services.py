@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -108,8 +109,13 @@ class Services:
     """Everything that one run starts; leaving the `with` ends it, last one first."""
 
     def __init__(self, cache, gate, scratch):
-        self.python = cache / "venv/bin/python"
         self.modules = cache / "node_modules"
+        self.runtimes = {
+            "python 1": cache / "python-1/bin/python",
+            "python 2": cache / "python-2/bin/python",
+            "node": "node",
+            "node 22": next(self.modules.glob("node-linux-*/bin/node")),
+        }
         self.gate_command = gate
         self.scratch = scratch
         self.stack = ExitStack()
@@ -125,24 +131,28 @@ class Services:
         self.stack.callback(process.end)
         return process
 
-    def server(self, name):
+    def server(self, runtime, program, *arguments):
         """Starts one of the MCP servers and returns its address."""
         port = free_port()
-        [script] = (HERE / "servers").glob(f"{name}.*")
-        program = self.python if script.suffix == ".py" else "node"
-        process = self.start([program, script, port], NODE_MODULES=str(self.modules))
+        command = [self.runtimes[runtime], HERE / "servers" / program, port, *arguments]
+        process = self.start(command, NODE_MODULES=str(self.modules))
         wait_for_port(process, port)
         return f"http://127.0.0.1:{port}/mcp"
 
     @contextmanager
-    def gate(self, name, upstream, tools="*", **environment):
-        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else; gives its process, `address` added."""
-        policies = self.scratch / name
-        policies.mkdir(exist_ok=True)
+    def gate(self, name, upstream, tools="*", settings="{}", **environment):
+        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else, and with these
+        settings for its file; gives its process, `address` added.
+        """
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        policies = folder / "policies"
+        policies.mkdir()
         (policies / f"{name}.yaml").write_text(POLICY.format(name=name, tools=tools))
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         (policies / "principals.yaml").write_text(PRINCIPALS.format(digest=digest))
-        command = [*self.gate_command, "run", "--server", f"{name}={upstream}", "--policies", policies]
+        (folder / "tollgate.yaml").write_text(settings)
+        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml"]
+        command += ["--server", f"{name}={upstream}", "--policies", policies]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:

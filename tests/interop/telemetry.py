@@ -79,9 +79,9 @@ def expectations(trace, parent, shown):
 
 
 def check(services, protocol):
-    collector = services.start([services.python, HERE / "collector.py"])
+    collector = services.start([services.runtimes["python 2"], HERE / "collector.py"])
     ports = json.loads(collector.line("grpc", collector.stdout).string)
-    upstream = services.server("scripted")
+    upstream = services.server("python 2", "scripted.py")
     settings = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{ports[protocol]}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,

@@ -19,6 +19,7 @@ mod disconnects;
 mod drain;
 mod framing;
 mod idle_streams;
+mod listening;
 mod ownership;
 mod reload;
 mod wire;

@@ -38,9 +38,10 @@ function arrival(method) {
 
 async function recordingFetch(url, init) {
   const response = await fetch(url, init);
-  const method = init.body ? (JSON.parse(init.body).method ?? 'answer') : '';
+  const method = init.body ? (JSON.parse(init.body).method ?? 'answer') : '-';
+  const version = new Headers(init.headers).get('mcp-protocol-version') ?? '-';
   const kept = ['content-type', 'cache-control'].map(name => response.headers.get(name) ?? '-');
-  wire.add([init.method ?? 'GET', method, response.status, ...kept].join(' '));
+  wire.add([init.method ?? 'GET', method, version, response.status, ...kept].join(' '));
   return response;
 }
 
@@ -114,16 +115,21 @@ const transport = new StreamableHTTPClientTransport(new URL(address), {
   fetch: recordingFetch,
   requestInit: { headers: JSON.parse(process.env.HEADERS ?? '{}') },
 });
-await client.connect(transport);
-const server = {
-  protocol: protocol(transport),
-  info: client.getServerVersion(),
-  capabilities: client.getServerCapabilities(),
-  instructions: client.getInstructions(),
-};
-const steps = [];
-for (const each of battery.steps) steps.push(await step(each));
-await transport.terminateSession?.();
+let server, steps = [];
+try {
+  await client.connect(transport);
+  server = {
+    protocol: protocol(transport),
+    info: client.getServerVersion(),
+    capabilities: client.getServerCapabilities(),
+    instructions: client.getInstructions(),
+  };
+  for (const each of battery.steps) steps.push(await step(each));
+  await transport.terminateSession?.();
+} catch ({ name, message }) {
+  // A refused connection is an outcome to compare, too.
+  server = { refused: `${name}: ${message}` };
+}
 await client.close();
 // Sockets kept for reuse would hold the process for seconds.
 process.stdout.write(JSON.stringify({ server, steps, wire: [...wire].sort(), broken }), () => process.exit());

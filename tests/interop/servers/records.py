@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import mcp_types as types
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.dependencies import get_http_headers
 from fastmcp.utilities.types import Image
 
 server = FastMCP("records", version="1.0.0", instructions="Search before you ask for details.")
@@ -62,6 +63,12 @@ def fail() -> str:
 def repeat(text: str, times: int) -> str:
     """The text, many times over."""
     return text * times
+
+
+@server.tool
+def version() -> str:
+    """The protocol version that the request said it was of."""
+    return get_http_headers(include_all=True).get("mcp-protocol-version", "none")
 
 
 # A server of the handshake era asks its client in the middle of a call; one of the stateless era hands the

@@ -1,62 +1,26 @@
 """A server that sends exactly these bytes, each part only when its client has answered for the one before.
 
 For what SDKs hide: event framing, buffering, streams that must close. It does the least of MCP that a gate needs to
-believe it. Not for: showing how to write a server. Usage: scripted.py PORT
+believe it; its tools are in scripted_tools.py. Not for: showing how to write a server. Usage: scripted.py PORT
 """
 
-import hashlib
 import json
 import select
 import socket
 import sys
-import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PATIENCE = 10  # seconds until a wait is given up; nothing here waits for time to pass
-NUMBERS = b'{"exact":12345678901234567890123, "spelt":1.0E+2,\n "escaped":"\\u00e9\\/", "b":1, "a":2}'
+from scripted_tools import PATIENCE, STATE, Tools, event
+
 WELCOME = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}},
     "serverInfo": {"name": "scripted", "version": "1"},
 }
-TOOLS = ("drip", "acknowledge", "numbers", "large", "say", "hush", "hold", "held", "reflect")
 
 
-def event(number, message, ending=b"\n"):
-    lines = [b": part %d" % number, b"event: message", b"id: part-%d" % number, b"data: " + message]
-    return ending.join([*lines, b"", b""])
-
-
-class State:
-    """What the requests of one client have to know of each other."""
-
-    def __init__(self):
-        self.changed = threading.Condition()
-        self.begin(None)
-
-    def begin(self, session):
-        """A new session starts with nothing said; there is one at a time."""
-        self.session = session
-        self.acknowledged = 0
-        self.said = []
-        self.listener = None  # the socket that wakes the one open GET
-        self.holding = False
-
-    def set(self, name, value):
-        with self.changed:
-            setattr(self, name, value)
-            self.changed.notify_all()
-
-    def wait(self, condition):
-        with self.changed:
-            return self.changed.wait_for(condition, PATIENCE)
-
-
-STATE = State()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Tools, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -116,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         elif not modern and not self.in_session():
             self.whole(404)
         elif "id" not in request:
+            if method == "notifications/cancelled":
+                self.cancel(params)
             self.whole(202)
         elif method == "tools/list":
             self.list(request)
@@ -131,14 +97,13 @@ class Handler(BaseHTTPRequestHandler):
             wake, STATE.listener = socket.socketpair()
         try:
             self.open_stream()
-            self.part(b": welcome\n\nid: 0\nretry: 3000\ndata:\n\n")
+            if not STATE.quiet:
+                self.part(b": welcome\n\nid: 0\nretry: 3000\ndata:\n\n")
             told = int(self.headers.get("Last-Event-ID", 0))
             while True:
-                for text in STATE.said[told:]:
+                for data in STATE.said[told:]:
                     told += 1
-                    params = {"level": "info", "data": text}
-                    message = {"jsonrpc": "2.0", "method": "notifications/message", "params": params}
-                    self.part(b"id: %d\ndata: %s\n\n" % (told, json.dumps(message).encode()))
+                    self.part(data)
                 if self.hung_up(wake):
                     break
         finally:
@@ -151,65 +116,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def list(self, request):
         """The tools in an event whose last line end comes in two halves."""
-        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in self.NAMES]
         answer = {"jsonrpc": "2.0", "id": request["id"], "result": {"tools": tools}}
         self.open_stream()
         self.part(b": wait\r\n\r\n")
         self.part(event(1, json.dumps(answer).encode(), b"\r\n")[:-1])
         self.part(b"\n")
         self.part(b"")
-
-    # tools
-
-    def drip(self, request, arguments):
-        """Events one by one; the next one only after the client told that it has the last one."""
-        STATE.set("acknowledged", 0)
-        self.open_stream()
-        for number in range(1, arguments["parts"] + 1):
-            params = {"progressToken": request["params"]["_meta"]["progressToken"], "progress": number}
-            message = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
-            self.part(event(number, json.dumps(message).encode(), b"\r\n" if number % 2 else b"\n"))
-            STATE.wait(lambda seen=number: STATE.acknowledged >= seen)
-            self.part(b": still %d\n\n" % number)
-        answer = {"jsonrpc": "2.0", "id": request["id"], "result": {"content": []}}
-        self.part(event(0, b"\ndata: ".join(json.dumps(answer, indent=1).encode().splitlines())))
-        self.part(b"")
-
-    def acknowledge(self, request, arguments):
-        STATE.set("acknowledged", arguments["part"])
-        self.text(request, "thank you")
-
-    def numbers(self, request, _arguments):
-        """JSON that changes when it is read and written again."""
-        self.result(request, b'{"content":[], "structuredContent":' + NUMBERS + b"}")
-
-    def large(self, request, arguments):
-        digests = (hashlib.sha256(b"%d" % n).hexdigest() for n in range(arguments["bytes"] // 64))
-        self.text(request, "".join(digests))
-
-    def say(self, request, arguments):
-        STATE.said.append(arguments["text"])
-        if STATE.listener:
-            STATE.listener.send(b".")
-        self.text(request, "said")
-
-    def hush(self, request, _arguments):
-        self.text(request, "closed" if STATE.wait(lambda: STATE.listener is None) else "the stream is still open")
-
-    def hold(self, request, _arguments):
-        """Say that the call runs, then wait until the caller hangs up."""
-        STATE.set("holding", True)
-        self.open_stream()
-        self.part(b": holding\n\n")
-        self.hung_up()
-        self.close_connection = True
-        STATE.set("holding", False)
-
-    def held(self, request, _arguments):
-        self.text(request, "hung up" if STATE.wait(lambda: not STATE.holding) else "nobody hung up")
-
-    def reflect(self, request, _arguments):
-        self.text(request, json.dumps({name.lower(): value for name, value in self.headers.items()}))
 
 
 if __name__ == "__main__":
