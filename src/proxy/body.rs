@@ -225,7 +225,10 @@ impl Relay {
                     }
                 }
                 (Poll::Ready(Some(Ok(piece))), None) => {
-                    self.joined = self.watch.is_stream().then(Joined::default);
+                    // A stream of 2024-11-05 answers many calls. Its clients take what comes in one piece at once, and
+                    // forget a call's progress if the answer is in the same one.
+                    let joins = self.watch.is_stream() && self.watch.stream().is_none();
+                    self.joined = joins.then(Joined::default);
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 (next, Some(joined)) if !joined.is_empty() => {

@@ -58,12 +58,14 @@ def check_server(services, report, name):
     """All that one server is for, one after another, with one gate before it."""
     server = matrix.SERVERS[name]
     checks = {f"{name} · {client}": partial(matrix.check, services, name, client) for client in server.clients}
-    checks[f"{name} · odd requests"] = partial(wire.check, services)
-    if server.listens:
+    if server.streamable:
+        checks[f"{name} · odd requests"] = partial(wire.check, services)
+    if server.streamable and server.listens:
         checks[f"{name} · reconnect"] = partial(wire.check_reconnect, services)
     if not any(map(report.wants, checks)):
         return
-    upstream = services.server(server.runtime, server.program, *server.arguments)
+    path = "/mcp" if server.streamable else "/sse"
+    upstream = services.server(server.runtime, server.program, *server.arguments, path=path)
     with services.gate(name, upstream) as gate:
         for check, run in checks.items():
             report.check(check, run, upstream, gate.address)

@@ -131,13 +131,13 @@ class Services:
         self.stack.callback(process.end)
         return process
 
-    def server(self, runtime, program, *arguments):
+    def server(self, runtime, program, *arguments, path="/mcp"):
         """Starts one of the MCP servers and returns its address."""
         port = free_port()
         command = [self.runtimes[runtime], HERE / "servers" / program, port, *arguments]
         process = self.start(command, NODE_MODULES=str(self.modules))
         wait_for_port(process, port)
-        return f"http://127.0.0.1:{port}/mcp"
+        return f"http://127.0.0.1:{port}{path}"
 
     @contextmanager
     def gate(self, name, upstream, tools="*", settings="{}", **environment):
@@ -150,13 +150,18 @@ class Services:
         (policies / f"{name}.yaml").write_text(POLICY.format(name=name, tools=tools))
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         (policies / "principals.yaml").write_text(PRINCIPALS.format(digest=digest))
+        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml", "--policies", policies]
+        if upstream.endswith("/sse"):
+            settings = f"servers: {{ {name}: {{ sse: {upstream} }} }}\n"
+        else:
+            command += ["--server", f"{name}={upstream}"]
         (folder / "tollgate.yaml").write_text(settings)
-        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml"]
-        command += ["--server", f"{name}={upstream}", "--policies", policies]
         command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
             process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]
+            if upstream.endswith("/sse"):
+                process.address = process.address.removesuffix("/mcp") + "/sse"
             yield process
         finally:
             process.end()

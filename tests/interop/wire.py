@@ -17,7 +17,6 @@ REFUSED = {
     # It answers to its own name only, and to a web page only if told so; most servers leave that to others.
     "initialize: Host evil.example": (403, -32600),
     "initialize: Origin evil.example": (403, -32600),
-    "initialize: Origin of its own": (403, -32600),
     # Callers are known by their key, except where anonymous ones are let in.
     "initialize: no credential": (401, -32600),
     # There is one path, taken literally: two names for one thing are one too many to write rules for.

@@ -1,11 +1,15 @@
 """Runs a battery through the official Python SDK 1, which knows the handshake era only, and prints what the client saw.
 
-Not for judging: the runner compares transcripts. Usage: python_v1.py URL BATTERY; extra request headers as JSON in
+Not for judging: the runner compares transcripts. Usage: python_v1.py URL BATTERY, with a URL that ends
+in /sse for HTTP+SSE; extra request headers as JSON in
 $HEADERS.
 """
 
+from contextlib import asynccontextmanager
+
 import transcript
 from mcp import ClientSession, types
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from transcript import plain
@@ -13,12 +17,29 @@ from transcript import plain
 CALLS = transcript.calls(types)
 
 
+@asynccontextmanager
+async def transport(run, url):
+    """Both ends, and what says whether there is a session."""
+
+    def client(*given, **options):
+        http = create_mcp_http_client(*given, **options)
+        http.event_hooks = {"request": [], "response": [run.responded]}
+        return http
+
+    if url.endswith("/sse"):
+        async with sse_client(url, headers=transcript.HEADERS, httpx_client_factory=client) as (read, write):
+            yield read, write, lambda: "the stream"
+    else:
+        async with (
+            client(headers=transcript.HEADERS) as http,
+            streamable_http_client(url, http_client=http) as ends,
+        ):
+            yield ends
+
+
 async def connect(run, url):
-    http = create_mcp_http_client(headers=transcript.HEADERS)
-    http.event_hooks = {"request": [], "response": [run.responded]}
     async with (
-        http,
-        streamable_http_client(url, http_client=http) as (read, write, session_id),
+        transport(run, url) as (read, write, session_id),
         ClientSession(
             read,
             write,

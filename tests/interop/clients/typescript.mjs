@@ -61,7 +61,8 @@ async function v1() {
   client.setRequestHandler(types.CreateMessageRequestSchema, answering('sampling/createMessage'));
   client.setRequestHandler(types.ListRootsRequestSchema, answering('roots/list'));
   const callTool = (params, options) => client.callTool(params, undefined, options);
-  return { client, callTool, StreamableHTTPClientTransport, protocol: transport => transport.protocolVersion };
+  const protocol = transport => transport.protocolVersion ?? transport._protocolVersion;
+  return { client, callTool, StreamableHTTPClientTransport, protocol };
 }
 
 async function v2(mode) {
@@ -111,7 +112,10 @@ async function step([method, params]) {
   return { step: [method, params], events, ...outcome };
 }
 
-const transport = new StreamableHTTPClientTransport(new URL(address), {
+// HTTP+SSE of 2024-11-05, if that is what is at the address.
+const { SSEClientTransport } = await load('@modelcontextprotocol/sdk/client/sse.js');
+const Transport = address.endsWith('/sse') ? SSEClientTransport : StreamableHTTPClientTransport;
+const transport = new Transport(new URL(address), {
   fetch: recordingFetch,
   requestInit: { headers: JSON.parse(process.env.HEADERS ?? '{}') },
 });

@@ -1,7 +1,7 @@
 """The small server on the official Python SDK 1, and on FastMCP 3: the handshake era only, in sessions.
 
 The same few things as the other small servers, so that one battery fits them all. Usage: small_python.py PORT LIBRARY,
-with LIBRARY "sdk" or "fastmcp"
+with LIBRARY "sdk" or "fastmcp", or "sdk-sse": the first over HTTP+SSE of 2024-11-05
 """
 
 import sys
@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 PORT, LIBRARY = int(sys.argv[1]), sys.argv[2]
 
-if LIBRARY == "sdk":
+if LIBRARY in ("sdk", "sdk-sse"):
     from mcp.server.fastmcp import Context, FastMCP
 
     server = FastMCP("small", host="127.0.0.1", port=PORT, log_level="WARNING")
@@ -90,5 +90,7 @@ def review(record: str) -> str:
 if __name__ == "__main__":
     if LIBRARY == "sdk":
         server.run(transport="streamable-http")
+    elif LIBRARY == "sdk-sse":
+        server.run(transport="sse")
     else:
         server.run(transport="http", host="127.0.0.1", port=PORT, show_banner=False, log_level="warning")
