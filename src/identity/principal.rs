@@ -1,5 +1,6 @@
 //! Who asks, and how that was proved.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A caller whose identity was proved, or who was let in as nobody by an operator who spelt that out.
@@ -9,8 +10,12 @@ use std::sync::Arc;
 pub struct Principal {
     id: Arc<str>,
     roles: Box<[Arc<str>]>,
+    claims: Claims,
     proof: Proof,
 }
+
+/// What is known of a caller beside its id, by name.
+pub(super) type Claims = BTreeMap<Box<str>, Box<str>>;
 
 /// How the caller's identity was proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +31,12 @@ pub const ANONYMOUS: &str = "anonymous";
 
 impl Principal {
     pub(super) fn new(id: Arc<str>, roles: impl IntoIterator<Item = Arc<str>>, proof: Proof) -> Self {
-        Self { id, roles: roles.into_iter().collect(), proof }
+        Self { id, roles: roles.into_iter().collect(), claims: Claims::new(), proof }
+    }
+
+    pub(super) fn with(mut self, claims: Claims) -> Self {
+        self.claims = claims;
+        self
     }
 
     /// Who it is: the key's id, or `anonymous`.
@@ -37,6 +47,11 @@ impl Principal {
     /// The roles it holds, before inheritance.
     pub fn roles(&self) -> &[Arc<str>] {
         &self.roles
+    }
+
+    /// What is known of it under this name.
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).map(|value| &**value)
     }
 
     /// How that was proved.
@@ -50,5 +65,11 @@ impl Principal {
     /// A principal out of thin air, for tests of the floors above.
     pub fn for_test(id: &str, roles: &[&str]) -> Self {
         Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey)
+    }
+
+    /// The same, with this claim.
+    pub fn claiming(mut self, name: &str, value: &str) -> Self {
+        self.claims.insert(name.into(), value.into());
+        self
     }
 }

@@ -44,6 +44,8 @@ struct KeySource {
     hash: Spanned<String>,
     roles: Option<Spanned<Vec<Spanned<String>>>>,
     expires: Option<Spanned<String>>,
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
 }
 
 /// What the policy files say, as far as it matters here.
@@ -167,7 +169,9 @@ impl Reader<'_> {
             let roles = self.roles(file, key);
             let expires = self.expires(file, &key.value);
             if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
-                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey));
+                let claims = key.value.claims.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+                let claims = claims.collect();
+                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey).with(claims));
                 self.keys.insert(hash, ApiKey { principal, expires });
             }
         }

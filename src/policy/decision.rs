@@ -28,6 +28,8 @@ pub enum Reason {
     NotGranted,
     /// The name has characters that no tool name should have, and no rule spells it out.
     IllFormedName,
+    /// It may be called, but not with these arguments.
+    Arguments,
     /// The method is not one that we know.
     UnknownMethod,
 }

@@ -1,15 +1,18 @@
 //! What is allowed. Pure and total: no IO, no clock, no await. Read [`PolicySet::decide`] first.
 
 mod compile;
+mod condition;
 mod decision;
 mod duration;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
 mod names;
+mod node;
 mod permit;
 mod query;
 mod rules;
+mod schema;
 mod source;
 mod tool_rules;
 #[cfg(test)]
@@ -22,6 +25,7 @@ use crate::identity::Proof;
 use crate::mcp::{self, ServerName, Subject, Target};
 
 pub use compile::{Compiled, RolesElsewhere, compile};
+pub use condition::{Condition, Unmet};
 pub use decision::{Decision, Effect, Reason, RuleId};
 pub use duration::parse_duration;
 pub use permit::{Denial, Permit};
@@ -72,6 +76,12 @@ impl PolicySet {
             .unwrap_or_default()
     }
 
+    /// What must hold of this tool's arguments.
+    fn condition(&self, server: &ServerName, tool: &str) -> Option<&Condition> {
+        let rules = self.servers.get(server)?;
+        rules.tools.get(tool).unwrap_or(&rules.other_tools).arguments.as_deref()
+    }
+
     /// Every limit of every tool, so that each has a counter.
     pub fn limits(&self) -> impl Iterator<Item = &LimitRule> {
         self.servers
@@ -103,7 +113,13 @@ impl PolicySet {
 
     fn tool(&self, rules: &Rules, query: &Query<'_>, name: &str) -> Decision {
         match Self::tool_found(rules, query, name) {
-            Some(found) => allowed(found.rule()),
+            // Arguments that this principal can never have right are as good as no grant.
+            Some(found) => match self.condition(query.server, name).filter(|it| !it.is_possible(query.principal)) {
+                Some(impossible) => {
+                    Decision { effect: Effect::Deny(Reason::NotGranted), rule: impossible.rule.clone() }
+                }
+                None => allowed(found.rule()),
+            },
             None if mcp::is_well_formed(name) => self.denied(Reason::NotGranted),
             None => self.denied(Reason::IllFormedName),
         }

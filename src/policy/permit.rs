@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Effect, PolicySet, Query, Reason, RuleId, ToolRules};
+use super::{Effect, PolicySet, Query, Reason, RuleId, ToolRules, Unmet};
 use crate::identity::Principal;
-use crate::mcp::{Call, ServerName, Target};
+use crate::mcp::{Call, Method, ServerName, Target};
 
 /// This principal may make this call to this server.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Denial {
     pub reason: Reason,
     /// What decided.
     pub rule: RuleId,
+    /// What is wrong with the arguments, if that is it.
+    pub unmet: Option<Unmet>,
 }
 
 impl PolicySet {
@@ -35,12 +37,18 @@ impl PolicySet {
         let query = Query { principal, server, method: call.method(), target: call.target() };
         let decision = self.decide(&query);
         if let Effect::Deny(reason) = decision.effect {
-            return Err(Denial { reason, rule: decision.rule });
+            return Err(Denial { reason, rule: decision.rule, unmet: None });
         }
         let tool = match call.target() {
             Target::Tool(name) => Some(self.tool_rules(server, name)),
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
         };
+        let condition = tool.as_ref().and_then(|tool| tool.arguments.as_ref());
+        if let Some(condition) = condition.filter(|_| call.method() == Method::ToolsCall)
+            && let Err(unmet) = condition.check(principal, call.arguments().as_deref())
+        {
+            return Err(Denial { reason: Reason::Arguments, rule: condition.rule.clone(), unmet: Some(unmet) });
+        }
         Ok(Permit {
             principal: Arc::clone(principal),
             call: Arc::clone(call),
@@ -83,6 +91,7 @@ impl fmt::Display for Denial {
         let text = match self.reason {
             Reason::NotGranted => "no role of the principal grants it",
             Reason::IllFormedName => "no rule spells out this unusual name",
+            Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
         };
         write!(f, "{text} ({})", self.rule)
@@ -95,6 +104,7 @@ impl Reason {
         match self {
             Self::NotGranted => "not_granted",
             Self::IllFormedName => "ill_formed_name",
+            Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",
         }
     }

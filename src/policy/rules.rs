@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::RuleId;
+use super::{Condition, RuleId};
 
 /// What one server's policy says.
 #[derive(Debug, Default)]
@@ -59,6 +59,8 @@ pub(super) enum Found<'a> {
 /// How a tool may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolRules {
+    /// What must hold of the arguments.
+    pub arguments: Option<Arc<Condition>>,
     /// All must have room.
     pub limits: Vec<LimitRule>,
     /// How long the server may stay silent about a call.
@@ -93,7 +95,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self { limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
+        Self { arguments: None, limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_yaml::Spanned;
 
+use super::node::Node;
 use crate::diagnostic::SourceFile;
 
 /// A policy file that was read.
@@ -46,6 +47,7 @@ pub(super) struct RoleSource {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ToolSource {
+    pub(super) arguments: Option<Spanned<Node>>,
     pub(super) limits: Option<Spanned<Vec<Spanned<LimitSource>>>>,
     pub(super) timeout: Option<Spanned<String>>,
 }

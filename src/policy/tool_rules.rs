@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_yaml::{Location, Spanned};
@@ -9,6 +10,7 @@ use serde_yaml::{Location, Spanned};
 use super::RuleId;
 use super::duration::parse_duration;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
+use super::schema;
 use super::source::{LimitSource, ToolSource};
 use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
 
@@ -23,10 +25,10 @@ pub(super) fn compile(
     path: &str,
     found: &mut Diagnostics,
 ) -> ToolRules {
-    if tool.limits.is_none() && tool.timeout.is_none() {
+    if tool.arguments.is_none() && tool.limits.is_none() && tool.timeout.is_none() {
         found.push(
             file.error(name.referenced, format!("{} has no settings", quoted(&name.value)))
-                .help("give it `limits:` or `timeout:`, or delete it"),
+                .help("give it `arguments:`, `limits:` or `timeout:`, or delete it"),
         );
     }
     let timeout = match &tool.timeout {
@@ -56,7 +58,8 @@ pub(super) fn compile(
             }
         }
     }
-    ToolRules { limits, timeout }
+    let arguments = tool.arguments.as_ref().and_then(|written| schema::compile(file, written, path, found));
+    ToolRules { arguments: arguments.map(Arc::new), limits, timeout }
 }
 
 fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit, Diagnostic> {

@@ -213,7 +213,7 @@ fn refused(refusal: &Refusal, mut seen: Recorder, stream: Option<&Session>) -> R
     let (response, code) = respond::refusal(refusal, &seen, stream);
     tracing::debug!(decision = %seen.id, %refusal, "refused");
     seen.refused = Some(refusal.reason());
-    seen.code = Some(code);
+    seen.code = code;
     seen.rule = refusal.rule().cloned().or(seen.rule.take());
     seen.close(refusal.outcome());
     response

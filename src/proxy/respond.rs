@@ -7,10 +7,11 @@ use http::{Response, StatusCode};
 use super::body::GateBody;
 use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
 use crate::identity::AuthError;
+use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, TASKS, Target};
-use crate::policy::{Denial, Reason};
+use crate::policy::{Denial, Reason, Unmet};
 use crate::state::{Session, StateError};
 use crate::upstream::UpstreamError;
 
@@ -39,7 +40,11 @@ enum Status {
 
 /// The answer to a refused message, and the error code in it. Where the answers of its session go to a stream, so does
 /// this one.
-pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange, stream: Option<&Session>) -> (Response<GateBody>, i64) {
+pub(super) fn refusal(
+    refusal: &Refusal,
+    exchange: &Exchange,
+    stream: Option<&Session>,
+) -> (Response<GateBody>, Option<i64>) {
     let call = exchange.call.as_deref();
     let id = match refusal {
         Refusal::Message(error) => error.id.as_ref(),
@@ -47,12 +52,14 @@ pub(super) fn refusal(refusal: &Refusal, exchange: &Exchange, stream: Option<&Se
         _ => call.filter(|call| call.method() != Method::Answer).and_then(Call::id),
     };
     let saying = say(refusal, call);
-    let code = saying.error.code();
+    let (code, body) = match unmet(refusal).zip(call) {
+        Some((unmet, call)) => (None, tool_error(unmet, exchange.id, call)),
+        None => (Some(saying.error.code()), message(saying.error, exchange.id, id)),
+    };
     let status = match saying.status {
         Status::InBand(_) if id.is_some() => StatusCode::OK,
         Status::InBand(status) | Status::Http(status) => status,
     };
-    let body = message(saying.error, exchange.id, id);
     let said = stream.filter(|_| id.is_some()).map(|stream| stream.say(as_event(&body)));
     if said.is_some() || status == StatusCode::ACCEPTED {
         let mut response = Response::new(GateBody::whole(Bytes::new()));
@@ -80,6 +87,25 @@ fn as_event(message: &str) -> Bytes {
 
 fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> String {
     error.with(ORIGIN, "gateway").with(DECISION, &decision.to_string()).to_json(id)
+}
+
+/// What is wrong with the arguments, if that is why.
+fn unmet(refusal: &Refusal) -> Option<&Unmet> {
+    match refusal {
+        Refusal::Policy(denial) => denial.unmet.as_ref(),
+        _ => None,
+    }
+}
+
+/// A call that its caller may make, but not so: models read what a tool says, and try again (MCP, Tools, Error Handling).
+fn tool_error(unmet: &Unmet, decision: DecisionId, call: &Call) -> String {
+    let mut text = String::new();
+    json::quote(&format!("Arguments not allowed: {}", unmet.as_str()), &mut text);
+    let id = call.id().map(RequestId::as_json).unwrap_or("null");
+    let kind = if call.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
+    let content = format!(r#""content":[{{"type":"text","text":{text}}}],"isError":true"#);
+    let meta = format!(r#""_meta":{{"{ORIGIN}":"gateway","{DECISION}":"{decision}"}}"#);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{kind}{content},{meta}}}}}"#)
 }
 
 /// Whether what follows on the connection cannot be trusted to be what it seems.
@@ -189,6 +215,7 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
                 "a tool name is 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`",
             ),
         ),
+        (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => no_method(call),
         (Reason::NotGranted, Some((method, _))) if method.subject() == crate::mcp::Subject::Method => no_method(call),
         (Reason::NotGranted, Some((_, Target::Tool(_)))) => unknown(format!("Unknown tool: {name}")),

@@ -1,0 +1,242 @@
+//! A condition as written, compiled. A keyword that JSON Schema does not know would be ignored by it, and a condition
+//! that nobody enforces is worse than none: so it is refused here.
+
+use jsonschema::{Draft, PatternOptions};
+use serde_json::{Map, Value};
+use serde_yaml::Spanned;
+
+use super::RuleId;
+use super::condition::{ClaimRule, Condition};
+use super::node::Node;
+use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+
+/// What stands behind a keyword.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// A value that means itself.
+    Value,
+    /// A schema.
+    Schema,
+    /// A list of schemas.
+    Schemas,
+    /// Schemas by name.
+    Named,
+    /// The same, of the properties themselves.
+    Properties,
+    /// The name of a claim.
+    Claim,
+    /// A reference, which must lead nowhere else.
+    Reference,
+}
+
+/// The keywords of JSON Schema 2020-12 (Core, Applicator, Validation, Unevaluated, Meta-Data), and ours.
+const KEYWORDS: &[(&str, Holds)] = &[
+    ("$ref", Holds::Reference),
+    ("$defs", Holds::Named),
+    ("$comment", Holds::Value),
+    ("title", Holds::Value),
+    ("description", Holds::Value),
+    ("default", Holds::Value),
+    ("examples", Holds::Value),
+    ("deprecated", Holds::Value),
+    ("type", Holds::Value),
+    ("enum", Holds::Value),
+    ("const", Holds::Value),
+    ("multipleOf", Holds::Value),
+    ("maximum", Holds::Value),
+    ("exclusiveMaximum", Holds::Value),
+    ("minimum", Holds::Value),
+    ("exclusiveMinimum", Holds::Value),
+    ("maxLength", Holds::Value),
+    ("minLength", Holds::Value),
+    ("pattern", Holds::Value),
+    ("maxItems", Holds::Value),
+    ("minItems", Holds::Value),
+    ("uniqueItems", Holds::Value),
+    ("maxContains", Holds::Value),
+    ("minContains", Holds::Value),
+    ("maxProperties", Holds::Value),
+    ("minProperties", Holds::Value),
+    ("required", Holds::Value),
+    ("dependentRequired", Holds::Value),
+    ("format", Holds::Value),
+    ("properties", Holds::Properties),
+    ("patternProperties", Holds::Named),
+    ("dependentSchemas", Holds::Named),
+    ("additionalProperties", Holds::Schema),
+    ("unevaluatedProperties", Holds::Schema),
+    ("propertyNames", Holds::Schema),
+    ("items", Holds::Schema),
+    ("unevaluatedItems", Holds::Schema),
+    ("contains", Holds::Schema),
+    ("not", Holds::Schema),
+    ("if", Holds::Schema),
+    ("then", Holds::Schema),
+    ("else", Holds::Schema),
+    ("prefixItems", Holds::Schemas),
+    ("allOf", Holds::Schemas),
+    ("anyOf", Holds::Schemas),
+    ("oneOf", Holds::Schemas),
+    ("claim", Holds::Claim),
+];
+
+/// Compiles the condition on a tool's arguments; problems go to `found`.
+pub(super) fn compile(
+    file: &SourceFile,
+    written: &Spanned<Node>,
+    path: &str,
+    found: &mut Diagnostics,
+) -> Option<Condition> {
+    let mut reader = Reader { file, found, claims: Vec::new(), sound: true };
+    let schema = reader.schema(written, Place::Property { path: &[], required: true });
+    let Reader { claims, sound, found, .. } = reader;
+    if !sound {
+        return None;
+    }
+    let built = jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .with_pattern_options(PatternOptions::regex()) // linear time, whatever a caller sends
+        .build(&schema);
+    match built {
+        Ok(schema) => {
+            let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.arguments"));
+            Some(Condition { schema, claims, rule })
+        }
+        Err(error) => {
+            let message = format!("`{path}.arguments` is not a JSON Schema: {error}");
+            found.push(file.error(written.referenced, message).help("see JSON Schema 2020-12"));
+            None
+        }
+    }
+}
+
+/// Where a schema stands.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// It is that of the arguments, or of a property of theirs: these names lead there.
+    Property { path: &'a [Box<str>], required: bool },
+    /// Elsewhere: it may not hold, or hold several times.
+    Nested,
+}
+
+struct Reader<'a> {
+    file: &'a SourceFile,
+    found: &'a mut Diagnostics,
+    claims: Vec<ClaimRule>,
+    sound: bool,
+}
+
+impl Reader<'_> {
+    /// A schema without what is ours.
+    fn schema(&mut self, written: &Spanned<Node>, place: Place<'_>) -> Value {
+        match &written.value {
+            Node::Bool(value) => Value::Bool(*value),
+            Node::Map(entries) => {
+                let mut schema = Map::new();
+                for (name, value) in entries {
+                    let known = KEYWORDS.iter().find(|(keyword, _)| *keyword == name.value);
+                    let Some((_, holds)) = known else {
+                        let keywords = || KEYWORDS.iter().map(|(keyword, _)| *keyword);
+                        let help = did_you_mean(&name.value, keywords());
+                        let message = format!("{} is no keyword of JSON Schema 2020-12", quoted(&name.value));
+                        self.refuse(self.file.error(name.referenced, message).maybe_help(help));
+                        continue;
+                    };
+                    if let Some(value) = self.keyword(*holds, value, entries, place) {
+                        schema.insert(name.value.clone(), value);
+                    }
+                }
+                Value::Object(schema)
+            }
+            _ => {
+                let problem = self.file.error(written.referenced, "a schema is a mapping, `true` or `false`");
+                self.refuse(problem);
+                Value::Bool(false)
+            }
+        }
+    }
+
+    /// What stands behind a keyword of the schema with these entries.
+    fn keyword(
+        &mut self,
+        holds: Holds,
+        value: &Spanned<Node>,
+        entries: &[(Spanned<String>, Spanned<Node>)],
+        place: Place<'_>,
+    ) -> Option<Value> {
+        match (holds, &value.value) {
+            (Holds::Value, node) => Some(node.value()),
+            (Holds::Schema, _) => Some(self.schema(value, Place::Nested)),
+            (Holds::Schemas, Node::List(schemas)) => {
+                Some(schemas.iter().map(|schema| self.schema(schema, Place::Nested)).collect())
+            }
+            (Holds::Named, Node::Map(named)) => {
+                let schema =
+                    |(name, schema): &(Spanned<String>, _)| (name.value.clone(), self.schema(schema, Place::Nested));
+                Some(named.iter().map(schema).collect())
+            }
+            (Holds::Properties, Node::Map(named)) => {
+                let listed = entries.iter().find(|(name, _)| name.value == "required");
+                let listed: Vec<&str> = listed.map(|(_, list)| list.value.texts().collect()).unwrap_or_default();
+                let property = |(name, schema): &(Spanned<String>, Spanned<Node>)| {
+                    let schema = match place {
+                        Place::Property { path, required } => {
+                            let path = [path, &[Box::from(name.value.as_str())]].concat();
+                            let required = required && listed.contains(&name.value.as_str());
+                            self.schema(schema, Place::Property { path: &path, required })
+                        }
+                        Place::Nested => self.schema(schema, Place::Nested),
+                    };
+                    (name.value.clone(), schema)
+                };
+                Some(named.iter().map(property).collect())
+            }
+            (Holds::Claim, Node::Text(claim)) => {
+                self.claim(claim, value, place);
+                None
+            }
+            (Holds::Reference, Node::Text(reference)) if reference.starts_with('#') => Some(value.value.value()),
+            (Holds::Reference, _) => {
+                let problem = self.file.error(value.referenced, "a reference leads to this schema only");
+                self.refuse(problem.help("write it as `#/$defs/NAME`"));
+                None
+            }
+            (Holds::Schemas, _) => self.expected(value, "a list of schemas"),
+            (Holds::Named | Holds::Properties, _) => self.expected(value, "a mapping of names to schemas"),
+            (Holds::Claim, _) => self.expected(value, "the name of a claim"),
+        }
+    }
+
+    fn claim(&mut self, claim: &str, written: &Spanned<Node>, place: Place<'_>) {
+        match place {
+            Place::Property { path, required } if !path.is_empty() => {
+                if !required {
+                    let property = path.join(".");
+                    self.found.push(
+                        self.file
+                            .warning(written.referenced, format!("a call without `{property}` meets this condition"))
+                            .help(format!("add {} to `required`", quoted(&property))),
+                    );
+                }
+                self.claims.push(ClaimRule { path: path.to_vec(), claim: claim.into(), required });
+            }
+            Place::Property { .. } | Place::Nested => {
+                let problem = self.file.error(written.referenced, "`claim` says nothing here");
+                self.refuse(problem.help(
+                    "it stands under `properties: { NAME: { claim: … } }`, and not inside of `anyOf` and the like",
+                ));
+            }
+        }
+    }
+
+    fn expected(&mut self, value: &Spanned<Node>, what: &str) -> Option<Value> {
+        self.refuse(self.file.error(value.referenced, format!("expected {what}")));
+        None
+    }
+
+    fn refuse(&mut self, problem: Diagnostic) {
+        self.sound = false;
+        self.found.push(problem);
+    }
+}
