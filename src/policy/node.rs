@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_yaml::Spanned;
+use serde_yaml::{Location, Spanned};
 
 /// A value as written.
 #[derive(Debug)]
@@ -31,6 +31,21 @@ impl Node {
                 entries.iter().map(|(name, value)| (name.value.clone(), value.value.value())).collect()
             }
         }
+    }
+
+    /// Where the value stands that this JSON Pointer leads to (RFC 6901).
+    pub(super) fn place(&self, pointer: &str) -> Option<Location> {
+        let (name, rest) = match pointer.strip_prefix('/')?.split_once('/') {
+            Some((name, rest)) => (name, Some(format!("/{rest}"))),
+            None => (pointer.strip_prefix('/')?, None),
+        };
+        let name = name.replace("~1", "/").replace("~0", "~");
+        let value = match self {
+            Self::Map(entries) => &entries.iter().find(|(known, _)| known.value == name)?.1,
+            Self::List(values) => values.get(name.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+        rest.map_or(Some(value.referenced), |rest| value.value.place(&rest).or(Some(value.referenced)))
     }
 
     /// The texts in a list of them.

@@ -80,6 +80,9 @@ const KEYWORDS: &[(&str, Holds)] = &[
     ("claim", Holds::Claim),
 ];
 
+/// The types that a value can have (JSON Schema Validation, 6.1.1).
+const TYPES: &[&str] = &["null", "boolean", "object", "array", "number", "integer", "string"];
+
 /// Compiles the condition on a tool's arguments; problems go to `found`.
 pub(super) fn compile(
     file: &SourceFile,
@@ -104,8 +107,8 @@ pub(super) fn compile(
             Some(Condition { schema, claims, rule })
         }
         Err(error) => {
-            let message = format!("`{path}.arguments` is not a JSON Schema: {error}");
-            found.push(file.error(written.referenced, message).help("see JSON Schema 2020-12"));
+            let at = written.value.place(&error.instance_path().to_string()).unwrap_or(written.referenced);
+            found.push(file.error(at, format!("this is no JSON Schema: {error}")).help("see JSON Schema 2020-12"));
             None
         }
     }
@@ -143,6 +146,9 @@ impl Reader<'_> {
                         self.refuse(self.file.error(name.referenced, message).maybe_help(help));
                         continue;
                     };
+                    if name.value == "type" {
+                        self.types(value);
+                    }
                     if let Some(value) = self.keyword(*holds, value, entries, place) {
                         schema.insert(name.value.clone(), value);
                     }
@@ -205,6 +211,22 @@ impl Reader<'_> {
             (Holds::Schemas, _) => self.expected(value, "a list of schemas"),
             (Holds::Named | Holds::Properties, _) => self.expected(value, "a mapping of names to schemas"),
             (Holds::Claim, _) => self.expected(value, "the name of a claim"),
+        }
+    }
+
+    fn types(&mut self, written: &Spanned<Node>) {
+        let listed: Vec<&Spanned<Node>> = match &written.value {
+            Node::List(types) => types.iter().collect(),
+            _ => vec![written],
+        };
+        for written in listed {
+            if let Node::Text(name) = &written.value
+                && !TYPES.contains(&name.as_str())
+            {
+                let help = did_you_mean(name, TYPES.iter().copied())
+                    .unwrap_or_else(|| format!("there are {}", TYPES.join(", ")));
+                self.refuse(self.file.error(written.referenced, format!("{} is no type", quoted(name))).help(help));
+            }
         }
     }
 

@@ -25,6 +25,11 @@ tools:
       - { in_flight: 1, per: tool }
   get_pool_status:
     timeout: 1s
+  search_records:
+    arguments:
+      properties:
+        limit: { type: integer, maximum: 100 }
+        store: { claim: store }
 ";
 
 /// The header fields that a caller acts on.
@@ -73,7 +78,8 @@ fn masked(mut body: Value) -> Value {
     {
         *text = format!("{told}ask again in [milliseconds] ms");
     }
-    let Some(data) = body.pointer_mut("/error/data") else {
+    let said = if body.get("result").is_some() { "/result/_meta" } else { "/error/data" };
+    let Some(data) = body.pointer_mut(said) else {
         return body;
     };
     if let Some(Value::String(id)) = data.get("io.tollgate/decision") {
@@ -197,6 +203,13 @@ async fn out_of_place(page: &mut Page, gate: SocketAddr) {
 async fn not_granted(page: &mut Page, gate: SocketAddr) {
     let delete = tool_call("1", "delete_record", "{}");
     let nothing = tool_call("1", "no_such_tool", "{}");
+    let too_many = r#""name":"search_records","arguments":{"limit":1000,"store":"elsewhere"}"#;
+    page.hear("arguments that are not allowed", gate, &post(ALICE, &search(r#"{"limit":1000}"#))).await;
+    let modern = post_modern("tools/call", too_many, Some("search_records"));
+    page.hear("arguments that are not allowed, without a session", gate, &modern).await;
+    page.hear("a task that is not the caller's", gate, &post(ALICE, &message("1", "tasks/get", r#"{"taskId":"t"}"#)))
+        .await;
+    page.hear("an answer to nothing", gate, &post(ALICE, r#"{"jsonrpc":"2.0","id":"q","result":{}}"#)).await;
     page.hear("a tool that is not granted", gate, &post(ALICE, &delete)).await;
     page.hear("a tool that does not exist", gate, &post(ALICE, &nothing)).await;
     let asked = [

@@ -72,7 +72,7 @@ fn grants_of_nothing() {
         policies/principals.yaml:1:110 unknown role `reader` | no policy file defines any role
         policies/records.yaml the file grants nothing | name roles under `roles:`, or tools for every caller under `allowed_tools:`
     roles: { reader: { tools: [a] } } ⏎ tools: { a: {} }
-        policies/records.yaml:2:10 `a` has no settings | give it `limits:` or `timeout:`, or delete it
+        policies/records.yaml:2:10 `a` has no settings | give it `arguments:`, `limits:` or `timeout:`, or delete it
     ");
 }
 
@@ -92,6 +92,31 @@ fn names_that_are_not_what_they_seem() {
         "roles: { 'the reader': { tools: [a] }, reader: { tools: [a] } }\n",
         "roles: { reader: { methods: [tools/call, ping, tasks/gett, prompts/list, nonsense, tasks/get, '*'] } }\n",
     ];
+    insta::assert_snapshot!(table(&cases, with_policy));
+}
+
+#[test]
+fn conditions_on_arguments() {
+    let condition = |arguments: &str| {
+        format!("roles: {{ reader: {{ tools: [a] }} }}\ntools: {{ a: {{ arguments: {arguments} }} }}\n")
+    };
+    let cases = [
+        "{ properties: { limit: { maxmum: 100 } } }",
+        "{ properties: { limit: { type: intger } } }",
+        "{ properties: [limit] }",
+        "{ allOf: { properties: {} } }",
+        "[store_id]",
+        "{ $ref: 'http://127.0.0.1/schema.json' }",
+        "{ $ref: '#/$defs/nowhere' }",
+        "{ properties: { of: { pattern: '(' } } }",
+        "{ properties: { of: { pattern: '(?=a)' } } }",
+        "{ properties: { store: { claim: store } } }",
+        "{ required: [store], properties: { store: { claim: 7 } } }",
+        "{ claim: store }",
+        "{ anyOf: [{ properties: { store: { claim: store } } }] }",
+    ]
+    .map(condition);
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
     insta::assert_snapshot!(table(&cases, with_policy));
 }
 
