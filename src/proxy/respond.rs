@@ -101,7 +101,7 @@ fn unmet(refusal: &Refusal) -> Option<&Unmet> {
 fn tool_error(unmet: &Unmet, decision: DecisionId, call: &Call) -> String {
     let mut text = String::new();
     json::quote(&format!("Arguments not allowed: {}", unmet.as_str()), &mut text);
-    let id = call.id().map(RequestId::as_json).unwrap_or("null");
+    let id = call.id().map_or("null", RequestId::as_json);
     let kind = if call.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
     let content = format!(r#""content":[{{"type":"text","text":{text}}}],"isError":true"#);
     let meta = format!(r#""_meta":{{"{ORIGIN}":"gateway","{DECISION}":"{decision}"}}"#);
