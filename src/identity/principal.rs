@@ -68,6 +68,7 @@ impl Principal {
     }
 
     /// The same, with this claim.
+    #[must_use]
     pub fn claiming(mut self, name: &str, value: &str) -> Self {
         self.claims.insert(name.into(), value.into());
         self

@@ -162,7 +162,7 @@ tools:
             (r#"{"store_id":"8"}"#, Some("`store_id` must be your own store_id")),
             (r#"{"store_id":["7"]}"#, Some("`store_id` must be your own store_id")),
             (r#"{"store_id":null}"#, Some("`store_id` must be your own store_id")),
-            (r#"{}"#, Some("the arguments: \"store_id\" is a required property")),
+            ("{}", Some("the arguments: \"store_id\" is a required property")),
             (r#"{"store_\u0069d":"8"}"#, Some("`store_id` must be your own store_id")),
         ] {
             assert_eq!(unmet(alice(), "search", arguments).as_deref(), heard, "{arguments}");
