@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,6 +55,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), tasks.clone())?);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot(policies, &telemetry)),
+        judged: watch::Sender::default(),
         door: door(&config, address),
         server: config.server.name.clone(),
         upstream: Arc::clone(&upstream),

@@ -63,7 +63,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             let limits = Limits::of(&read.policy, Some(&now.limits));
             let policy = Arc::new(read.policy);
             let digest = Arc::clone(policy.digest());
-            gateway.snapshot.store(Arc::new(Snapshot { authenticators: read.authenticators, policy, limits }));
+            gateway.judge_by(Snapshot { authenticators: read.authenticators, policy, limits });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
             tracing::info!(policy = %digest, "policies reloaded");

@@ -53,6 +53,12 @@ impl ApiKeys {
         self.0.insert(hash, key)
     }
 
+    /// Who has a valid key and this id.
+    pub(super) fn of(&self, id: &str, now: SystemTime) -> Option<Arc<Principal>> {
+        let valid = |key: &&ApiKey| &**key.principal.id() == id && key.expires.is_none_or(|end| now < end);
+        self.0.values().find(valid).map(|key| Arc::clone(&key.principal))
+    }
+
     /// Whose key this is.
     pub(super) fn identify(&self, key: &[u8], now: SystemTime) -> Result<Arc<Principal>, AuthError> {
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {

@@ -84,6 +84,14 @@ impl Authenticators {
         }
     }
 
+    /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
+    pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
+        match principal.proof() {
+            Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
+            Proof::Anonymous => self.anonymous.clone(),
+        }
+    }
+
     /// Whether callers without a credential are let in.
     pub fn admits_anonymous(&self) -> bool {
         self.anonymous.is_some()

@@ -84,6 +84,12 @@ impl Judge {
         }
     }
 
+    /// From now on this decides.
+    pub(super) fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
+        self.principal = Arc::clone(permit.principal());
+        self.policy = Arc::clone(policy);
+    }
+
     /// The conversation that the reply belongs to.
     pub(super) fn conversation(&self) -> &Conversation {
         &self.conversation

@@ -196,6 +196,11 @@ impl Watch {
         self.is_stream()
     }
 
+    /// From now on this decides what passes.
+    pub fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
+        self.judge.judge_by(permit, policy);
+    }
+
     /// Looks at the next bytes; says what passes now.
     pub fn feed(&mut self, bytes: Bytes) -> Passed {
         self.length = self.length.saturating_add(bytes.len());

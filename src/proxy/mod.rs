@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{HeaderMap, Request, Response, request};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -46,6 +46,8 @@ use receive::Calls;
 pub struct Gateway {
     /// The judgement in force; swapped whole on reload.
     pub snapshot: ArcSwap<Snapshot>,
+    /// Tells the streams that clients hold open of a swap.
+    pub judged: watch::Sender<()>,
     /// What is taken over HTTP.
     pub door: Door,
     /// What the server is called.
@@ -69,6 +71,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// From now on this decides; also about what is under way without an end.
+    pub fn judge_by(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.judged.send_replace(());
+    }
+
     /// Reads what a request asks for, and who asks.
     ///
     /// Every line here and in `carry` consumes what an earlier one proved: only the authenticators make a principal,
@@ -133,7 +141,7 @@ impl Gateway {
         }
     }
 
-    async fn answer_one(&self, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
+    async fn answer_one(self: &Arc<Self>, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
         let stream = self.stream_of(&asking.caller);
         match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
@@ -163,7 +171,7 @@ impl Gateway {
         }
     }
 
-    fn relay(&self, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
+    fn relay(self: &Arc<Self>, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
         let Carriage { reply, watch, under_way, room, headers } = carriage;
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
@@ -179,7 +187,7 @@ impl Gateway {
             }
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
-                let endless = endless.then(|| Endless::new(self.telemetry.streams(), &self.draining));
+                let endless = endless.then(|| Endless::new(self));
                 // Such a stream is never abandoned, and may idle for hours: it need not keep its caller's headers.
                 let elsewhere = match endless {
                     Some(_) => Elsewhere { headers: HeaderMap::new(), ..elsewhere },

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
-use crate::support::upstream::Upstream;
+use crate::support::raw::Connection;
+use crate::support::upstream::{Reply, Upstream};
 use crate::support::world::{Layout, READERS, World, mount, principals};
 use crate::support::{DEADLINE, raw, until};
 
@@ -95,4 +96,37 @@ async fn a_config_map_is_swapped_as_a_whole() {
     mount(&gate.policies(), "..2026_01_03", &files);
     let denied = async || !may_call(gate.data, "get_pool_status").await;
     assert!(until(DEADLINE, denied).await, "and so does the second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_held_open_is_judged_by_the_policy_of_now() {
+    let upstream = Upstream::start().await;
+    upstream.answer(Reply::Pushed(": open".to_owned()));
+    let with_resources = "server: records\nroles:\n  reader: { tools: [search_records], resources: [\"demo://*\"] }\n";
+    let gate = World::new(&upstream.url()).policy("records.yaml", with_resources).start().await;
+    let mut stream = Connection::open(gate.data).await;
+    let get =
+        format!("GET /mcp HTTP/1.1\r\nhost: localhost:8080\r\naccept: text/event-stream\r\nx-api-key: {ALICE}\r\n\r\n");
+    stream.send(get.as_bytes()).await.unwrap();
+    stream.read_head().await.unwrap();
+    assert_eq!(stream.read_chunk().await.unwrap().unwrap(), b": open\n\n");
+    let updated = |uri: &str| {
+        format!(r#"data: {{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#)
+    };
+    upstream.push(&updated("demo://a"));
+    assert!(String::from_utf8(stream.read_chunk().await.unwrap().unwrap()).unwrap().contains("demo://a"));
+
+    let before = gate.log.count();
+    fs::write(gate.policies().join("records.yaml"), with_resources.replace("demo:", "other:")).unwrap();
+    assert!(gate.log.wait_since(before, DEADLINE, |line| line.contains("policies reloaded")).await.is_some());
+    upstream.push(&updated("demo://b"));
+    upstream.push(&updated("other://c"));
+    let heard = String::from_utf8(stream.read_chunk().await.unwrap().unwrap()).unwrap();
+    assert!(heard.contains("other://c") && !heard.contains("demo://b"), "{heard}");
+
+    let all = principals("reader");
+    let others: Vec<&str> = all.lines().filter(|l| !l.contains("id: alice")).collect();
+    fs::write(gate.policies().join("principals.yaml"), others.join("\n") + "\n").unwrap();
+    assert_eq!(stream.read_chunk().await.unwrap(), None, "it ends with the key that it was opened by");
+    assert!(upstream.wait_for_hang_ups(1, DEADLINE).await);
 }
