@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http1;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::time::sleep;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::BoxError;
 
 use crate::proxy::{self, Gateway, Guard, Peer};
 
@@ -47,9 +49,7 @@ pub(super) async fn serve(
     connections: TaskTracker,
 ) -> GracefulShutdown {
     let open = GracefulShutdown::new();
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+    let server = Arc::new(Server::new(gateway));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -60,14 +60,11 @@ pub(super) async fn serve(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers on this connection may wait for the next one");
                 }
-                let peer = Arc::new(Peer::new(address));
-                let service = proxy::service(Arc::clone(&gateway), Arc::clone(&peer));
-                let io = TokioIo::new(Guard::new(stream, peer, HEAD));
-                let connection = server.serve_connection(io, TowerToHyperService::new(service)).into_owned();
-                let connection = open.watch(connection);
+                let (server, open, stop) = (Arc::clone(&server), open.watcher(), stop.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "a connection ended early");
+                    tokio::select! {
+                        speaks = speaks(&stream) => server.serve(stream, address, speaks, open).await,
+                        () = stop.cancelled() => {} // nothing was asked yet
                     }
                 });
             }
@@ -75,6 +72,59 @@ pub(super) async fn serve(
                 tracing::warn!(%error, "no connection can be accepted; waiting a moment");
                 sleep(NO_ROOM).await;
             }
+        }
+    }
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaks {
+    /// HTTP/1.1, or nothing at all.
+    Http1,
+    /// HTTP/2 it may be: its preface begins so (RFC 9113, 3.4).
+    PerhapsHttp2,
+}
+
+/// Looks at the first bytes without taking them. Whoever reads them to find out must hand them on, and a buffer that they
+/// were put back into stays twice as large for as long as a stream lasts.
+async fn speaks(stream: &TcpStream) -> Speaks {
+    let mut first = [0; 3];
+    match timeout(IDLE, stream.peek(&mut first)).await {
+        Ok(Ok(length)) if length > 0 && first.starts_with(b"PRI".get(..length).unwrap_or_default()) => {
+            Speaks::PerhapsHttp2
+        }
+        _ => Speaks::Http1,
+    }
+}
+
+/// How connections are served.
+struct Server {
+    gateway: Arc<Gateway>,
+    http1: http1::Builder,
+    either: auto::Builder<TokioExecutor>,
+}
+
+impl Server {
+    fn new(gateway: Arc<Gateway>) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE);
+        let mut either = auto::Builder::new(TokioExecutor::new());
+        either.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+        either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+        Self { gateway, http1, either }
+    }
+
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, speaks: Speaks, open: Watcher) {
+        let peer = Arc::new(Peer::new(address));
+        let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.gateway), Arc::clone(&peer)));
+        let io = TokioIo::new(Guard::new(stream, peer, HEAD));
+        let ended = match speaks {
+            Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
+            // In a box of its own: it is larger, and rare.
+            Speaks::PerhapsHttp2 => Box::pin(open.watch(self.either.serve_connection(io, service))).await,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
         }
     }
 }
