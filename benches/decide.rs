@@ -73,6 +73,17 @@ impl Scene {
         Self::load("role_0", &[("roles.yaml".to_owned(), policy)], &more, ["tool_0", "tool_1"])
     }
 
+    /// A thousand roles, and a condition on the arguments of the tool that is called.
+    fn with_condition() -> Self {
+        let mut policy = format!("server: {SERVER}\nroles:\n");
+        for role in 0..1000 {
+            writeln!(policy, "  role_{role}: {{ tools: [tool_{role}, tool_0] }}").expect("a String takes all");
+        }
+        policy.push_str("tools:\n  tool_0:\n    arguments:\n      required: [id]\n      properties:\n");
+        policy.push_str("        id: { type: integer, maximum: 100 }\n        status: { enum: [open, closed] }\n");
+        Self::load("role_999", &[("roles.yaml".to_owned(), policy)], &[], ["tool_0", "tool_1"])
+    }
+
     fn load(role: &str, files: &[(String, String)], keys: &[String], [granted, refused]: [&str; 2]) -> Self {
         let deployment =
             Deployment::new("http://127.0.0.1:9/mcp", role, files, keys).expect("the temporary folder can be written");
@@ -141,6 +152,18 @@ fn decide(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The same with a look into the arguments: that costs reading them once more, and no more with more roles.
+fn condition(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("condition");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    let scene = Scene::with_condition();
+    group.bench_function("met", |bencher| {
+        bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server));
+    });
+    group.finish();
+}
+
 /// Who is it: one hash over the key, and a look-up.
 fn identify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("identify");
@@ -156,5 +179,5 @@ fn identify(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, identify);
+criterion_group!(benches, decide, condition, identify);
 criterion_main!(benches);
