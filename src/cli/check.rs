@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use super::output;
 use crate::clock;
 use crate::config::{self, Folder, Overrides, Reach};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Denied, Diagnostics, Format, Report};
 
 const CONFIG: &str = "tollgate.yaml";
 const POLICIES: &str = "policies";
 
-/// Exits with 0 if there is no error, 1 if there is, 2 if there is nothing to look at.
+/// Exits with 0 if there is no error, 1 if there is, 2 if it could not be said.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Configuration files and policy folders [default: tollgate.yaml, else policies]
@@ -20,6 +20,30 @@ pub(super) struct Args {
     /// A configuration file, and the policies it names
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// For whom to write what was found
+    #[arg(long, value_enum, default_value_t = Form::Human)]
+    format: Form,
+    /// What fails beside errors
+    #[arg(long, value_enum, value_name = "WHAT")]
+    deny: Option<Deny>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Form {
+    /// Text with the line and the way out
+    Human,
+    /// One JSON object; README.md describes it
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Workflow commands of GitHub Actions
+    Github,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Deny {
+    /// Exit with 1 if there is a warning, too
+    Warnings,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -39,8 +63,23 @@ pub(super) fn run(args: &Args) -> ExitCode {
     for path in &paths {
         found.extend(check(path));
     }
-    output::findings(&found);
-    if found.has_errors() { ExitCode::from(output::NO) } else { ExitCode::SUCCESS }
+    // Where the current directory is not known, paths stay as they were given.
+    let here = std::env::current_dir().unwrap_or_default();
+    let denied = args.deny.map_or(Denied::Nothing, |Deny::Warnings| Denied::Warnings);
+    let report = Report { found: &found, denied, here: &here };
+    output::answer(&report.render(args.format.into()));
+    if report.fails() { ExitCode::from(output::NO) } else { ExitCode::SUCCESS }
+}
+
+impl From<Form> for Format {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Human => Self::Human(output::answer_style()),
+            Form::Json => Self::Json,
+            Form::Sarif => Self::Sarif,
+            Form::Github => Self::Github,
+        }
+    }
 }
 
 /// All that is wrong or odd with a configuration or a policy folder.

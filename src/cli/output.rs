@@ -48,9 +48,9 @@ pub(super) fn warnings(problems: &Diagnostics) {
     }
 }
 
-/// All that was found, and how much it is.
-pub(super) fn findings(problems: &Diagnostics) {
-    answer(&format!("{}{}", rendered(problems, style(&io::stdout())), problems.summary()));
+/// How an answer may look.
+pub(super) fn answer_style() -> Style {
+    style(&io::stdout())
 }
 
 fn rendered(problems: &Diagnostics, style: Style) -> String {

@@ -12,7 +12,7 @@ use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::Document;
 use super::{Batches, Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
 use crate::state::SessionBounds;
@@ -101,7 +101,7 @@ impl Draft {
 fn document(path: &Path) -> Result<Document, Diagnostics> {
     let name = path.display().to_string();
     let bytes = policies::read_file(path).map_err(|error| {
-        Diagnostic::error(&name, format!("cannot be read: {error}"))
+        Diagnostic::error(Code::Unreadable, &name, format!("cannot be read: {error}"))
             .help("`--config` and TOLLGATE_CONFIG name this file")
     })?;
     Document::new(&name, &bytes)
@@ -123,7 +123,10 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     let hosts = match (&source.hosts, address) {
         (Some(hosts), _) => {
             if hosts.value.is_empty() {
-                found.push(file.error(hosts.referenced, "`hosts` is empty").help("name a host, or leave `hosts` out"));
+                found.push(
+                    file.error(Code::EmptyList, hosts.referenced, "`hosts` is empty")
+                        .help("name a host, or leave `hosts` out"),
+                );
             }
             Hosts::Only(all(file, &hosts.value, address::host, found))
         }
@@ -174,7 +177,10 @@ fn admin(
         found.push(
             given
                 .place
-                .warning("metrics and probes can be reached from other machines, without any credential")
+                .warning(
+                    Code::AdminOnNetwork,
+                    "metrics and probes can be reached from other machines, without any credential",
+                )
                 .help("in a pod that is usual; elsewhere use `127.0.0.1`"),
         );
     }
@@ -188,7 +194,12 @@ fn socket(given: Option<&Given<'_>>, default_port: u16, found: &mut Diagnostics)
     match address::socket(given.text) {
         Ok(address) => Some(address),
         Err(expected) => {
-            found.push(given.place.error(format!("{} is not an address", quoted(given.text))).help(expected));
+            found.push(
+                given
+                    .place
+                    .error(Code::InvalidAddress, format!("{} is not an address", quoted(given.text)))
+                    .help(expected),
+            );
             None
         }
     }
@@ -207,7 +218,12 @@ fn all(
             Ok(text) => good.push(text),
             Err(expected) => {
                 found.push(
-                    file.error(value.referenced, format!("{} does not fit here", quoted(&value.value))).help(expected),
+                    file.error(
+                        Code::InvalidHost,
+                        value.referenced,
+                        format!("{} does not fit here", quoted(&value.value)),
+                    )
+                    .help(expected),
                 );
             }
         }
@@ -226,7 +242,7 @@ pub(super) fn number(
         return Some(default);
     };
     if !(1..=max).contains(&number.value) {
-        found.push(file.error(number.referenced, format!("expected a number from 1 to {max}")));
+        found.push(file.error(Code::NumberOutOfRange, number.referenced, format!("expected a number from 1 to {max}")));
         return None;
     }
     usize::try_from(number.value).ok()
@@ -240,7 +256,7 @@ fn span(file: &SourceFile, written: Option<&Spanned<String>>, span: Span, found:
     parse_duration(&text.value, bounds)
         .map_err(|expected| {
             let message = format!("{} is not a span of time that fits here", quoted(&text.value));
-            found.push(file.error(text.referenced, message).help(expected));
+            found.push(file.error(Code::InvalidDuration, text.referenced, message).help(expected));
         })
         .ok()
 }

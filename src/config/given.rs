@@ -2,7 +2,7 @@
 
 use serde_yaml::{Location, Spanned};
 
-use crate::diagnostic::{Diagnostic, Severity, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Severity, SourceFile};
 
 /// A text that somebody wrote somewhere.
 pub(super) struct Given<'a> {
@@ -35,15 +35,15 @@ impl<'a> Given<'a> {
 }
 
 impl Place<'_> {
-    pub(super) fn error(self, message: impl Into<String>) -> Diagnostic {
+    pub(super) fn error(self, code: Code, message: impl Into<String>) -> Diagnostic {
         match self {
-            Self::Flag(name) => Diagnostic::error(name, message),
-            Self::File(file, at) => file.error(at, message),
+            Self::Flag(name) => Diagnostic::error(code, name, message),
+            Self::File(file, at) => file.error(code, at, message),
         }
     }
 
-    pub(super) fn warning(self, message: impl Into<String>) -> Diagnostic {
-        let mut problem = self.error(message);
+    pub(super) fn warning(self, code: Code, message: impl Into<String>) -> Diagnostic {
+        let mut problem = self.error(code, message);
         problem.severity = Severity::Warning;
         problem
     }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
-use crate::diagnostic::{Diagnostic, Diagnostics, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean, quoted};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
 use crate::mcp::ServerName;
 use crate::policy::{self, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere};
@@ -107,9 +107,10 @@ impl Folder {
         let policy = found.take(policy::compile(&self.policies, servers, elsewhere, Arc::clone(&self.digest)));
         if whole && self.policies.is_empty() {
             found.push(
-                Diagnostic::error(&self.name, "there are keys, but no file says what they may do").help(
-                    "write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one",
-                ),
+                Diagnostic::error(Code::NoPolicy, &self.name, "there are keys, but no file says what they may do")
+                    .help(
+                        "write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one",
+                    ),
             );
         }
         let known = self.known(elsewhere, now);
@@ -158,7 +159,11 @@ impl Folder {
             for role in file.roles().filter(|role| !held.contains(role.value.as_str())) {
                 found.push(
                     file.file()
-                        .warning(role.referenced, format!("nobody holds the role {}", quoted(&role.value)))
+                        .warning(
+                            Code::UnheldRole,
+                            role.referenced,
+                            format!("nobody holds the role {}", quoted(&role.value)),
+                        )
                         .help("give it to a key under `keys:`, or delete it"),
                 );
             }
@@ -171,6 +176,7 @@ impl Folder {
             if reach == Reach::Network {
                 found.push(
                     file.error(
+                        Code::AnonymousOnNetwork,
                         at.referenced,
                         "callers without a credential are let in, and the gate listens to the network",
                     )
@@ -196,7 +202,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
             Ok(Kind::Principals(PrincipalsFile::new(file.clone(), written)))
         }
         (Some((key, _)), Some((other, at))) => Err(file
-            .error(*at, format!("{} and {} stand in the same file", quoted(key), quoted(other)))
+            .error(Code::MixedFile, *at, format!("{} and {} stand in the same file", quoted(key), quoted(other)))
             .without_source_line()
             .help("put `keys` and `anonymous` into a file of their own, such as principals.yaml")
             .into()),
@@ -208,11 +214,11 @@ fn neither(document: &Document) -> Diagnostic {
     let message = "this is neither a policy file nor a principals file";
     let known = || POLICY_KEYS.iter().chain(PRINCIPALS_KEYS).copied();
     let Some((_, at)) = document.keys().first() else {
-        return Diagnostic::error(document.file().name(), message);
+        return Diagnostic::error(Code::UnknownFileKind, document.file().name(), message);
     };
     document
         .file()
-        .error(*at, message)
+        .error(Code::UnknownFileKind, *at, message)
         .without_source_line()
         .help("a policy file has `roles`, `tools` or `allowed_tools`; a principals file has `keys` or `anonymous`")
         .maybe_help(document.keys().iter().find_map(|(key, _)| did_you_mean(key, known())))
@@ -230,11 +236,12 @@ fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             return Ok(files);
         }
     }
-    Err(Diagnostic::error(name, "the folder changed again and again while it was read"))
+    Err(Diagnostic::error(Code::Unreadable, name, "the folder changed again and again while it was read"))
 }
 
 fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
-    let cannot = |name: &str, error: &io::Error| Diagnostic::error(name, format!("cannot be read: {error}"));
+    let cannot =
+        |name: &str, error: &io::Error| Diagnostic::error(Code::Unreadable, name, format!("cannot be read: {error}"));
     let entries = fs::read_dir(path).map_err(|error| {
         cannot(name, &error)
             .help("this is the policy folder; `--policies DIR` or `policies:` in tollgate.yaml names it")
@@ -246,7 +253,11 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             continue;
         };
         if files.len() >= MAX_FILES {
-            return Err(Diagnostic::error(name, format!("the folder has more than {MAX_FILES} policy files")));
+            return Err(Diagnostic::error(
+                Code::TooLarge,
+                name,
+                format!("the folder has more than {MAX_FILES} policy files"),
+            ));
         }
         let bytes = read_file(&entry.path()).map_err(|error| cannot(&join(name, &file), &error))?;
         files.push((file, bytes));
@@ -276,7 +287,7 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn no_files(folder: &str) -> Diagnostic {
-    Diagnostic::error(folder, "there is no policy file in this folder")
+    Diagnostic::error(Code::NoPolicy, folder, "there is no policy file in this folder")
         .help("policy files end in .yaml; `tollgate init --server URL` writes a first one")
 }
 

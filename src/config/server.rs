@@ -9,7 +9,7 @@ use super::build::number;
 use super::given::Place;
 use super::source::{ConfigSource, ServerSource};
 use super::{Server, address};
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::Endpoints;
 
@@ -42,8 +42,12 @@ impl ServerDraft {
             (None, [(name, server)]) => Some(Self::from_file(file, name, server, found)),
             (None, [_, (second, _), ..]) => {
                 found.push(
-                    file.error(second.referenced, "this version of Tollgate stands in front of one server")
-                        .help("run one gate for each server, or leave one of them out"),
+                    file.error(
+                        Code::SeveralServers,
+                        second.referenced,
+                        "this version of Tollgate stands in front of one server",
+                    )
+                    .help("run one gate for each server, or leave one of them out"),
                 );
                 Some(Self::Wrong(None))
             }
@@ -74,7 +78,7 @@ impl ServerDraft {
             (Some(Some(streamable)), None) => Some(Endpoints::Streamable(streamable)),
             (None, Some(Some(sse))) => Some(Endpoints::Sse(sse)),
             (None, None) => {
-                found.push(file.error(name.referenced, "nothing says where this server is").help(
+                found.push(file.error(Code::MissingServer, name.referenced, "nothing says where this server is").help(
                     "give its `url`, such as `http://127.0.0.1:8000/mcp`; or `sse`, if it speaks HTTP+SSE of 2024-11-05",
                 ));
                 None
@@ -110,8 +114,12 @@ impl ServerDraft {
         } else {
             let several = names.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ");
             found.push(
-                Diagnostic::error("--server", format!("the policy files are for several servers: {several}"))
-                    .help("say which of them this is: `--server NAME=URL`"),
+                Diagnostic::error(
+                    Code::SeveralServers,
+                    "--server",
+                    format!("the policy files are for several servers: {several}"),
+                )
+                .help("say which of them this is: `--server NAME=URL`"),
             );
         }
         names
@@ -127,7 +135,7 @@ fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Se
     ServerName::new(text)
         .map_err(|error| {
             let message = format!("{} cannot name a server", quoted(text));
-            found.push(place.error(message).help(error.to_string()));
+            found.push(place.error(Code::InvalidServerName, message).help(error.to_string()));
         })
         .ok()
 }
@@ -136,7 +144,7 @@ fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Se
 fn read_url(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Uri> {
     address::endpoint(text)
         .map_err(|expected| {
-            let problem = place.error("this is not the URL of an MCP server");
+            let problem = place.error(Code::InvalidUrl, "this is not the URL of an MCP server");
             found.push(problem.without_source_line().help(expected));
         })
         .ok()
@@ -145,7 +153,7 @@ fn read_url(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Uri
 /// There is none at all.
 pub(super) fn missing(file: Option<&Path>) -> Diagnostic {
     let place = file.map_or_else(|| "--server".to_owned(), |path| path.display().to_string());
-    Diagnostic::error(&place, "there is no server to stand in front of").help(
+    Diagnostic::error(Code::MissingServer, &place, "there is no server to stand in front of").help(
         "give one: `tollgate run --server http://127.0.0.1:8000/mcp`,\n\
          or in tollgate.yaml: `servers: { records: { url: http://127.0.0.1:8000/mcp } }`",
     )

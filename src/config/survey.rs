@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span};
 
-use crate::diagnostic::{At, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, quoted};
 
 /// Values, lists and mappings in a file.
 pub(super) const MAX_NODES: usize = 50_000;
@@ -36,7 +36,7 @@ pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics
         }
     }
     if survey.nodes == 0 && survey.found.is_empty() {
-        survey.found.push(Diagnostic::error(file.name(), "the file is empty"));
+        survey.found.push(Diagnostic::error(Code::EmptyFile, file.name(), "the file is empty"));
     }
     if survey.found.is_empty() { Ok(survey.top) } else { Err(survey.found) }
 }
@@ -66,7 +66,7 @@ impl Survey<'_> {
                 if self.documents > 1 {
                     return Err(self
                         .file
-                        .error(place(span), "a second document begins here")
+                        .error(Code::SeveralDocuments, place(span), "a second document begins here")
                         .help("write one file for each, without `---` between"));
                 }
             }
@@ -89,7 +89,7 @@ impl Survey<'_> {
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.found.push(
                     self.file
-                        .error(place(span), "aliases (`*name`) are refused")
+                        .error(Code::YamlAlias, place(span), "aliases (`*name`) are refused")
                         .help("a reviewer must see what is granted; write it out"),
                 );
                 self.value_done();
@@ -102,7 +102,11 @@ impl Survey<'_> {
     fn node(&mut self, span: Span) -> Result<(), Diagnostic> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.file.error(place(span), format!("the file has more than {MAX_NODES} values")));
+            return Err(self.file.error(
+                Code::TooLarge,
+                place(span),
+                format!("the file has more than {MAX_NODES} values"),
+            ));
         }
         Ok(())
     }
@@ -112,7 +116,7 @@ impl Survey<'_> {
         if event.anchor_id().is_some() {
             self.found.push(
                 self.file
-                    .error(place(span), "anchors (`&name`) are refused")
+                    .error(Code::YamlAnchor, place(span), "anchors (`&name`) are refused")
                     .help("write the value out where it is used"),
             );
         }
@@ -120,7 +124,7 @@ impl Survey<'_> {
             let at = span.tag_start.map_or(place(span), |start| place(Span::empty(start)));
             self.found.push(
                 self.file
-                    .error(at, format!("tags ({}) are refused", quoted(&tag.original())))
+                    .error(Code::YamlTag, at, format!("tags ({}) are refused", quoted(&tag.original())))
                     .help("nothing is included, computed or converted by a policy file"),
             );
         }
@@ -133,11 +137,15 @@ impl Survey<'_> {
         match self.open.last_mut() {
             Some(Open::Mapping { seen, key: key @ None }) => {
                 if plain && text == "<<" {
-                    problem = Some(self.file.error(at, "merge keys (`<<`) are refused").help("write the keys out"));
+                    problem = Some(
+                        self.file
+                            .error(Code::YamlMergeKey, at, "merge keys (`<<`) are refused")
+                            .help("write the keys out"),
+                    );
                 } else if let Some(first) = seen.insert(text.to_string(), at.line) {
                     problem = Some(
                         self.file
-                            .error(at, format!("the key {} stands here twice", quoted(&text)))
+                            .error(Code::DuplicateKey, at, format!("the key {} stands here twice", quoted(&text)))
                             .help(format!("it stands in line {first} already; keep one of them")),
                     );
                 }
@@ -152,7 +160,7 @@ impl Survey<'_> {
                 if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
                     problem = Some(no_value(self.file, holder.as_deref(), at));
                 } else if holder.is_none() {
-                    problem = Some(self.file.error(at, "expected keys and values, such as `roles:`"));
+                    problem = Some(self.file.error(Code::WrongType, at, "expected keys and values, such as `roles:`"));
                 }
                 self.value_done();
             }
@@ -164,13 +172,17 @@ impl Survey<'_> {
 
     fn collection(&mut self, span: Span, new: Open) -> Result<(), Diagnostic> {
         if let Some(Open::Mapping { key: None, .. }) = self.open.last() {
-            return Err(self.file.error(place(span), "a key must be plain text"));
+            return Err(self.file.error(Code::WrongType, place(span), "a key must be plain text"));
         }
         if self.open.is_empty() && matches!(new, Open::List) {
-            return Err(self.file.error(place(span), "expected keys and values, such as `roles:`, not a list"));
+            return Err(self.file.error(
+                Code::WrongType,
+                place(span),
+                "expected keys and values, such as `roles:`, not a list",
+            ));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(self.file.error(place(span), format!("nested more than {MAX_DEPTH} deep")));
+            return Err(self.file.error(Code::TooDeep, place(span), format!("nested more than {MAX_DEPTH} deep")));
         }
         self.open.push(new);
         Ok(())
@@ -185,18 +197,20 @@ impl Survey<'_> {
 
     fn syntax(&self, error: &ScanError) -> Diagnostic {
         let at = place(Span::empty(*error.marker()));
-        self.file.error(at, format!("this is not YAML: {}", error.info()))
+        self.file.error(Code::InvalidYaml, at, format!("this is not YAML: {}", error.info()))
     }
 }
 
 /// Nothing where a value should be: a reader may take it for "none" or for "no restriction".
 fn no_value(file: &SourceFile, holder: Option<&Open>, at: At) -> Diagnostic {
     match holder {
-        Some(Open::Mapping { key: Some((key, at)), .. }) => {
-            file.error(*at, format!("{} has no value", quoted(key))).help("give it a value, or leave the key out")
-        }
-        Some(_) => file.error(at, "this entry is empty").help("a name that is spelt `null` must be put in quotes"),
-        None => Diagnostic::error(file.name(), "the file is empty"),
+        Some(Open::Mapping { key: Some((key, at)), .. }) => file
+            .error(Code::MissingValue, *at, format!("{} has no value", quoted(key)))
+            .help("give it a value, or leave the key out"),
+        Some(_) => file
+            .error(Code::MissingValue, at, "this entry is empty")
+            .help("a name that is spelt `null` must be put in quotes"),
+        None => Diagnostic::error(Code::EmptyFile, file.name(), "the file is empty"),
     }
 }
 

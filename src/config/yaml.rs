@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy};
 
 use super::survey::{self, MAX_DEPTH, MAX_NODES};
-use crate::diagnostic::{At, Diagnostic, Diagnostics, SourceFile, did_you_mean, disturbs_review, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, disturbs_review, quoted};
 
 /// No file of ours is larger.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -62,10 +62,11 @@ impl Document {
 /// The bytes as text in which nothing is hidden.
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     if bytes.len() > MAX_BYTES {
-        return Err(Diagnostic::error(name, format!("the file is larger than {MAX_BYTES} bytes")));
+        return Err(Diagnostic::error(Code::TooLarge, name, format!("the file is larger than {MAX_BYTES} bytes")));
     }
-    let text = str::from_utf8(bytes)
-        .map_err(|error| Diagnostic::error(name, format!("not UTF-8 text: {error}")).help("save the file as UTF-8"))?;
+    let text = str::from_utf8(bytes).map_err(|error| {
+        Diagnostic::error(Code::NotUtf8, name, format!("not UTF-8 text: {error}")).help("save the file as UTF-8")
+    })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, content) in (1..).zip(text.split('\n')) {
         let content = content.strip_suffix('\r').unwrap_or(content);
@@ -73,7 +74,7 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
             let file = SourceFile::new(name, text);
             let message = format!("the character U+{:04X} must not stand in this file", u32::from(found));
             return Err(file
-                .error(At { line, column, width: 1 }, message)
+                .error(Code::InvisibleCharacter, At { line, column, width: 1 }, message)
                 .help("it is invisible, or makes the text look other than it is read; delete it"));
         }
     }
@@ -86,25 +87,31 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
     let at = error.location().unwrap_or(Location::UNKNOWN);
     match error {
         Error::SerdeUnknownField { field, expected, .. } => unknown_key(file, at, field, expected),
-        Error::SerdeMissingField { field, .. } => file.error(at, format!("the key `{field}` is missing here")),
+        Error::SerdeMissingField { field, .. } => {
+            file.error(Code::MissingKey, at, format!("the key `{field}` is missing here"))
+        }
         Error::SerdeUnknownVariant { variant, expected, .. } => file
-            .error(at, format!("{} is none of {}", quoted(variant), listed(expected)))
+            .error(Code::WrongType, at, format!("{} is none of {}", quoted(variant), listed(expected)))
             .maybe_help(did_you_mean(variant, expected.iter().copied())),
-        Error::Unexpected { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
-        Error::SerdeInvalidType { expected, .. } => file.error(at, format!("expected {}", plain_words(expected))),
-        Error::InvalidScalar { ty, .. } => file.error(at, format!("expected {}", plain_words(ty))),
-        Error::InvalidBooleanStrict { .. } => file.error(at, "expected `true` or `false`"),
+        Error::Unexpected { expected, .. } => {
+            file.error(Code::WrongType, at, format!("expected {}", plain_words(expected)))
+        }
+        Error::SerdeInvalidType { expected, .. } => {
+            file.error(Code::WrongType, at, format!("expected {}", plain_words(expected)))
+        }
+        Error::InvalidScalar { ty, .. } => file.error(Code::WrongType, at, format!("expected {}", plain_words(ty))),
+        Error::InvalidBooleanStrict { .. } => file.error(Code::WrongType, at, "expected `true` or `false`"),
         Error::QuotingRequired { .. } => file
-            .error(at, "this could be read as a number or a truth value")
+            .error(Code::UnquotedScalar, at, "this could be read as a number or a truth value")
             .help("put text in quotes; give a span of time a unit, such as `5s`"),
-        Error::Message { msg, .. } => file.error(at, msg),
-        Error::Budget { .. } => file.error(at, "the file is too large or too deeply nested"),
-        other => file.error(at, other.render_with_formatter(&serde_yaml::UserMessageFormatter)),
+        Error::Message { msg, .. } => file.error(Code::WrongType, at, msg),
+        Error::Budget { .. } => file.error(Code::TooLarge, at, "the file is too large or too deeply nested"),
+        other => file.error(Code::InvalidYaml, at, other.render_with_formatter(&serde_yaml::UserMessageFormatter)),
     }
 }
 
 fn unknown_key(file: &SourceFile, at: Location, key: &str, known: &[&str]) -> Diagnostic {
-    let problem = file.error(at, format!("unknown key {}", quoted(key)));
+    let problem = file.error(Code::UnknownKey, at, format!("unknown key {}", quoted(key)));
     let secret = ["key", "api_key", "apikey", "secret", "token", "password", "value"];
     if known.contains(&"hash") && secret.contains(&key) {
         return problem.without_source_line().help(

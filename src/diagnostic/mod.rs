@@ -2,7 +2,12 @@
 //!
 //! Not for what goes wrong while serving; those are the errors of the steps themselves.
 
-mod render;
+mod code;
+mod github;
+mod human;
+mod json;
+mod report;
+mod sarif;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -12,15 +17,19 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+pub use code::Code;
+pub use report::{Denied, Format, Report};
 pub use text::{did_you_mean, disturbs_review, escaped, is_invisible, nearest, quoted};
 
-use render::Rendered;
+use human::Rendered;
 
 /// One problem. Two are the same if they say the same of the same place.
 #[derive(Clone)]
 pub struct Diagnostic {
     /// Whether it forbids to go on.
     pub severity: Severity,
+    /// What kind of problem it is.
+    pub code: Code,
     /// The file as the operator named it, or the flag.
     pub file: Arc<str>,
     /// Where in the file; `None` for the file as a whole.
@@ -78,9 +87,10 @@ pub enum Style {
 
 impl Diagnostic {
     /// A problem of a file as a whole, or of a flag.
-    pub fn error(file: &str, message: impl Into<String>) -> Self {
+    pub fn error(code: Code, file: &str, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
+            code,
             file: Arc::from(file),
             at: None,
             message: message.into(),
@@ -90,8 +100,8 @@ impl Diagnostic {
     }
 
     /// The same, but one can go on.
-    pub fn warning(file: &str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(file, message) }
+    pub fn warning(code: Code, file: &str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, file, message) }
     }
 
     /// Says how to put it right.
@@ -111,13 +121,39 @@ impl Diagnostic {
     /// Shows the place but not the line, which may hold a secret.
     #[must_use]
     pub fn without_source_line(mut self) -> Self {
+        self.at = self.marked();
         self.text = None;
         self
+    }
+
+    /// The place, as far as it lies in its first line: what spans several lines is marked where it begins.
+    pub fn marked(&self) -> Option<At> {
+        let at = self.at?;
+        let rest = self.line().map_or(at.width, |line| {
+            let after = line.trim_end().chars().count().saturating_sub(human::index(at.column));
+            at.width.min(u32::try_from(after).unwrap_or(u32::MAX))
+        });
+        Some(At { width: rest.max(1), ..at })
+    }
+
+    /// The line that it is about, if it may be shown.
+    fn line(&self) -> Option<&str> {
+        self.text.as_ref()?.lines().nth(human::index(self.at?.line))
     }
 
     /// As text of several lines, without a line break at the end.
     pub fn render(&self, style: Style) -> impl fmt::Display {
         Rendered { problem: self, style }
+    }
+}
+
+impl Severity {
+    /// The word for it, the same in every format.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
     }
 }
 
@@ -180,12 +216,12 @@ impl Diagnostics {
 
     /// `3 errors, 1 warning`.
     pub fn summary(&self) -> String {
-        let count = |severity, word: &str| match self.count(severity) {
-            1 => format!("1 {word}"),
-            MAX_TOLD => format!("{MAX_TOLD} {word}s or more"),
-            n => format!("{n} {word}s"),
+        let count = |severity: Severity| match (self.count(severity), severity.word()) {
+            (1, word) => format!("1 {word}"),
+            (MAX_TOLD, word) => format!("{MAX_TOLD} {word}s or more"),
+            (n, word) => format!("{n} {word}s"),
         };
-        format!("{}, {}", count(Severity::Error, "error"), count(Severity::Warning, "warning"))
+        format!("{}, {}", count(Severity::Error), count(Severity::Warning))
     }
 }
 
@@ -253,18 +289,25 @@ impl SourceFile {
     }
 
     /// A problem at a place in this file.
-    pub fn error(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
+    pub fn error(&self, code: Code, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
         let at = at.into();
         Diagnostic {
             at: (at.line > 0).then_some(at),
             text: Some(Arc::clone(&self.text)),
-            ..Diagnostic::error(&self.name, message)
+            ..Diagnostic::error(code, &self.name, message)
         }
     }
 
     /// The same, but one can go on.
-    pub fn warning(&self, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Warning, ..self.error(at, message) }
+    pub fn warning(&self, code: Code, at: impl Into<At>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.error(code, at, message) }
+    }
+}
+
+impl At {
+    /// The column after the last character.
+    pub fn end_column(self) -> u32 {
+        self.column.saturating_add(self.width)
     }
 }
 

@@ -10,7 +10,7 @@ use serde_yaml::Spanned;
 use super::api_key::{ApiKey, ApiKeys, KeyHash};
 use super::weak::{is_placeholder, weak_key};
 use super::{ANONYMOUS, Authenticators, Principal, Proof, parse_expiry};
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
 const LONG: Duration = Duration::from_hours(400 * 24);
@@ -121,13 +121,16 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
     let Reader { mut found, keys, seen, .. } = reader;
     if seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
         found.push(
-            Diagnostic::error(folder, "nobody could use this policy: it has neither keys nor `anonymous: true`").help(
-                format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/"),
-            ),
+            Diagnostic::error(
+                Code::NobodyAdmitted,
+                folder,
+                "nobody could use this policy: it has neither keys nor `anonymous: true`",
+            )
+            .help(format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/")),
         );
     }
     if seen.valid == 0 && !seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
-        found.push(Diagnostic::error(folder, "all keys have expired").help(MAKE_A_KEY));
+        found.push(Diagnostic::error(Code::NobodyAdmitted, folder, "all keys have expired").help(MAKE_A_KEY));
     }
     if found.has_errors() {
         return Err(found);
@@ -162,7 +165,7 @@ impl Reader<'_> {
     fn file(&mut self, source: &PrincipalsFile) {
         let file = &source.file;
         if let Some(keys) = source.written.keys.as_ref().filter(|keys| keys.value.is_empty()) {
-            self.found.push(file.error(keys.referenced, "`keys` is empty").help(MAKE_A_KEY));
+            self.found.push(file.error(Code::EmptyList, keys.referenced, "`keys` is empty").help(MAKE_A_KEY));
         }
         for key in source.keys() {
             let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
@@ -180,15 +183,19 @@ impl Reader<'_> {
     fn id(&mut self, file: &SourceFile, id: &Spanned<String>) -> Option<Arc<str>> {
         if !is_principal_id(&id.value) {
             self.found.push(
-                file.error(id.referenced, format!("{} cannot be the id of a key", quoted(&id.value)))
-                    .help("use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"),
+                file.error(
+                    Code::InvalidKeyId,
+                    id.referenced,
+                    format!("{} cannot be the id of a key", quoted(&id.value)),
+                )
+                .help("use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"),
             );
             return None;
         }
         let place = format!("{}:{}", file.name(), id.referenced.line());
         if let Some(first) = self.seen.ids.insert(id.value.clone(), place) {
             self.found.push(
-                file.error(id.referenced, format!("two keys have the id {}", quoted(&id.value)))
+                file.error(Code::DuplicateKeyId, id.referenced, format!("two keys have the id {}", quoted(&id.value)))
                     .help(format!("the other is at {first}; give each key an id of its own")),
             );
             return None;
@@ -200,25 +207,33 @@ impl Reader<'_> {
         let at = key.hash.referenced;
         let Some((hex, hash)) = hash_of(key) else {
             let message = "expected `sha256:` and 64 hexadecimal digits in lower case";
-            self.found.push(file.error(at, message).help(MAKE_A_KEY));
+            self.found.push(file.error(Code::InvalidKeyHash, at, message).help(MAKE_A_KEY));
             return None;
         };
         if is_placeholder(hex) {
-            self.found.push(file.error(at, "this hash is a placeholder").help(MAKE_A_KEY));
+            self.found.push(file.error(Code::WeakKey, at, "this hash is a placeholder").help(MAKE_A_KEY));
             return None;
         }
         if let Some(weak) = weak_key(&hash) {
             self.found.push(
-                file.error(at, format!("this is the hash of a key that everyone knows: {}", quoted(weak)))
-                    .help(MAKE_A_KEY),
+                file.error(
+                    Code::WeakKey,
+                    at,
+                    format!("this is the hash of a key that everyone knows: {}", quoted(weak)),
+                )
+                .help(MAKE_A_KEY),
             );
             return None;
         }
         let place = format!("{}:{}", file.name(), at.line());
         if let Some(first) = self.seen.hashes.insert(hex.to_owned(), place) {
             self.found.push(
-                file.error(at, "two entries have this hash, so one key would prove two identities")
-                    .help(format!("the other is at {first}; {MAKE_A_KEY}")),
+                file.error(
+                    Code::DuplicateKeyHash,
+                    at,
+                    "two entries have this hash, so one key would prove two identities",
+                )
+                .help(format!("the other is at {first}; {MAKE_A_KEY}")),
             );
             return None;
         }
@@ -231,6 +246,7 @@ impl Reader<'_> {
             if self.known.without_role == WithoutRole::Nothing {
                 self.found.push(
                     file.warning(
+                        Code::UselessKey,
                         id.referenced,
                         format!("the key {} holds no role and may use nothing", quoted(&id.value)),
                     )
@@ -240,7 +256,10 @@ impl Reader<'_> {
             return Vec::new();
         };
         if roles.value.is_empty() {
-            self.found.push(file.error(roles.referenced, "`roles` is empty").help("name a role, or leave `roles` out"));
+            self.found.push(
+                file.error(Code::EmptyList, roles.referenced, "`roles` is empty")
+                    .help("name a role, or leave `roles` out"),
+            );
         }
         if let Some(known) = &self.known.roles {
             let unknown = roles.value.iter().filter(|role| !known.contains(role.value.as_str()));
@@ -257,14 +276,14 @@ impl Reader<'_> {
         let Some(text) = &key.expires else {
             self.seen.valid += 1;
             self.found.push(
-                file.warning(key.id.referenced, format!("the key {id} never expires"))
+                file.warning(Code::KeyNeverExpires, key.id.referenced, format!("the key {id} never expires"))
                     .help("add `expires: YYYY-MM-DD`"),
             );
             return Ok(None);
         };
         let Some(end) = parse_expiry(&text.value) else {
             self.found.push(
-                file.error(text.referenced, format!("{} is not a date", quoted(&text.value))).help(
+                file.error(Code::InvalidDate, text.referenced, format!("{} is not a date", quoted(&text.value))).help(
                     "write `2027-06-01` (the first day on which the key is refused, UTC) or `2027-06-01T12:00:00Z`",
                 ),
             );
@@ -272,7 +291,7 @@ impl Reader<'_> {
         };
         if end <= self.known.now {
             self.found.push(
-                file.warning(text.referenced, format!("the key {id} has expired"))
+                file.warning(Code::ExpiredKey, text.referenced, format!("the key {id} has expired"))
                     .help("replace it, or delete the entry"),
             );
         } else {
@@ -280,8 +299,12 @@ impl Reader<'_> {
         }
         if end.duration_since(self.known.now).is_ok_and(|left| left > LONG) {
             self.found.push(
-                file.warning(text.referenced, format!("the key {id} is valid for more than 400 days"))
-                    .help("keys are easily replaced: two may be valid at once"),
+                file.warning(
+                    Code::LongLivedKey,
+                    text.referenced,
+                    format!("the key {id} is valid for more than 400 days"),
+                )
+                .help("keys are easily replaced: two may be valid at once"),
             );
         }
         Ok(Some(end))
@@ -290,8 +313,12 @@ impl Reader<'_> {
     fn anonymous(&mut self, file: &SourceFile, at: &Spanned<bool>) {
         if self.known.roles.as_ref().is_some_and(|roles| !roles.contains(ANONYMOUS)) {
             self.found.push(
-                file.error(at.referenced, "callers without a credential would hold a role that no policy file defines")
-                    .help("say in a policy file what they may use:\nroles:\n  anonymous: { tools: [search_records] }"),
+                file.error(
+                    Code::AnonymousWithoutRole,
+                    at.referenced,
+                    "callers without a credential would hold a role that no policy file defines",
+                )
+                .help("say in a policy file what they may use:\nroles:\n  anonymous: { tools: [search_records] }"),
             );
         }
     }
@@ -308,7 +335,7 @@ fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str
         0 => "no policy file defines any role".to_owned(),
         _ => format!("the policy files define {}", known.iter().copied().map(quoted).collect::<Vec<_>>().join(", ")),
     };
-    file.error(role.referenced, format!("unknown role {}", quoted(&role.value)))
+    file.error(Code::UnknownRole, role.referenced, format!("unknown role {}", quoted(&role.value)))
         .help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint))
 }
 

@@ -11,7 +11,7 @@ use super::rules::{Grants, Names, Rules, ToolRules};
 use super::source::{Entries, List, PolicyFile, RoleSource, ToolSource};
 use super::tool_rules;
 use super::{PolicySet, RuleId};
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
 use crate::mcp::ServerName;
 
 /// A policy that can be enforced, and what is odd about it.
@@ -76,12 +76,16 @@ fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a Ser
     let known = || servers.iter().map(ServerName::as_str);
     match (&file.written.server, servers) {
         (None, [only]) => Ok(only),
-        (None, _) => Err(Diagnostic::error(file.file.name(), "the file does not say which server it is for")
-            .help(format!("begin it with `server:` and one of {}", known().collect::<Vec<_>>().join(", ")))),
+        (None, _) => Err(Diagnostic::error(
+            Code::MissingServer,
+            file.file.name(),
+            "the file does not say which server it is for",
+        )
+        .help(format!("begin it with `server:` and one of {}", known().collect::<Vec<_>>().join(", ")))),
         (Some(name), _) => servers.iter().find(|known| known.as_str() == name.value).ok_or_else(|| {
             let hint = format!("the configuration has {}", known().map(quoted).collect::<Vec<_>>().join(", "));
             file.file
-                .error(name.referenced, format!("unknown server {}", quoted(&name.value)))
+                .error(Code::UnknownServer, name.referenced, format!("unknown server {}", quoted(&name.value)))
                 .help(did_you_mean(&name.value, known()).unwrap_or(hint))
         }),
     }
@@ -121,7 +125,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 && file.written.tools.iter().next().is_none()
             {
                 self.found.push(
-                    Diagnostic::error(file.file.name(), "the file grants nothing")
+                    Diagnostic::error(Code::GrantsNothing, file.file.name(), "the file grants nothing")
                         .help("name roles under `roles:`, or tools for every caller under `allowed_tools:`"),
                 );
             }
@@ -142,7 +146,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 let message = format!("the role {} is defined twice", quoted(&name.value));
                 let first = format!("{}:{}", first.file.name(), first.name.referenced.line());
                 self.found.push(
-                    file.error(name.referenced, message)
+                    file.error(Code::DuplicateRole, name.referenced, message)
                         .help(format!("it is defined at {first} already; put both into one, or rename one")),
                 );
                 continue;
@@ -167,8 +171,12 @@ impl<'a, 'b> Server<'a, 'b> {
         let lists = [&role.tools, &role.prompts, &role.resources, &role.methods, &role.inherits];
         if lists.iter().all(|list| list.is_none()) {
             self.found.push(
-                file.error(name.referenced, format!("the role {} grants nothing", quoted(&name.value)))
-                    .help("give it `tools:`, `prompts:`, `resources:`, `methods:` or `inherits:`, or delete it"),
+                file.error(
+                    Code::GrantsNothing,
+                    name.referenced,
+                    format!("the role {} grants nothing", quoted(&name.value)),
+                )
+                .help("give it `tools:`, `prompts:`, `resources:`, `methods:` or `inherits:`, or delete it"),
             );
         }
         grants
@@ -179,7 +187,7 @@ impl<'a, 'b> Server<'a, 'b> {
         let (List(list), mut names) = (list, Names::default());
         if list.value.is_empty() {
             self.found.push(
-                file.error(list.referenced, format!("`{path}` is empty"))
+                file.error(Code::EmptyList, list.referenced, format!("`{path}` is empty"))
                     .help("an empty list grants nothing; delete it, or name what it should grant"),
             );
         }
@@ -192,8 +200,10 @@ impl<'a, 'b> Server<'a, 'b> {
             let line = name.referenced.line();
             if let Some(first) = seen.insert(&name.value, line) {
                 let message = format!("{} stands here twice", quoted(&name.value));
-                self.found
-                    .push(file.warning(name.referenced, message).help(format!("it stands in line {first} already")));
+                self.found.push(
+                    file.warning(Code::DuplicateName, name.referenced, message)
+                        .help(format!("it stands in line {first} already")),
+                );
             }
             names.add(&name.value, &RuleId::at(file.name(), line, path));
         }
@@ -210,7 +220,8 @@ impl<'a, 'b> Server<'a, 'b> {
                 let message = format!("the tool {} has two entries", quoted(&name.value));
                 let first = format!("{}:{}", first.name(), at.referenced.line());
                 self.found.push(
-                    file.error(name.referenced, message).help(format!("the other is at {first}; put both into one")),
+                    file.error(Code::DuplicateTool, name.referenced, message)
+                        .help(format!("the other is at {first}; put both into one")),
                 );
             }
             let path = format!("tools.{}", escaped(&name.value));
@@ -226,7 +237,7 @@ impl<'a, 'b> Server<'a, 'b> {
         names::check(file, name, Kind::Tools, self.found)?;
         if name.value.contains('*') {
             return Err(file
-                .error(name.referenced, format!("{} is a pattern", quoted(&name.value)))
+                .error(Code::PatternInSettings, name.referenced, format!("{} is a pattern", quoted(&name.value)))
                 .help("settings are for one tool each, or for all others: `\"*\"`"));
         }
         Ok(())
@@ -241,8 +252,12 @@ impl<'a, 'b> Server<'a, 'b> {
         for (tool, (file, name)) in &self.tool_entries {
             if *tool != "*" && !granted(tool) {
                 self.found.push(
-                    file.warning(name.referenced, format!("no role grants the tool {}", quoted(tool)))
-                        .maybe_help(did_you_mean(tool, named.iter().copied())),
+                    file.warning(
+                        Code::UnreachableTool,
+                        name.referenced,
+                        format!("no role grants the tool {}", quoted(tool)),
+                    )
+                    .maybe_help(did_you_mean(tool, named.iter().copied())),
                 );
             }
         }

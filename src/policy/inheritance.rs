@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compile::{Role, RolesElsewhere};
 use super::rules::Grants;
-use crate::diagnostic::{Diagnostics, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostics, did_you_mean, quoted};
 
 /// A longer line of ancestors is a mistake.
 const MAX_DEPTH: usize = 32;
@@ -56,14 +56,17 @@ impl<'a> Walk<'a, '_> {
         }
         self.path.pop();
         if let Some(list) = role.inherits.filter(|list| list.0.value.is_empty()) {
-            self.found
-                .push(role.file.error(list.0.referenced, "`inherits` is empty").help("delete it, or name a role"));
+            self.found.push(
+                role.file
+                    .error(Code::EmptyList, list.0.referenced, "`inherits` is empty")
+                    .help("delete it, or name a role"),
+            );
         }
         self.size += grants.len();
         if self.size > MAX_GRANTS {
             grants = Grants::default();
             let message = format!("the roles grant more than {MAX_GRANTS} names when inheritance is followed");
-            self.found.push(role.file.error(role.name.referenced, message));
+            self.found.push(role.file.error(Code::TooLarge, role.name.referenced, message));
         }
         self.done.insert(name, grants);
     }
@@ -74,7 +77,7 @@ impl<'a> Walk<'a, '_> {
             if self.elsewhere == RolesElsewhere::None {
                 self.found.push(
                     role.file
-                        .error(at, format!("unknown role {}", quoted(parent)))
+                        .error(Code::UnknownRole, at, format!("unknown role {}", quoted(parent)))
                         .maybe_help(did_you_mean(parent, self.roles.keys().copied())),
                 );
             }
@@ -85,12 +88,18 @@ impl<'a> Walk<'a, '_> {
             if circle.iter().all(|name| self.told.insert(name)) {
                 let line = circle.iter().chain([&parent]).copied().collect::<Vec<_>>().join(" -> ");
                 let message = format!("roles inherit each other in a circle: {line}");
-                self.found.push(role.file.error(at, message).help("take one of these out of `inherits`"));
+                self.found.push(
+                    role.file.error(Code::InheritanceCycle, at, message).help("take one of these out of `inherits`"),
+                );
             }
             return false;
         }
         if self.path.len() >= MAX_DEPTH {
-            self.found.push(role.file.error(at, format!("roles inherit each other more than {MAX_DEPTH} deep")));
+            self.found.push(role.file.error(
+                Code::TooDeep,
+                at,
+                format!("roles inherit each other more than {MAX_DEPTH} deep"),
+            ));
             return false;
         }
         true

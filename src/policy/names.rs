@@ -4,7 +4,7 @@
 
 use serde_yaml::Spanned;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, is_invisible, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, is_invisible, quoted};
 use crate::mcp::{self, Method, Subject};
 
 /// No name or URI is longer.
@@ -42,7 +42,7 @@ pub(super) fn check(
     let (text, at) = (name.value.as_str(), name.referenced);
     if text.matches('*').count() > 1 {
         return Err(file
-            .error(at, format!("{} has more than one `*`", quoted(text)))
+            .error(Code::SeveralWildcards, at, format!("{} has more than one `*`", quoted(text)))
             .help("one `*` stands for any run of characters; write several patterns"));
     }
     match kind {
@@ -59,31 +59,36 @@ pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<()
         return Ok(());
     }
     Err(file
-        .error(name.referenced, format!("{} cannot be the name of a role", quoted(&name.value)))
+        .error(Code::InvalidRoleName, name.referenced, format!("{} cannot be the name of a role", quoted(&name.value)))
         .help("use up to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"))
 }
 
 /// Whether the name is what it seems to be.
 fn legible(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
     let (text, at) = (name.value.as_str(), name.referenced);
-    let error = |message: String| Err(file.error(at, message));
+    let error = |code: Code, message: String| Err(file.error(code, at, message));
     if text.is_empty() {
-        return error("an empty name".to_owned());
+        return error(Code::InvalidName, "an empty name".to_owned());
     }
     if text.len() > MAX_LENGTH {
-        return error(format!("a name of more than {MAX_LENGTH} bytes"));
+        return error(Code::InvalidName, format!("a name of more than {MAX_LENGTH} bytes"));
     }
     if text.trim() != text {
-        return error(format!("{} begins or ends with a space", quoted(text)));
+        return error(Code::InvalidName, format!("{} begins or ends with a space", quoted(text)));
     }
     if let Some(hidden) = text.chars().find(|c| is_invisible(*c)) {
-        return error(format!("{} holds the invisible character U+{:04X}", quoted(text), u32::from(hidden)));
+        return error(
+            Code::InvisibleCharacter,
+            format!("{} holds the invisible character U+{:04X}", quoted(text), u32::from(hidden)),
+        );
     }
     if let Some(double) = text.chars().find(|c| imitates_ascii(*c))
         && text.chars().any(|c| c.is_ascii_alphabetic())
     {
         let message = format!("{} mixes scripts: {double} is U+{:04X}", quoted(text), u32::from(double));
-        return Err(file.error(at, message).help("it looks like a name that it is not; type it anew"));
+        return Err(file
+            .error(Code::ConfusableName, at, message)
+            .help("it looks like a name that it is not; type it anew"));
     }
     Ok(())
 }
@@ -101,18 +106,22 @@ fn tool(file: &SourceFile, name: &Spanned<String>, found: &mut Diagnostics) -> R
     let literal = text.replacen('*', "", 1);
     if text == "*" {
         found.push(
-            file.warning(at, "this grants every tool, also those that the server adds later")
+            file.warning(Code::GrantsEveryTool, at, "this grants every tool, also those that the server adds later")
                 .help("name the tools, or use a pattern such as `get_*`"),
         );
     } else if !literal.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         if text.contains('*') {
             return Err(file
-                .error(at, format!("{} can never match", quoted(text)))
+                .error(Code::ImpossiblePattern, at, format!("{} can never match", quoted(text)))
                 .help("a pattern grants only names of A-Z, a-z, 0-9, `_`, `.` and `-`; spell other names out"));
         }
         found.push(
-            file.warning(at, format!("{} is an unusual name for a tool and is taken literally", quoted(text)))
-                .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
+            file.warning(
+                Code::UnusualName,
+                at,
+                format!("{} is an unusual name for a tool and is taken literally", quoted(text)),
+            )
+            .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
         );
     }
     Ok(())
@@ -123,7 +132,11 @@ fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
     if text == "*" || Method::grantable().any(|known| known == text) {
         return Ok(());
     }
-    let problem = file.error(name.referenced, format!("{} is not granted under `methods`", quoted(text)));
+    let problem = file.error(
+        Code::UngrantableMethod,
+        name.referenced,
+        format!("{} is not granted under `methods`", quoted(text)),
+    );
     let way_out = match Method::named(text).subject() {
         Subject::Protocol => "it is open to every caller; leave it out".to_owned(),
         Subject::Task => {

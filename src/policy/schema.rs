@@ -8,7 +8,7 @@ use serde_yaml::Spanned;
 use super::RuleId;
 use super::condition::{ClaimRule, Condition};
 use super::node::Node;
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 
 /// What stands behind a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,10 @@ pub(super) fn compile(
         }
         Err(error) => {
             let at = written.value.place(&error.instance_path().to_string()).unwrap_or(written.referenced);
-            found.push(file.error(at, format!("this is no JSON Schema: {error}")).help("see JSON Schema 2020-12"));
+            found.push(
+                file.error(Code::InvalidSchema, at, format!("this is no JSON Schema: {error}"))
+                    .help("see JSON Schema 2020-12"),
+            );
             None
         }
     }
@@ -143,7 +146,12 @@ impl Reader<'_> {
                         let keywords = || KEYWORDS.iter().map(|(keyword, _)| *keyword);
                         let help = did_you_mean(&name.value, keywords());
                         let message = format!("{} is no keyword of JSON Schema 2020-12", quoted(&name.value));
-                        self.refuse(self.file.error(name.referenced, message).maybe_help(help));
+                        self.refuse(
+                            self.file
+                                .error(Code::UnknownKeyword, name.referenced, message)
+                                .help("what nobody enforces is no condition: delete it")
+                                .maybe_help(help),
+                        );
                         continue;
                     };
                     if name.value == "type" {
@@ -156,8 +164,12 @@ impl Reader<'_> {
                 Value::Object(schema)
             }
             _ => {
-                let problem = self.file.error(written.referenced, "a schema is a mapping, `true` or `false`");
-                self.refuse(problem);
+                let problem = self.file.error(
+                    Code::InvalidSchema,
+                    written.referenced,
+                    "a schema is a mapping, `true` or `false`",
+                );
+                self.refuse(problem.help("write keywords of JSON Schema, such as `{ type: string }`"));
                 Value::Bool(false)
             }
         }
@@ -204,13 +216,18 @@ impl Reader<'_> {
             }
             (Holds::Reference, Node::Text(reference)) if reference.starts_with('#') => Some(value.value.value()),
             (Holds::Reference, _) => {
-                let problem = self.file.error(value.referenced, "a reference leads to this schema only");
+                let problem =
+                    self.file.error(Code::InvalidSchema, value.referenced, "a reference leads to this schema only");
                 self.refuse(problem.help("write it as `#/$defs/NAME`"));
                 None
             }
-            (Holds::Schemas, _) => self.expected(value, "a list of schemas"),
-            (Holds::Named | Holds::Properties, _) => self.expected(value, "a mapping of names to schemas"),
-            (Holds::Claim, _) => self.expected(value, "the name of a claim"),
+            (Holds::Schemas, _) => {
+                self.expected(value, "a list of schemas", "such as `[{ type: string }, { minimum: 1 }]`")
+            }
+            (Holds::Named | Holds::Properties, _) => {
+                self.expected(value, "a mapping of names to schemas", "such as `{ limit: { maximum: 100 } }`")
+            }
+            (Holds::Claim, _) => self.expected(value, "the name of a claim", "such as `claim: store_id`"),
         }
     }
 
@@ -225,7 +242,11 @@ impl Reader<'_> {
             {
                 let help = did_you_mean(name, TYPES.iter().copied())
                     .unwrap_or_else(|| format!("there are {}", TYPES.join(", ")));
-                self.refuse(self.file.error(written.referenced, format!("{} is no type", quoted(name))).help(help));
+                self.refuse(
+                    self.file
+                        .error(Code::InvalidSchema, written.referenced, format!("{} is no type", quoted(name)))
+                        .help(help),
+                );
             }
         }
     }
@@ -237,14 +258,18 @@ impl Reader<'_> {
                     let property = path.join(".");
                     self.found.push(
                         self.file
-                            .warning(written.referenced, format!("a call without `{property}` meets this condition"))
+                            .warning(
+                                Code::OptionalClaim,
+                                written.referenced,
+                                format!("a call without `{property}` meets this condition"),
+                            )
                             .help(format!("add {} to `required`", quoted(&property))),
                     );
                 }
                 self.claims.push(ClaimRule { path: path.to_vec(), claim: claim.into(), required });
             }
             Place::Property { .. } | Place::Nested => {
-                let problem = self.file.error(written.referenced, "`claim` says nothing here");
+                let problem = self.file.error(Code::MisplacedClaim, written.referenced, "`claim` says nothing here");
                 self.refuse(problem.help(
                     "it stands under `properties: { NAME: { claim: … } }`, and not inside of `anyOf` and the like",
                 ));
@@ -252,8 +277,8 @@ impl Reader<'_> {
         }
     }
 
-    fn expected(&mut self, value: &Spanned<Node>, what: &str) -> Option<Value> {
-        self.refuse(self.file.error(value.referenced, format!("expected {what}")));
+    fn expected(&mut self, value: &Spanned<Node>, what: &str, example: &str) -> Option<Value> {
+        self.refuse(self.file.error(Code::InvalidSchema, value.referenced, format!("expected {what}")).help(example));
         None
     }
 

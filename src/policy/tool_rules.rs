@@ -12,7 +12,7 @@ use super::duration::parse_duration;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
 use super::schema;
 use super::source::{LimitSource, ToolSource};
-use crate::diagnostic::{Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
 
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
@@ -27,7 +27,7 @@ pub(super) fn compile(
 ) -> ToolRules {
     if tool.arguments.is_none() && tool.limits.is_none() && tool.timeout.is_none() {
         found.push(
-            file.error(name.referenced, format!("{} has no settings", quoted(&name.value)))
+            file.error(Code::NoSettings, name.referenced, format!("{} has no settings", quoted(&name.value)))
                 .help("give it `arguments:`, `limits:` or `timeout:`, or delete it"),
         );
     }
@@ -45,7 +45,8 @@ pub(super) fn compile(
     if let Some(list) = &tool.limits {
         if list.value.is_empty() {
             found.push(
-                file.error(list.referenced, format!("`{path}.limits` is empty")).help("delete it, or add a limit"),
+                file.error(Code::EmptyList, list.referenced, format!("`{path}.limits` is empty"))
+                    .help("delete it, or add a limit"),
             );
         }
         for written in &list.value {
@@ -64,7 +65,7 @@ pub(super) fn compile(
 
 fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit, Diagnostic> {
     let shape = |message: &str| {
-        file.error(at, message)
+        file.error(Code::IncompleteLimit, at, message)
             .help("write `{ calls: 60, every: 1m, per: principal }` or `{ in_flight: 8, per: tool }`")
     };
     match written {
@@ -93,21 +94,31 @@ fn counted(file: &SourceFile, per: Option<&Spanned<String>>, known: &str, at: Lo
     match per {
         Some(per) if per.value == known => Ok(()),
         Some(per) => Err(file
-            .error(per.referenced, format!("a limit of this kind cannot be counted per {}", quoted(&per.value)))
+            .error(
+                Code::UnknownScope,
+                per.referenced,
+                format!("a limit of this kind cannot be counted per {}", quoted(&per.value)),
+            )
             .help(format!("write `per: {known}`"))),
-        None => {
-            Err(file.error(at, "the limit does not say per what it is counted").help(format!("add `per: {known}`")))
-        }
+        None => Err(file
+            .error(Code::IncompleteLimit, at, "the limit does not say per what it is counted")
+            .help(format!("add `per: {known}`"))),
     }
 }
 
 fn positive(file: &SourceFile, number: &Spanned<u64>) -> Result<NonZeroU32, Diagnostic> {
     u32::try_from(number.value).ok().and_then(NonZeroU32::new).ok_or_else(|| {
         let forbidden = (number.value == 0).then(|| "to forbid a tool, grant it to no role".to_owned());
-        file.error(number.referenced, format!("expected a number from 1 to {}", u32::MAX)).maybe_help(forbidden)
+        file.error(Code::NumberOutOfRange, number.referenced, format!("expected a number from 1 to {}", u32::MAX))
+            .maybe_help(forbidden)
     })
 }
 
 fn not_a_duration(file: &SourceFile, text: &Spanned<String>, expected: &str) -> Diagnostic {
-    file.error(text.referenced, format!("{} is not a span of time that fits here", quoted(&text.value))).help(expected)
+    file.error(
+        Code::InvalidDuration,
+        text.referenced,
+        format!("{} is not a span of time that fits here", quoted(&text.value)),
+    )
+    .help(expected)
 }

@@ -84,6 +84,49 @@ async fn check_takes_folders_and_files_and_says_when_there_is_nothing() {
     assert!(said(&tollgate(&home.path().join("policies"), &["check"]).await).starts_with("exit 2\n"));
 }
 
+/// The four forms say the same; what they say is tested beside the code that writes them.
+#[tokio::test]
+async fn check_writes_what_its_reader_wants() {
+    let home = home(&[
+        ("policies/records.yaml", "roles:\n  reader: { tolls: [x] }\n"),
+        ("policies/principals.yaml", &keys("reader")),
+    ]);
+    for (format, expected) in [
+        ("human", "error[unknown-key]: unknown key `tolls`\n --> policies/records.yaml:2:13\n"),
+        ("github", "::error file=policies/records.yaml,line=2,col=13,endColumn=18,title=unknown-key::unknown key"),
+        ("json", "\"code\": \"unknown-key\",\n      \"file\": \"policies/records.yaml\",\n      \"line\": 2"),
+        ("sarif", "\"uri\": \"policies/records.yaml\""),
+    ] {
+        let policies = home.path().join("policies");
+        for path in ["policies", "./policies/", policies.to_str().expect("it is text")] {
+            let checked = said(&tollgate(home.path(), &["check", "--format", format, path]).await);
+            assert!(checked.starts_with("exit 1\n"), "{checked}");
+            let as_given = path.starts_with('/') && matches!(format, "human" | "json");
+            assert!(as_given || checked.replace("./policies", "policies").contains(expected), "{checked}");
+        }
+    }
+    let log = stdout(&tollgate(home.path(), &["check", "--format", "sarif"]).await);
+    let schema: Value = serde_json::from_str(include_str!("../fixtures/sarif/sarif-schema-2.1.0.json")).expect("JSON");
+    let schema = jsonschema::options().should_validate_formats(true).build(&schema).expect("a schema");
+    let mut log: Value = serde_json::from_str(&log).expect("JSON");
+    let wrong: Vec<_> = schema.iter_errors(&log).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(log["runs"][0]["tool"]["driver"]["version"], env!("CARGO_PKG_VERSION"));
+    log["runs"][0]["results"][0]["level"] = json!("fatal");
+    assert!(!schema.is_valid(&log), "the schema sees what is wrong");
+}
+
+#[tokio::test]
+async fn check_fails_on_warnings_where_they_are_denied() {
+    let home = home(&[("policies/records.yaml", POLICY), ("policies/principals.yaml", &keys("reader"))]);
+    let denied = said(&tollgate(home.path(), &["check", "--deny", "warnings"]).await);
+    assert!(denied.starts_with("exit 1\n") && denied.contains("1 warning; warnings are denied"), "{denied}");
+    for wrong in [["--deny", "errors"], ["--format", "xml"]] {
+        let args: Vec<_> = ["check"].into_iter().chain(wrong).collect();
+        assert!(said(&tollgate(home.path(), &args).await).starts_with("exit 2\n"));
+    }
+}
+
 #[tokio::test]
 async fn a_new_key_fits_the_entry_that_is_printed_with_it() {
     let home = home(&[("policies/records.yaml", POLICY)]);

@@ -5,7 +5,7 @@ use super::{load, shown, table, told, with_policy};
 #[test]
 fn a_problem_is_shown_with_its_line() {
     insta::assert_snapshot!(shown(with_policy("roles:\n  reader: { tolls: [x] }\n")), @r"
-    error: unknown key `tolls`
+    error[unknown-key]: unknown key `tolls`
      --> policies/records.yaml:2:13
       |
     2 |   reader: { tolls: [x] }

@@ -1,8 +1,26 @@
-//! How a problem looks to a person.
+//! How problems look to a person.
 
 use std::fmt;
 
+use super::report::{Renderer, Totals};
 use super::{At, Diagnostic, Severity, Style, escaped};
+
+/// One problem after the other, and how many there are.
+pub(super) struct Human {
+    pub(super) style: Style,
+    pub(super) text: String,
+}
+
+impl Renderer for Human {
+    fn problem(&mut self, problem: &Diagnostic) {
+        self.text += &problem.render(self.style).to_string();
+        self.text += "\n\n";
+    }
+
+    fn end(self, totals: &Totals) -> String {
+        self.text + &totals.summary
+    }
+}
 
 /// A problem as text of several lines: where, the line itself, and the way out.
 pub(super) struct Rendered<'a> {
@@ -12,26 +30,25 @@ pub(super) struct Rendered<'a> {
 
 impl fmt::Display for Rendered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic { severity, file, at, message, help, text } = self.problem;
-        let (word, colour) = match severity {
-            Severity::Error => ("error", "\x1b[1;31m"),
-            Severity::Warning => ("warning", "\x1b[1;33m"),
+        let Diagnostic { severity, code, file, message, help, .. } = self.problem;
+        let at = self.problem.marked();
+        let colour = match severity {
+            Severity::Error => "\x1b[1;31m",
+            Severity::Warning => "\x1b[1;33m",
         };
         let (colour, bold, blue, plain) = match self.style {
             Style::Plain => ("", "", "", ""),
             Style::Ansi => (colour, "\x1b[1m", "\x1b[1;34m", "\x1b[0m"),
         };
-        write!(f, "{colour}{word}{plain}{bold}: {message}{plain}")?;
+        write!(f, "{colour}{}[{}]{plain}{bold}: {message}{plain}", severity.word(), code.id())?;
         let line = at.map_or(String::new(), |at| at.line.to_string());
         let margin = " ".repeat(line.len());
         write!(f, "\n{margin}{blue}-->{plain} {}", escaped(file))?;
         if let Some(At { line, column, .. }) = at {
             write!(f, ":{line}:{column}")?;
         }
-        if let (Some(at), Some(source)) = (at, text)
-            && let Some(source) = source.lines().nth(index(at.line))
-        {
-            let Excerpt { text, indent, width } = Excerpt::of(source, *at);
+        if let (Some(at), Some(source)) = (at, self.problem.line()) {
+            let Excerpt { text, indent, width } = Excerpt::of(source, at);
             let caret = "^".repeat(width);
             write!(f, "\n{margin} {blue}|{plain}\n{blue}{line} |{plain} {text}")?;
             write!(f, "\n{margin} {blue}|{plain} {indent}{colour}{caret}{plain}")?;
@@ -47,7 +64,7 @@ impl fmt::Display for Rendered<'_> {
 }
 
 /// Lines and columns count from 1.
-fn index(number: u32) -> usize {
+pub(super) fn index(number: u32) -> usize {
     usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX)
 }
 

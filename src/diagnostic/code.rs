@@ -1,0 +1,120 @@
+//! What kinds of problems there are, each with an id in words that does not change, and one line of what it is about.
+//!
+//! Not for the wording of one problem at one place; that is said where it is found.
+
+/// One table for the type, its ids and its descriptions, so that none can be without the others.
+macro_rules! codes {
+    ($($code:ident $id:literal $about:literal;)*) => {
+        /// The kind of a problem.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $about] $code,)*
+        }
+
+        impl Code {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// The id in words. It never changes its meaning: people put it into the settings of their CI.
+            pub fn id(self) -> &'static str {
+                match self {
+                    $(Self::$code => $id,)*
+                }
+            }
+
+            /// One line of what it is about.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$code => $about,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // Any file.
+    Unreadable "unreadable" "A file or folder cannot be read.";
+    NotUtf8 "not-utf8" "A file is not UTF-8 text.";
+    EmptyFile "empty-file" "A file says nothing.";
+    TooLarge "too-large" "A file, a folder or what it grants is larger than any that was meant.";
+    TooDeep "too-deep" "Lists and mappings, or roles, lie deeper within each other than any that were meant.";
+    InvisibleCharacter "invisible-character" "A character that a reviewer cannot see, or that reorders the text.";
+    InvalidYaml "invalid-yaml" "A file is not YAML.";
+    SeveralDocuments "several-documents" "A file holds more than one YAML document.";
+    YamlAlias "yaml-alias" "A YAML alias: what is granted stands elsewhere.";
+    YamlAnchor "yaml-anchor" "A YAML anchor, to be referred to from elsewhere.";
+    YamlTag "yaml-tag" "A YAML tag, which would convert or include something.";
+    YamlMergeKey "yaml-merge-key" "A YAML merge key: what is granted stands elsewhere.";
+    DuplicateKey "duplicate-key" "A key stands twice in one mapping.";
+    UnknownKey "unknown-key" "A key that means nothing here.";
+    MissingKey "missing-key" "A key that must be there is not.";
+    MissingValue "missing-value" "A key or list entry without a value.";
+    WrongType "wrong-type" "A value of another kind than is expected here.";
+    UnquotedScalar "unquoted-scalar" "A text without quotes that could be read as a number or a truth value.";
+    EmptyList "empty-list" "A list without entries, which some would read as `none` and some as `all`.";
+    DuplicateName "duplicate-name" "A name stands twice in one list.";
+    NumberOutOfRange "number-out-of-range" "A number that is too small or too large.";
+    InvalidDuration "invalid-duration" "A span of time without a known unit, or outside of its bounds.";
+    UnknownFileKind "unknown-file-kind" "A file that is neither a policy file nor a principals file.";
+    MixedFile "mixed-file" "Policy and keys in one file.";
+    NoPolicy "no-policy" "There is nothing that says who may do what.";
+
+    // Names and grants.
+    InvalidName "invalid-name" "A name that is empty, too long, or begins or ends with a space.";
+    InvalidRoleName "invalid-role-name" "A name that a role cannot have.";
+    ConfusableName "confusable-name" "A name that looks like another one.";
+    UnusualName "unusual-name" "A name that tools do not usually have.";
+    SeveralWildcards "several-wildcards" "A pattern with more than one `*`.";
+    ImpossiblePattern "impossible-pattern" "A pattern that can never match.";
+    PatternInSettings "pattern-in-settings" "A pattern where one tool must be named.";
+    GrantsEveryTool "grants-every-tool" "A grant of every tool, also of those that the server adds later.";
+    GrantsNothing "grants-nothing" "A role or file that grants nothing.";
+    ShadowedGrant "shadowed-grant" "A grant that another one of the same role makes already.";
+    UngrantableMethod "ungrantable-method" "A method that is not granted by its name.";
+    DuplicateRole "duplicate-role" "A role that is defined twice.";
+    UnknownRole "unknown-role" "A role that no policy file defines.";
+    UnheldRole "unheld-role" "A role that nobody holds.";
+    InheritanceCycle "inheritance-cycle" "Roles that inherit each other in a circle.";
+    RepeatedInheritance "repeated-inheritance" "A role that is inherited twice.";
+
+    // Settings of tools.
+    DuplicateTool "duplicate-tool" "Two entries with settings for the same tool.";
+    NoSettings "no-settings" "An entry for a tool without settings.";
+    UnreachableTool "unreachable-tool" "Settings for a tool that nobody may call.";
+    IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
+    UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";
+    IneffectiveLimit "ineffective-limit" "A limit that a tighter one beside it always reaches first.";
+
+    // Conditions on arguments.
+    InvalidSchema "invalid-schema" "A condition on arguments that is no JSON Schema 2020-12.";
+    UnknownKeyword "unknown-keyword" "A keyword that JSON Schema 2020-12 does not have, and that nobody would enforce.";
+    OptionalClaim "optional-claim" "A condition on a property that a call may leave out.";
+    MisplacedClaim "misplaced-claim" "`claim` where it says nothing.";
+
+    // Keys and callers.
+    SecretInFile "secret-in-file" "A key itself, where only its hash may stand.";
+    InvalidKeyId "invalid-key-id" "An id that a key cannot have.";
+    DuplicateKeyId "duplicate-key-id" "Two keys with the same id.";
+    InvalidKeyHash "invalid-key-hash" "What should be the hash of a key is none.";
+    WeakKey "weak-key" "The hash of a key that everyone knows, or a placeholder.";
+    DuplicateKeyHash "duplicate-key-hash" "Two entries with the same hash.";
+    UselessKey "useless-key" "A key that opens nothing.";
+    KeyNeverExpires "key-never-expires" "A key without an end.";
+    LongLivedKey "long-lived-key" "A key that is valid for more than 400 days.";
+    ExpiredKey "expired-key" "A key that is no longer valid.";
+    InvalidDate "invalid-date" "A date that is none.";
+    NobodyAdmitted "nobody-admitted" "A policy that lets nobody in.";
+    AnonymousOnNetwork "anonymous-on-network" "Callers without a credential are let in from the network.";
+    AnonymousWithoutRole "anonymous-without-role" "Callers without a credential are let in but given nothing.";
+
+    // Servers and addresses.
+    MissingServer "missing-server" "There is no server, or nothing says which one or where it is.";
+    SeveralServers "several-servers" "More servers than one gate stands in front of.";
+    UnknownServer "unknown-server" "A server that the configuration does not have.";
+    InvalidServerName "invalid-server-name" "A name that a server cannot have.";
+    InvalidUrl "invalid-url" "A text that is not the URL of an MCP server.";
+    InvalidAddress "invalid-address" "A text that is not an address with a port.";
+    InvalidHost "invalid-host" "A text that is not a host or origin.";
+    AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";
+}
