@@ -67,8 +67,10 @@ pub(super) fn make(id: &str, roles: &[String], expires: Option<Date>) -> std::io
     Ok(Made { key: new.key, entry })
 }
 
+/// Each role once, however often it was given.
 fn list(roles: &[String]) -> String {
-    roles.iter().map(|role| plain(role)).collect::<Vec<_>>().join(", ")
+    let first = |(index, role): &(usize, &String)| !roles.iter().take(*index).any(|before| before == *role);
+    roles.iter().enumerate().filter(first).map(|(_, role)| plain(role)).collect::<Vec<_>>().join(", ")
 }
 
 /// A name as YAML reads it back: in quotes, unless it can only be text.

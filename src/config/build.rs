@@ -242,7 +242,10 @@ pub(super) fn number(
         return Some(default);
     };
     if !(1..=max).contains(&number.value) {
-        found.push(file.error(Code::NumberOutOfRange, number.referenced, format!("expected a number from 1 to {max}")));
+        found.push(
+            file.error(Code::NumberOutOfRange, number.referenced, format!("expected a number from 1 to {max}"))
+                .help("to keep the default, leave it out"),
+        );
         return None;
     }
     usize::try_from(number.value).ok()

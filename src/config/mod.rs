@@ -7,6 +7,7 @@ mod policies;
 mod server;
 mod source;
 mod survey;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod yaml;

@@ -13,7 +13,7 @@ use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean, quoted};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
-use crate::mcp::ServerName;
+use crate::mcp::{self, ServerName};
 use crate::policy::{self, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere};
 
 /// A folder with more files is not a policy.
@@ -118,7 +118,10 @@ impl Folder {
             (false, _) if self.principals.is_empty() => None,
             (_, known) => found.take(identity::compile(&self.name, &self.principals, known)),
         };
-        self.unheld_roles(elsewhere, &mut found);
+        // Which roles are held is known only once every key is right.
+        if whole && identity.is_some() {
+            self.unheld_roles(&mut found);
+        }
         self.anonymous_reach(reach, &mut found);
         match (policy, identity) {
             (Some(policy), Some(identity)) if !found.has_errors() => {
@@ -145,10 +148,7 @@ impl Folder {
     }
 
     /// A role that nobody holds is either a leftover or a key's misspelt one.
-    fn unheld_roles(&self, elsewhere: RolesElsewhere, found: &mut Diagnostics) {
-        if elsewhere == RolesElsewhere::InBrokenFiles || self.principals.is_empty() {
-            return;
-        }
+    fn unheld_roles(&self, found: &mut Diagnostics) {
         let held: BTreeSet<&str> = self
             .principals
             .iter()
@@ -156,7 +156,9 @@ impl Folder {
             .chain(self.policies.iter().flat_map(PolicyFile::inherited))
             .collect();
         for file in &self.policies {
-            for role in file.roles().filter(|role| !held.contains(role.value.as_str())) {
+            for role in
+                file.roles().filter(|role| mcp::is_well_formed(&role.value) && !held.contains(role.value.as_str()))
+            {
                 found.push(
                     file.file()
                         .warning(
@@ -236,7 +238,8 @@ fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             return Ok(files);
         }
     }
-    Err(Diagnostic::error(Code::Unreadable, name, "the folder changed again and again while it was read"))
+    Err(Diagnostic::error(Code::Unreadable, name, "the folder changed again and again while it was read")
+        .help("wait until whatever writes it is done"))
 }
 
 fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
@@ -257,7 +260,8 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
                 Code::TooLarge,
                 name,
                 format!("the folder has more than {MAX_FILES} policy files"),
-            ));
+            )
+            .help("put together what belongs together"));
         }
         let bytes = read_file(&entry.path()).map_err(|error| cannot(&join(name, &file), &error))?;
         files.push((file, bytes));

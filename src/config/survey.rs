@@ -5,14 +5,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span};
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span};
 
+use super::syntax::{self, FLATTER};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, quoted};
 
 /// Values, lists and mappings in a file.
 pub(super) const MAX_NODES: usize = 50_000;
 /// Lists and mappings within each other.
 pub(super) const MAX_DEPTH: usize = 32;
+/// The way out of a file that is too large.
+pub(super) const SPLIT: &str = "split it by what it is about into several files of the same folder";
 /// More problems of one file would tell nobody more.
 const MAX_PROBLEMS: usize = 20;
 
@@ -26,7 +29,8 @@ pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics
     let mut survey =
         Survey { file, open: Vec::new(), top: Vec::new(), nodes: 0, documents: 0, found: Diagnostics::new() };
     for event in Parser::new_from_str_with_options(file.text(), options) {
-        let step = event.map_err(|error| survey.syntax(&error)).and_then(|(event, span)| survey.read(event, span));
+        let step =
+            event.map_err(|error| syntax::problem(file, &error)).and_then(|(event, span)| survey.read(event, span));
         if let Err(fatal) = step {
             survey.found.push(fatal);
             break;
@@ -36,7 +40,7 @@ pub(super) fn survey(file: &SourceFile) -> Result<Vec<(String, At)>, Diagnostics
         }
     }
     if survey.nodes == 0 && survey.found.is_empty() {
-        survey.found.push(Diagnostic::error(Code::EmptyFile, file.name(), "the file is empty"));
+        survey.found.push(empty(file));
     }
     if survey.found.is_empty() { Ok(survey.top) } else { Err(survey.found) }
 }
@@ -86,14 +90,7 @@ impl Survey<'_> {
                 self.open.pop();
                 self.value_done();
             }
-            Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.found.push(
-                    self.file
-                        .error(Code::YamlAlias, place(span), "aliases (`*name`) are refused")
-                        .help("a reviewer must see what is granted; write it out"),
-                );
-                self.value_done();
-            }
+            Event::Alias(_) | Event::UnresolvedAlias(_) => self.alias(span),
             _ => {}
         }
         Ok(())
@@ -102,11 +99,10 @@ impl Survey<'_> {
     fn node(&mut self, span: Span) -> Result<(), Diagnostic> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.file.error(
-                Code::TooLarge,
-                place(span),
-                format!("the file has more than {MAX_NODES} values"),
-            ));
+            return Err(self
+                .file
+                .error(Code::TooLarge, place(span), format!("the file has more than {MAX_NODES} values"))
+                .help(SPLIT));
         }
         Ok(())
     }
@@ -116,7 +112,7 @@ impl Survey<'_> {
         if event.anchor_id().is_some() {
             self.found.push(
                 self.file
-                    .error(Code::YamlAnchor, place(span), "anchors (`&name`) are refused")
+                    .error(Code::YamlAnchor, anchor(self.file.text(), span), "anchors (`&name`) are refused")
                     .help("write the value out where it is used"),
             );
         }
@@ -130,17 +126,28 @@ impl Survey<'_> {
         }
     }
 
+    /// What a merge key merges was told with the key.
+    fn alias(&mut self, span: Span) {
+        let merged = matches!(self.open.last(), Some(Open::Mapping { key: Some((key, _)), .. }) if key == "<<");
+        if !merged {
+            self.found.push(self.file.error(Code::YamlAlias, place(span), "aliases (`*name`) are refused").help(
+                "write out what is granted, so that a reviewer sees it; a pattern such as `\"*_pool\"` needs quotes",
+            ));
+        }
+        self.value_done();
+    }
+
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, span: Span) {
         let at = place(span);
         let plain = style == ScalarStyle::Plain;
-        let mut problem = None;
+        let mut problem = (plain && is_truth_value_to_some(&text)).then(|| ambiguous(self.file, &text, at));
         match self.open.last_mut() {
             Some(Open::Mapping { seen, key: key @ None }) => {
                 if plain && text == "<<" {
                     problem = Some(
                         self.file
                             .error(Code::YamlMergeKey, at, "merge keys (`<<`) are refused")
-                            .help("write the keys out"),
+                            .help("write the keys out here; a role takes over what another one has by `inherits`"),
                     );
                 } else if let Some(first) = seen.insert(text.to_string(), at.line) {
                     problem = Some(
@@ -160,7 +167,7 @@ impl Survey<'_> {
                 if plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL") {
                     problem = Some(no_value(self.file, holder.as_deref(), at));
                 } else if holder.is_none() {
-                    problem = Some(self.file.error(Code::WrongType, at, "expected keys and values, such as `roles:`"));
+                    problem = Some(not_a_mapping(self.file, at, "expected keys and values, such as `roles:`"));
                 }
                 self.value_done();
             }
@@ -172,17 +179,15 @@ impl Survey<'_> {
 
     fn collection(&mut self, span: Span, new: Open) -> Result<(), Diagnostic> {
         if let Some(Open::Mapping { key: None, .. }) = self.open.last() {
-            return Err(self.file.error(Code::WrongType, place(span), "a key must be plain text"));
+            return Err(syntax::not_a_key(self.file, place(span)));
         }
         if self.open.is_empty() && matches!(new, Open::List) {
-            return Err(self.file.error(
-                Code::WrongType,
-                place(span),
-                "expected keys and values, such as `roles:`, not a list",
-            ));
+            let message = "expected keys and values, such as `roles:`, not a list";
+            return Err(not_a_mapping(self.file, place(span), message));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(self.file.error(Code::TooDeep, place(span), format!("nested more than {MAX_DEPTH} deep")));
+            let message = format!("nested more than {MAX_DEPTH} deep");
+            return Err(self.file.error(Code::TooDeep, place(span), message).help(FLATTER));
         }
         self.open.push(new);
         Ok(())
@@ -193,11 +198,6 @@ impl Survey<'_> {
         if let Some(Open::Mapping { key, .. }) = self.open.last_mut() {
             *key = None;
         }
-    }
-
-    fn syntax(&self, error: &ScanError) -> Diagnostic {
-        let at = place(Span::empty(*error.marker()));
-        self.file.error(Code::InvalidYaml, at, format!("this is not YAML: {}", error.info()))
     }
 }
 
@@ -210,11 +210,46 @@ fn no_value(file: &SourceFile, holder: Option<&Open>, at: At) -> Diagnostic {
         Some(_) => file
             .error(Code::MissingValue, at, "this entry is empty")
             .help("a name that is spelt `null` must be put in quotes"),
-        None => Diagnostic::error(Code::EmptyFile, file.name(), "the file is empty"),
+        None => empty(file),
     }
 }
 
-fn place(span: Span) -> At {
+/// It says nothing.
+fn empty(file: &SourceFile) -> Diagnostic {
+    Diagnostic::error(Code::EmptyFile, file.name(), "the file is empty").help("say something in it, or delete it")
+}
+
+/// The top of a file is something else than keys and values.
+fn not_a_mapping(file: &SourceFile, at: At, message: &str) -> Diagnostic {
+    file.error(Code::WrongType, at, message).help("begin the line with a key and a `:`")
+}
+
+/// Words that YAML 1.1 reads as truth values and YAML 1.2 as text. Both are in use.
+fn is_truth_value_to_some(text: &str) -> bool {
+    ["yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+fn ambiguous(file: &SourceFile, text: &str, at: At) -> Diagnostic {
+    file.error(Code::UnquotedScalar, at, format!("{} is a text to some and a truth value to others", quoted(text)))
+        .help("put text in quotes; as a truth value write `true` or `false`")
+}
+
+/// Where the `&name` stands that belongs to the value at this place: the parser only knows the value's.
+fn anchor(text: &str, value: Span) -> At {
+    let before: Vec<char> = text.chars().take(value.start.index()).collect();
+    let Some(start) = before.iter().rposition(|c| *c == '&') else {
+        return place(value);
+    };
+    let (before, name) = before.split_at(start);
+    let lines = before.iter().filter(|c| **c == '\n').count();
+    let column = before.iter().rev().take_while(|c| **c != '\n').count();
+    let width = name.iter().take_while(|c| !c.is_whitespace()).count();
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    At { line: number(lines + 1), column: number(column + 1), width: number(width) }
+}
+
+/// Where something stands, in our numbers.
+pub(super) fn place(span: Span) -> At {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     At {
         line: number(span.start.line()),

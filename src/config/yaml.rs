@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_yaml::{DuplicateKeyPolicy, Error, Location, MergeKeyPolicy};
 
-use super::survey::{self, MAX_DEPTH, MAX_NODES};
+use super::survey::{self, MAX_DEPTH, MAX_NODES, SPLIT};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, disturbs_review, quoted};
 
 /// No file of ours is larger.
@@ -62,11 +62,11 @@ impl Document {
 /// The bytes as text in which nothing is hidden.
 fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     if bytes.len() > MAX_BYTES {
-        return Err(Diagnostic::error(Code::TooLarge, name, format!("the file is larger than {MAX_BYTES} bytes")));
+        return Err(
+            Diagnostic::error(Code::TooLarge, name, format!("the file is larger than {MAX_BYTES} bytes")).help(SPLIT)
+        );
     }
-    let text = str::from_utf8(bytes).map_err(|error| {
-        Diagnostic::error(Code::NotUtf8, name, format!("not UTF-8 text: {error}")).help("save the file as UTF-8")
-    })?;
+    let text = str::from_utf8(bytes).map_err(|error| not_utf8(name, bytes, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (line, content) in (1..).zip(text.split('\n')) {
         let content = content.strip_suffix('\r').unwrap_or(content);
@@ -81,57 +81,79 @@ fn text<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     Ok(text)
 }
 
+/// Where the text stops being one.
+fn not_utf8(name: &str, bytes: &[u8], valid: usize) -> Diagnostic {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let at = At { line: 1, column: 1, width: 1 };
+        let problem = SourceFile::new(name, "").error(Code::NotUtf8, at, "this is UTF-16, not UTF-8 text");
+        return problem.help("save the file as UTF-8");
+    }
+    let before = bytes.get(..valid).unwrap_or_default();
+    let lines: Vec<_> = before.split(|b| *b == b'\n').collect();
+    let line = lines.last().map(|line| String::from_utf8_lossy(line)).unwrap_or_default();
+    let number = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+    let at = At { line: number(lines.len().saturating_sub(1)), column: number(line.chars().count()), width: 1 };
+    let byte = bytes.get(valid).copied().unwrap_or_default();
+    SourceFile::new(name, &String::from_utf8_lossy(bytes))
+        .error(Code::NotUtf8, at, format!("not UTF-8 text: the byte 0x{byte:02X} begins no character here"))
+        .help("save the file as UTF-8")
+}
+
 /// What serde found, in the words of whoever wrote the file.
 fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
     let error = error.without_snippet();
     let at = error.location().unwrap_or(Location::UNKNOWN);
     match error {
         Error::SerdeUnknownField { field, expected, .. } => unknown_key(file, at, field, expected),
-        Error::SerdeMissingField { field, .. } => {
-            file.error(Code::MissingKey, at, format!("the key `{field}` is missing here"))
-        }
+        Error::SerdeMissingField { field, .. } => file
+            .error(Code::MissingKey, at, format!("the key `{field}` is missing here"))
+            .help(format!("the entry that this is part of needs one: `{field}: …`")),
         Error::SerdeUnknownVariant { variant, expected, .. } => file
             .error(Code::WrongType, at, format!("{} is none of {}", quoted(variant), listed(expected)))
             .maybe_help(did_you_mean(variant, expected.iter().copied())),
-        Error::Unexpected { expected, .. } => {
-            file.error(Code::WrongType, at, format!("expected {}", plain_words(expected)))
-        }
-        Error::SerdeInvalidType { expected, .. } => {
-            file.error(Code::WrongType, at, format!("expected {}", plain_words(expected)))
-        }
-        Error::InvalidScalar { ty, .. } => file.error(Code::WrongType, at, format!("expected {}", plain_words(ty))),
-        Error::InvalidBooleanStrict { .. } => file.error(Code::WrongType, at, "expected `true` or `false`"),
+        Error::Unexpected { expected, .. } => wrong_type(file, at, expected),
+        Error::SerdeInvalidType { expected, .. } => wrong_type(file, at, expected),
+        Error::InvalidScalar { ty, .. } => wrong_type(file, at, ty),
+        Error::InvalidBooleanStrict { .. } => wrong_type(file, at, "bool"),
         Error::QuotingRequired { .. } => file
             .error(Code::UnquotedScalar, at, "this could be read as a number or a truth value")
             .help("put text in quotes; give a span of time a unit, such as `5s`"),
         Error::Message { msg, .. } => file.error(Code::WrongType, at, msg),
-        Error::Budget { .. } => file.error(Code::TooLarge, at, "the file is too large or too deeply nested"),
+        Error::Budget { .. } => {
+            file.error(Code::TooLarge, at, "the file is too large or too deeply nested").help(SPLIT)
+        }
         other => file.error(Code::InvalidYaml, at, other.render_with_formatter(&serde_yaml::UserMessageFormatter)),
     }
 }
 
 fn unknown_key(file: &SourceFile, at: Location, key: &str, known: &[&str]) -> Diagnostic {
-    let problem = file.error(Code::UnknownKey, at, format!("unknown key {}", quoted(key)));
+    let message = format!("unknown key {}", quoted(key));
     let secret = ["key", "api_key", "apikey", "secret", "token", "password", "value"];
     if known.contains(&"hash") && secret.contains(&key) {
-        return problem.without_source_line().help(
+        return file.error(Code::SecretInFile, at, message).without_source_line().help(
             "keys never stand in files, only their hashes: `hash: \"sha256:…\"`\n\
              `tollgate keys new` makes a key and prints such an entry; treat this one as leaked",
         );
     }
     let expected = format!("the keys known here are {}", listed(known));
-    problem.help(did_you_mean(key, known.iter().copied()).unwrap_or(expected))
+    file.error(Code::UnknownKey, at, message).help(did_you_mean(key, known.iter().copied()).unwrap_or(expected))
 }
 
-/// The parser's words for kinds of values, as a person says them.
-fn plain_words(expected: &str) -> String {
+/// The parser's words for kinds of values, as a person says them, and how to write one.
+fn wrong_type(file: &SourceFile, at: Location, expected: &str) -> Diagnostic {
+    let problem = |expected: &str| file.error(Code::WrongType, at, format!("expected {expected}"));
     match expected {
-        "sequence start" | "a sequence" => "a list, such as `[a, b]`".to_owned(),
-        "mapping start" => "keys and values, such as `{ key: value }`".to_owned(),
-        "string scalar" | "scalar" | "a string" => "one text".to_owned(),
-        "boolean" | "bool" => "`true` or `false`".to_owned(),
-        integer if integer.starts_with(['u', 'i']) && integer.len() <= 5 => "a whole number".to_owned(),
-        other => other.strip_prefix("struct ").unwrap_or(other).to_owned(),
+        "sequence start" | "a sequence" => problem("a list, such as `[a, b]`")
+            .help("put it in brackets, also if it is only one; or write each entry on a line that begins with `- `"),
+        "mapping start" => problem("keys and values, such as `{ key: value }`")
+            .help("write each key on a line of its own, without `- ` before it, and a space after its `:`"),
+        "string scalar" | "scalar" | "a string" => {
+            problem("one text").help("write one name, without brackets or braces")
+        }
+        "boolean" | "bool" => problem("`true` or `false`").help("write one of the two, without quotes"),
+        integer if integer.starts_with(['u', 'i']) && integer.len() <= 5 => problem("a whole number")
+            .help("write it in digits alone, such as `60`: no sign, no fraction, no quotes, no zero before it"),
+        other => problem(other.strip_prefix("struct ").unwrap_or(other)),
     }
 }
 

@@ -66,6 +66,7 @@ codes! {
     ConfusableName "confusable-name" "A name that looks like another one.";
     UnusualName "unusual-name" "A name that tools do not usually have.";
     SeveralWildcards "several-wildcards" "A pattern with more than one `*`.";
+    OddPattern "odd-pattern" "A pattern whose `*` stands inside of a word.";
     ImpossiblePattern "impossible-pattern" "A pattern that can never match.";
     PatternInSettings "pattern-in-settings" "A pattern where one tool must be named.";
     GrantsEveryTool "grants-every-tool" "A grant of every tool, also of those that the server adds later.";

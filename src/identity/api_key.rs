@@ -19,7 +19,7 @@ const MIN_LENGTH: usize = 16;
 /// Longer ones are not read.
 const MAX_LENGTH: usize = 512;
 /// How keys of our own making begin: secret scanners find them by it.
-const PREFIX: &str = "tg_";
+pub(super) const PREFIX: &str = "tg_";
 /// Random characters in a key of our own making: 190 bits.
 const RANDOM: usize = 32;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_yaml::Spanned;
 
-use super::api_key::{ApiKey, ApiKeys, KeyHash};
+use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
 use super::weak::{is_placeholder, weak_key};
 use super::{ANONYMOUS, Authenticators, Principal, Proof, parse_expiry};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
@@ -182,13 +182,18 @@ impl Reader<'_> {
 
     fn id(&mut self, file: &SourceFile, id: &Spanned<String>) -> Option<Arc<str>> {
         if !is_principal_id(&id.value) {
+            let way_out = if id.value == ANONYMOUS {
+                "that is whoever shows no key; choose another"
+            } else {
+                "use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"
+            };
             self.found.push(
                 file.error(
                     Code::InvalidKeyId,
                     id.referenced,
                     format!("{} cannot be the id of a key", quoted(&id.value)),
                 )
-                .help("use up to 128 of A-Z, a-z, 0-9 and `_.-@:/+`, beginning with a letter or digit"),
+                .help(way_out),
             );
             return None;
         }
@@ -206,6 +211,11 @@ impl Reader<'_> {
     fn hash(&mut self, file: &SourceFile, key: &KeySource) -> Option<KeyHash> {
         let at = key.hash.referenced;
         let Some((hex, hash)) = hash_of(key) else {
+            if key.hash.value.starts_with(PREFIX) {
+                let problem = file.error(Code::SecretInFile, at, "this is a key itself, not its hash");
+                self.found.push(problem.help(format!("treat it as leaked; {MAKE_A_KEY}")));
+                return None;
+            }
             let message = "expected `sha256:` and 64 hexadecimal digits in lower case";
             self.found.push(file.error(Code::InvalidKeyHash, at, message).help(MAKE_A_KEY));
             return None;
@@ -267,7 +277,14 @@ impl Reader<'_> {
                 self.found.push(unknown_role(file, role, known));
             }
         }
-        let unique: BTreeSet<&str> = roles.value.iter().map(|role| role.value.as_str()).collect();
+        let mut unique = BTreeSet::new();
+        for role in &roles.value {
+            if !unique.insert(role.value.as_str()) {
+                let message = format!("{} stands here twice", quoted(&role.value));
+                self.found
+                    .push(file.warning(Code::DuplicateName, role.referenced, message).help("delete one of the two"));
+            }
+        }
         unique.into_iter().map(Arc::from).collect()
     }
 

@@ -202,7 +202,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 let message = format!("{} stands here twice", quoted(&name.value));
                 self.found.push(
                     file.warning(Code::DuplicateName, name.referenced, message)
-                        .help(format!("it stands in line {first} already")),
+                        .help(format!("it stands in line {first} already; delete one of them")),
                 );
             }
             names.add(&name.value, &RuleId::at(file.name(), line, path));

@@ -5,17 +5,36 @@ use std::time::Duration;
 
 const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// What people write for a unit.
+const MISSPELT: &[(&str, &[&str])] = &[
+    ("ms", &["msec", "msecs", "millis", "millisecond", "milliseconds"]),
+    ("s", &["sec", "secs", "second", "seconds"]),
+    ("m", &["min", "mins", "minute", "minutes"]),
+    ("h", &["hr", "hrs", "hour", "hours"]),
+    ("d", &["day", "days"]),
+];
+
 /// Reads a span of time that lies within these bounds, or says what is wrong with it.
 pub fn parse_duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
     let Some((_, millis)) = UNITS.iter().find(|(name, _)| *name == unit).filter(|_| digits > 0) else {
-        return Err("write a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`".to_owned());
+        return Err(meant(number, unit));
     };
     let duration = number.parse::<u64>().ok().and_then(|n| n.checked_mul(*millis)).map(Duration::from_millis);
     match duration {
         Some(duration) if bounds.contains(&duration) => Ok(duration),
         _ => Err(format!("write a span from {} to {}", written(*bounds.start()), written(*bounds.end()))),
+    }
+}
+
+/// What was probably meant.
+fn meant(number: &str, unit: &str) -> String {
+    let unit = unit.trim().to_ascii_lowercase();
+    let known = MISSPELT.iter().find(|(name, words)| *name == unit || words.contains(&&*unit));
+    match known.filter(|_| (1..=9).contains(&number.len())) {
+        Some((name, _)) => format!("did you mean `{number}{name}`?"),
+        None => "write a whole number and a unit (ms, s, m, h, d), such as `500ms`, `5s` or `1m`".to_owned(),
     }
 }
 

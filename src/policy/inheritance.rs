@@ -66,7 +66,8 @@ impl<'a> Walk<'a, '_> {
         if self.size > MAX_GRANTS {
             grants = Grants::default();
             let message = format!("the roles grant more than {MAX_GRANTS} names when inheritance is followed");
-            self.found.push(role.file.error(Code::TooLarge, role.name.referenced, message));
+            let problem = role.file.error(Code::TooLarge, role.name.referenced, message);
+            self.found.push(problem.help("use patterns such as `get_*` in place of long lists"));
         }
         self.done.insert(name, grants);
     }
@@ -78,6 +79,7 @@ impl<'a> Walk<'a, '_> {
                 self.found.push(
                     role.file
                         .error(Code::UnknownRole, at, format!("unknown role {}", quoted(parent)))
+                        .help("define it under `roles:`, or take it out of `inherits`")
                         .maybe_help(did_you_mean(parent, self.roles.keys().copied())),
                 );
             }
@@ -95,11 +97,9 @@ impl<'a> Walk<'a, '_> {
             return false;
         }
         if self.path.len() >= MAX_DEPTH {
-            self.found.push(role.file.error(
-                Code::TooDeep,
-                at,
-                format!("roles inherit each other more than {MAX_DEPTH} deep"),
-            ));
+            let message = format!("roles inherit each other more than {MAX_DEPTH} deep");
+            let way_out = "let a role inherit directly what it needs, or put roles together that nobody holds alone";
+            self.found.push(role.file.error(Code::TooDeep, at, message).help(way_out));
             return false;
         }
         true

@@ -65,30 +65,32 @@ pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<()
 
 /// Whether the name is what it seems to be.
 fn legible(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
-    let (text, at) = (name.value.as_str(), name.referenced);
-    let error = |code: Code, message: String| Err(file.error(code, at, message));
+    let text = name.value.as_str();
+    let error =
+        |code: Code, message: String, way_out: &str| Err(file.error(code, name.referenced, message).help(way_out));
     if text.is_empty() {
-        return error(Code::InvalidName, "an empty name".to_owned());
+        return error(Code::InvalidName, "an empty name".to_owned(), "write the name, or delete the entry");
     }
     if text.len() > MAX_LENGTH {
-        return error(Code::InvalidName, format!("a name of more than {MAX_LENGTH} bytes"));
+        return error(Code::InvalidName, format!("a name of more than {MAX_LENGTH} bytes"), "use a pattern with `*`");
     }
     if text.trim() != text {
-        return error(Code::InvalidName, format!("{} begins or ends with a space", quoted(text)));
+        let message = format!("{} begins or ends with a space", quoted(text));
+        return error(Code::InvalidName, message, "delete the space");
     }
     if let Some(hidden) = text.chars().find(|c| is_invisible(*c)) {
-        return error(
-            Code::InvisibleCharacter,
-            format!("{} holds the invisible character U+{:04X}", quoted(text), u32::from(hidden)),
-        );
+        let message = format!("{} holds the invisible character U+{:04X}", quoted(text), u32::from(hidden));
+        return error(Code::InvisibleCharacter, message, "it is not the name that it seems to be; type it anew");
+    }
+    if text.contains(['\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{201e}']) {
+        let message = format!("{} holds typographic quotes, which are part of the name", quoted(text));
+        return error(Code::ConfusableName, message, "write `\"` or `'` for quotes, or none");
     }
     if let Some(double) = text.chars().find(|c| imitates_ascii(*c))
         && text.chars().any(|c| c.is_ascii_alphabetic())
     {
         let message = format!("{} mixes scripts: {double} is U+{:04X}", quoted(text), u32::from(double));
-        return Err(file
-            .error(Code::ConfusableName, at, message)
-            .help("it looks like a name that it is not; type it anew"));
+        return error(Code::ConfusableName, message, "it looks like a name that it is not; type it anew");
     }
     Ok(())
 }
@@ -123,8 +125,20 @@ fn tool(file: &SourceFile, name: &Spanned<String>, found: &mut Diagnostics) -> R
             )
             .help("tools are named by A-Z, a-z, 0-9, `_`, `.` and `-`; the only wildcard is `*`"),
         );
+    } else if splits_a_word(text) {
+        found.push(
+            file.warning(Code::OddPattern, at, format!("the `*` in {} stands inside of a word", quoted(text))).help(
+                "it stands for any run of characters, also for several words; name the tools, or end it at a `_`",
+            ),
+        );
     }
     Ok(())
+}
+
+/// Whether a `*` has letters or digits on both sides: what lies between is rarely what was thought of.
+fn splits_a_word(pattern: &str) -> bool {
+    let joins = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    pattern.split_once('*').is_some_and(|(head, tail)| joins(head.chars().next_back()) && joins(tail.chars().next()))
 }
 
 fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {

@@ -108,9 +108,12 @@ fn counted(file: &SourceFile, per: Option<&Spanned<String>>, known: &str, at: Lo
 
 fn positive(file: &SourceFile, number: &Spanned<u64>) -> Result<NonZeroU32, Diagnostic> {
     u32::try_from(number.value).ok().and_then(NonZeroU32::new).ok_or_else(|| {
-        let forbidden = (number.value == 0).then(|| "to forbid a tool, grant it to no role".to_owned());
+        let way_out = match number.value {
+            0 => "to forbid a tool, grant it to no role",
+            _ => "to set no such limit, leave it out",
+        };
         file.error(Code::NumberOutOfRange, number.referenced, format!("expected a number from 1 to {}", u32::MAX))
-            .maybe_help(forbidden)
+            .help(way_out)
     })
 }
 

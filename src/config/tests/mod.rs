@@ -1,6 +1,7 @@
 //! What is said about files that are wrong, and that those which are right are read as meant.
 
 mod attacks;
+mod broken_files;
 mod deployment;
 mod folder;
 mod policy_files;

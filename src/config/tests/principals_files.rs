@@ -6,7 +6,7 @@ use super::{load, shown, table, told, with_keys};
 fn a_key_never_stands_in_a_file_nor_in_what_is_told_about_it() {
     let said = shown(with_keys("keys:\n  - { id: alice, key: tg_s3cr3t, roles: [reader] }\n"));
     insta::assert_snapshot!(said, @r#"
-    error[unknown-key]: unknown key `key`
+    error[secret-in-file]: unknown key `key`
      --> policies/keys.yaml:2:18
       = help: keys never stand in files, only their hashes: `hash: "sha256:…"`
               `tollgate keys new` makes a key and prints such an entry; treat this one as leaked
@@ -20,9 +20,9 @@ fn a_key_never_stands_in_a_file_nor_in_what_is_told_about_it() {
      --> policies/keys.yaml:2:11
       = help: add `expires: YYYY-MM-DD`
 
-    error[invalid-key-hash]: expected `sha256:` and 64 hexadecimal digits in lower case
+    error[secret-in-file]: this is a key itself, not its hash
      --> policies/keys.yaml:2:24
-      = help: `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file
+      = help: treat it as leaked; `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file
 
     1 error, 1 warning
     ");
