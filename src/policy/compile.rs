@@ -7,6 +7,7 @@ use serde_yaml::Spanned;
 
 use super::inheritance;
 use super::names::{self, Kind};
+use super::redundancy::{self, Granted};
 use super::rules::{Grants, Names, Rules, ToolRules};
 use super::source::{Entries, List, PolicyFile, RoleSource, ToolSource};
 use super::tool_rules;
@@ -27,7 +28,7 @@ pub struct Compiled {
 pub(super) struct Role<'a> {
     pub(super) file: &'a SourceFile,
     pub(super) name: &'a Spanned<String>,
-    pub(super) inherits: Option<&'a List>,
+    pub(super) source: &'a RoleSource,
     pub(super) grants: Grants,
 }
 
@@ -118,6 +119,8 @@ impl<'a, 'b> Server<'a, 'b> {
             self.tools(&file.file, &file.written.tools);
             if let Some(list) = &file.written.allowed_tools {
                 let names = self.list(&file.file, list, Kind::Tools, "allowed_tools");
+                let granted = Granted { own: &names, inherited: Vec::new() };
+                redundancy::shadowed(&file.file, list, Kind::Tools, &granted, self.found);
                 self.authenticated.tools.extend(&names);
             }
             if file.written.roles.iter().next().is_none()
@@ -132,6 +135,9 @@ impl<'a, 'b> Server<'a, 'b> {
         }
         let roles = inheritance::flatten(&self.roles, elsewhere, self.found);
         self.unreachable_tools(&roles);
+        if !self.found.has_errors() {
+            redundancy::roles(&self.roles, &roles, self.found);
+        }
         let other_tools = self.tools.remove("*").unwrap_or_default();
         Rules::new(roles, self.authenticated, self.tools, other_tools)
     }
@@ -152,7 +158,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 continue;
             }
             let grants = self.grants(file, name, role);
-            self.roles.insert(&name.value, Role { file, name, inherits: role.inherits.as_ref(), grants });
+            self.roles.insert(&name.value, Role { file, name, source: role, grants });
         }
     }
 

@@ -46,7 +46,7 @@ impl<'a> Walk<'a, '_> {
         };
         let mut grants = role.grants.clone();
         self.path.push(name);
-        for parent in role.inherits.map(|list| list.0.value.as_slice()).unwrap_or_default() {
+        for parent in role.source.inherits.as_ref().map(|list| list.0.value.as_slice()).unwrap_or_default() {
             if self.may_follow(role, parent.value.as_str(), parent.referenced) {
                 self.role(&parent.value);
                 if let Some(inherited) = self.done.get(parent.value.as_str()) {
@@ -55,7 +55,7 @@ impl<'a> Walk<'a, '_> {
             }
         }
         self.path.pop();
-        if let Some(list) = role.inherits.filter(|list| list.0.value.is_empty()) {
+        if let Some(list) = role.source.inherits.as_ref().filter(|list| list.0.value.is_empty()) {
             self.found.push(
                 role.file
                     .error(Code::EmptyList, list.0.referenced, "`inherits` is empty")

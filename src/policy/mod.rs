@@ -11,6 +11,7 @@ mod names;
 mod node;
 mod permit;
 mod query;
+mod redundancy;
 mod rules;
 mod schema;
 mod source;

@@ -20,6 +20,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Methods];
+
     /// The key it stands under.
     pub(super) fn key(self) -> &'static str {
         match self {

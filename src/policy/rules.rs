@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::names::Kind;
 use super::{Condition, RuleId};
 
 /// What one server's policy says.
@@ -46,6 +47,9 @@ struct Glob {
     head: Box<str>,
     tail: Box<str>,
 }
+
+/// So many patterns of one set are compared with others: nobody reads more.
+const MAX_COMPARED: usize = 1_000;
 
 /// How a name was found.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +155,31 @@ impl Names {
         self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
     }
 
+    /// A pattern that grants all that this name or pattern does and more, and where it stands.
+    pub(super) fn wider(&self, pattern: &str) -> Option<(String, &RuleId)> {
+        let sought = pattern.split_once('*');
+        let (glob, rule) = self.globs.iter().take(MAX_COMPARED).find(|(glob, _)| match sought {
+            None => glob.matches(pattern),
+            Some((head, tail)) => {
+                (&*glob.head, &*glob.tail) != (head, tail)
+                    && head.starts_with(&*glob.head)
+                    && tail.ends_with(&*glob.tail)
+            }
+        })?;
+        Some((format!("{}*{}", glob.head, glob.tail), rule))
+    }
+
+    /// Where the very same name or pattern stands.
+    pub(super) fn same(&self, pattern: &str) -> Option<&RuleId> {
+        match pattern.split_once('*') {
+            None => self.exact.get(pattern),
+            Some((head, tail)) => {
+                let same = |glob: &Glob| (&*glob.head, &*glob.tail) == (head, tail);
+                self.globs.iter().take(MAX_COMPARED).find(|(glob, _)| same(glob)).map(|(_, rule)| rule)
+            }
+        }
+    }
+
     /// The names that are spelt out.
     pub(super) fn spelt_out(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(|name| &**name)
@@ -178,6 +207,16 @@ impl Grants {
 }
 
 impl Grants {
+    /// What is granted of this kind.
+    pub(super) fn of(&self, kind: Kind) -> &Names {
+        match kind {
+            Kind::Tools => &self.tools,
+            Kind::Prompts => &self.prompts,
+            Kind::Resources => &self.resources,
+            Kind::Methods => &self.methods,
+        }
+    }
+
     /// How many names and patterns there are of all kinds.
     pub(super) fn len(&self) -> usize {
         self.tools.len() + self.prompts.len() + self.resources.len() + self.methods.len()

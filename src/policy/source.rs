@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_yaml::Spanned;
 
+use super::names::Kind;
 use super::node::Node;
 use crate::diagnostic::SourceFile;
 
@@ -101,6 +102,18 @@ impl PolicyFile {
     /// The file itself.
     pub fn file(&self) -> &SourceFile {
         &self.file
+    }
+}
+
+impl RoleSource {
+    /// What it grants of this kind.
+    pub(super) fn list(&self, kind: Kind) -> Option<&List> {
+        match kind {
+            Kind::Tools => self.tools.as_ref(),
+            Kind::Prompts => self.prompts.as_ref(),
+            Kind::Resources => self.resources.as_ref(),
+            Kind::Methods => self.methods.as_ref(),
+        }
     }
 }
 

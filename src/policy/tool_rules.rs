@@ -9,6 +9,7 @@ use serde_yaml::{Location, Spanned};
 
 use super::RuleId;
 use super::duration::parse_duration;
+use super::redundancy;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
 use super::schema;
 use super::source::{LimitSource, ToolSource};
@@ -41,7 +42,7 @@ pub(super) fn compile(
             }
         },
     };
-    let mut limits = Vec::new();
+    let (mut limits, mut places) = (Vec::new(), Vec::new());
     if let Some(list) = &tool.limits {
         if list.value.is_empty() {
             found.push(
@@ -53,12 +54,14 @@ pub(super) fn compile(
             match limit(file, &written.value, written.referenced) {
                 Ok(limit) => {
                     let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.limits"));
+                    places.push((limit, written.referenced));
                     limits.push(LimitRule { limit, rule });
                 }
                 Err(problem) => found.push(problem),
             }
         }
     }
+    redundancy::limits(file, &places, found);
     let arguments = tool.arguments.as_ref().and_then(|written| schema::compile(file, written, path, found));
     ToolRules { arguments: arguments.map(Arc::new), limits, timeout }
 }

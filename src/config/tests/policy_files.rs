@@ -185,6 +185,36 @@ fn settings_of_tools_that_nobody_may_call() {
     "#);
 }
 
+/// That they are told stands in `broken_files`; here is what looks alike but changes something.
+#[test]
+fn rules_that_do_change_something_are_not_called_redundant() {
+    let role = |text: &str| format!("roles: {{ reader: {text} }}\n");
+    let tool =
+        |limits: &str| format!("roles: {{ reader: {{ tools: [a] }} }}\ntools: {{ a: {{ limits: [{limits}] }} }}\n");
+    let calls = |calls: u32, every: &str| format!("{{ calls: {calls}, every: {every}, per: principal }}");
+    for text in [
+        role("{ tools: ['get_*', set_x] }"),
+        role("{ tools: ['get_*', 'get*'] }").replace("'get*'", "'*_x'"),
+        role("{ tools: ['get_*'], prompts: [get_x] }"),
+        role("{ tools: ['get_x*x', get_x] }").replace("x*x", "x_*_x"),
+        format!(
+            "{}  b: {{ tools: ['get_*'] }}\n",
+            role("{ inherits: [b], tools: [set_x] }").replace("roles: { ", "roles:\n  ").replace(" }\n", "\n")
+        ),
+        tool(&format!("{}, {}", calls(5, "1s"), calls(60, "1m"))),
+        tool(&format!("{}, {}", calls(60, "1m"), calls(100, "10m"))),
+        tool(&format!("{}, {{ in_flight: 1, per: tool }}", calls(60, "1m"))),
+    ] {
+        assert_eq!(told(with_policy(&text)), "fits", "{text}");
+    }
+    let unusual = told(with_policy("roles: { reader: { prompts: ['*'], tools: ['get_*', 'get_x y'] } }\n"));
+    assert!(unusual.contains("unusual name") && !unusual.contains("as well"), "{unusual}");
+    let wider = "roles: { base: { tools: [get_x] }, reader: { inherits: [base], tools: ['get_*'] } }\n";
+    assert_eq!(told(with_policy(wider)), "fits");
+    let twice = tool(&format!("{0}, {0}", calls(60, "1m")));
+    assert_eq!(told(with_policy(&twice)).lines().count(), 1, "only the second of two that are alike");
+}
+
 #[test]
 fn servers() {
     let cases =

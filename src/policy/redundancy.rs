@@ -1,0 +1,150 @@
+//! Rules that change nothing, because another rule of the same role or tool says as much. They are told as warnings: a
+//! reviewer who deletes the wider one thinks that something ends, and it does not.
+//!
+//! No decision depends on this. It looks only at policies without errors.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_yaml::{Location, Spanned};
+
+use super::RuleId;
+use super::compile::Role;
+use super::names::Kind;
+use super::rules::{Grants, Limit, Names};
+use super::source::List;
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::mcp;
+
+/// So many ancestors of one role are looked at.
+const MAX_ANCESTORS: usize = 256;
+/// So many limits of one tool are compared.
+const MAX_LIMITS: usize = 64;
+
+/// Grants that the same role has anyway, by itself or by what it inherits, and roles that it inherits twice.
+pub(super) fn roles(roles: &BTreeMap<&str, Role<'_>>, flat: &HashMap<Arc<str>, Grants>, found: &mut Diagnostics) {
+    for role in roles.values() {
+        let parents = parents(role);
+        let inherited: Vec<&Grants> = parents.iter().filter_map(|parent| flat.get(parent.value.as_str())).collect();
+        for kind in Kind::ALL {
+            if let Some(list) = role.source.list(kind) {
+                let inherited = inherited.iter().map(|grants| grants.of(kind)).collect();
+                shadowed(role.file, list, kind, &Granted { own: role.grants.of(kind), inherited }, found);
+            }
+        }
+        for (index, parent) in parents.iter().enumerate() {
+            let before = parents.get(..index).unwrap_or_default();
+            if let Some(problem) = repeated(role, parent, before, roles) {
+                found.push(problem);
+            }
+        }
+    }
+}
+
+/// All that is granted of one kind.
+pub(super) struct Granted<'a> {
+    /// By the list itself.
+    pub(super) own: &'a Names,
+    /// By each role that is inherited.
+    pub(super) inherited: Vec<&'a Names>,
+}
+
+impl<'a> Granted<'a> {
+    /// What grants this name or pattern beside itself, and where that stands.
+    fn again(&self, name: &str, kind: Kind) -> Option<(String, &'a RuleId)> {
+        let shown = quoted(name);
+        // A pattern does not mean tools of unusual names.
+        let literal = kind == Kind::Tools && !name.contains('*') && !mcp::is_well_formed(name);
+        let wider = |names: &'a Names| names.wider(name).filter(|_| !literal);
+        if let Some((pattern, rule)) = wider(self.own) {
+            return Some((format!("{shown} is granted by {} as well", quoted(&pattern)), rule));
+        }
+        if let Some((pattern, rule)) = self.inherited.iter().find_map(|names| wider(names)) {
+            return Some((format!("{shown} is granted by the inherited {} as well", quoted(&pattern)), rule));
+        }
+        let rule = self.inherited.iter().find_map(|names| names.same(name))?;
+        Some((format!("{shown} is inherited as well"), rule))
+    }
+}
+
+/// Names and patterns of a list that a wider pattern of it, or something inherited, grants as well.
+pub(super) fn shadowed(file: &SourceFile, list: &List, kind: Kind, granted: &Granted<'_>, found: &mut Diagnostics) {
+    for name in &list.0.value {
+        if let Some((message, rule)) = granted.again(&name.value, kind) {
+            found.push(
+                file.warning(Code::ShadowedGrant, name.referenced, message)
+                    .help(format!("see {rule}; delete this one, or the other if it grants too much")),
+            );
+        }
+    }
+}
+
+fn parents<'a>(role: &Role<'a>) -> &'a [Spanned<String>] {
+    role.source.inherits.as_ref().map(|list| list.0.value.as_slice()).unwrap_or_default()
+}
+
+/// A role that is inherited twice: it stands there twice, or another one brings it along.
+fn repeated(
+    role: &Role<'_>,
+    parent: &Spanned<String>,
+    before: &[Spanned<String>],
+    roles: &BTreeMap<&str, Role<'_>>,
+) -> Option<Diagnostic> {
+    let name = quoted(&parent.value);
+    let warning = |message: String| role.file.warning(Code::RepeatedInheritance, parent.referenced, message);
+    if let Some(first) = before.iter().find(|other| other.value == parent.value) {
+        let line = first.referenced.line();
+        return Some(
+            warning(format!("the role {name} is inherited twice"))
+                .help(format!("it stands in line {line} already; delete one of the two")),
+        );
+    }
+    let by = parents(role).iter().find(|other| other.value != parent.value && comes_with(other, parent, roles))?;
+    let by = quoted(&by.value);
+    Some(warning(format!("the role {name} is inherited by {by}, too")).help("delete it here: nothing changes by that"))
+}
+
+/// Whether one role is among the ancestors of the other.
+fn comes_with(role: &Spanned<String>, sought: &Spanned<String>, roles: &BTreeMap<&str, Role<'_>>) -> bool {
+    let (mut seen, mut next) = (HashSet::new(), vec![role.value.as_str()]);
+    while let Some(role) = next.pop().and_then(|name| roles.get(name)) {
+        for parent in parents(role) {
+            if parent.value == sought.value {
+                return true;
+            }
+            if seen.len() < MAX_ANCESTORS && seen.insert(parent.value.as_str()) {
+                next.push(&parent.value);
+            }
+        }
+    }
+    false
+}
+
+/// Limits of one tool that another one of it always reaches first.
+pub(super) fn limits(file: &SourceFile, limits: &[(Limit, Location)], found: &mut Diagnostics) {
+    let compared = || limits.iter().take(MAX_LIMITS).enumerate();
+    for (index, (limit, at)) in compared() {
+        let first = compared().find(|(other, (tighter, _))| {
+            *other != index && implies(*tighter, *limit) && (*other < index || !implies(*limit, *tighter))
+        });
+        if let Some((_, (_, other))) = first {
+            found.push(
+                file.warning(Code::IneffectiveLimit, *at, "this limit is never reached")
+                    .help(format!("the one in line {} is always reached before; delete one of the two", other.line())),
+            );
+        }
+    }
+}
+
+/// Whether whatever the first lets through, the second does, too. Calls per time are counted by a bucket that holds
+/// `calls` and fills evenly, so both its size and its rate matter.
+fn implies(first: Limit, second: Limit) -> bool {
+    match (first, second) {
+        (Limit::Calls { calls, every }, Limit::Calls { calls: others, every: period }) => {
+            let rate = |calls: u32, over: u128| u128::from(calls).saturating_mul(over);
+            calls <= others && rate(calls.get(), period.as_nanos()) <= rate(others.get(), every.as_nanos())
+        }
+        (Limit::InFlight(calls), Limit::InFlight(others)) => calls <= others,
+        (Limit::Calls { .. }, Limit::InFlight(_)) | (Limit::InFlight(_), Limit::Calls { .. }) => false,
+    }
+}
