@@ -149,7 +149,7 @@ impl Reader<'_> {
                         self.refuse(
                             self.file
                                 .error(Code::UnknownKeyword, name.referenced, message)
-                                .help("what nobody enforces is no condition: delete it")
+                                .help("the name of an argument stands under `properties:`; anything else would be enforced by nobody")
                                 .maybe_help(help),
                         );
                         continue;
