@@ -7,11 +7,23 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::MAX_BYTES;
-use super::{Allowed, reader, said, writer};
+use super::super::scan::scan;
+use super::{Allowed, Dialect, Refused, reader, said, writer};
 
 /// On a stack of the size that a worker has.
 fn said_by_a_worker(text: String) -> &'static str {
     thread::Builder::new().stack_size(2 << 20).spawn(move || said(&writer(), &text)).unwrap().join().unwrap()
+}
+
+/// The walk refuses most of these too, but it can only judge what the parser cut right.
+#[test]
+fn the_scan_alone_refuses_what_is_cut_differently() {
+    for text in ["E'x'", "U&'x'", "x'ff'", "U&\"x\"", "'a'b", "$$x$$"] {
+        assert_eq!(scan(text, Dialect::PostgreSql), Err(Refused::Literal), "{text}");
+    }
+    for text in ["1'x'", "1\"x\"", "1$1", "1a"] {
+        assert_eq!(scan(text, Dialect::PostgreSql), Err(Refused::Number), "{text}");
+    }
 }
 
 #[test]
@@ -106,55 +118,57 @@ fn no_chain_overflows_the_stack() {
     }
 }
 
+const LINKS: &[&str] = &[
+    "(",
+    "((",
+    "(SELECT ",
+    "(SELECT (",
+    "lower(",
+    "(1,",
+    "(a.",
+    "CASE WHEN (",
+    "IN (",
+    "1 IN (",
+    "EXISTS (",
+    "NOT (",
+    "ARRAY[",
+    "ARRAY(",
+    "a[",
+    "CAST(",
+    "cast((",
+    "(VALUES (",
+    "date (",
+    "interval (",
+    "x (",
+    "(x) (",
+    "trim((",
+    "substring(",
+    "position(",
+    "extract(year FROM ",
+    "convert(",
+    "1 = ANY (",
+    "(a, (",
+    "struct(",
+    "map(",
+    "(((a)",
+    "count(DISTINCT ",
+    "count(*) FILTER (WHERE ",
+    "sum(1) OVER (ORDER BY ",
+    "overlay(",
+    "1 IN ((SELECT ",
+    "position((SELECT ",
+    "1 = ANY ((SELECT ",
+    "x.position(",
+    "position (1 IN (",
+    "json_object(",
+    "- (",
+];
+
 /// Open parentheses with something before each, up to the bound: the parser goes back and tries again, which must not
 /// take a time that doubles with each.
 #[test]
 fn going_back_is_bounded() {
-    for link in [
-        "(",
-        "((",
-        "(SELECT ",
-        "(SELECT (",
-        "lower(",
-        "(1,",
-        "(a.",
-        "CASE WHEN (",
-        "IN (",
-        "1 IN (",
-        "EXISTS (",
-        "NOT (",
-        "ARRAY[",
-        "ARRAY(",
-        "a[",
-        "CAST(",
-        "cast((",
-        "(VALUES (",
-        "date (",
-        "interval (",
-        "x (",
-        "(x) (",
-        "trim((",
-        "substring(",
-        "position(",
-        "extract(year FROM ",
-        "convert(",
-        "1 = ANY (",
-        "(a, (",
-        "struct(",
-        "map(",
-        "(((a)",
-        "count(DISTINCT ",
-        "count(*) FILTER (WHERE ",
-        "sum(1) OVER (ORDER BY ",
-        "overlay(",
-        "1 IN ((SELECT ",
-        "position((SELECT ",
-        "1 = ANY ((SELECT ",
-        "x.position(",
-        "position (1 IN (",
-        "json_object(",
-        "- (",
-    ] {
+    for link in LINKS {
         for first in [
             "SELECT ",
             "SELECT 1 FROM orders WHERE ",

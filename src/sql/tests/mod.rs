@@ -70,6 +70,16 @@ fn names_are_folded_as_the_database_does() {
     );
 }
 
+/// PostgreSQL would cut it to 63 bytes, and so to another name.
+#[test]
+fn a_name_that_the_database_cuts_is_refused() {
+    for (length, expected) in [(63, "allowed"), (64, "name")] {
+        let name = "a".repeat(length);
+        assert_eq!(said(&reader(), &format!("WITH {name} AS (SELECT 1) SELECT 1 FROM {name}")), expected);
+        assert_eq!(said(&reader(), &format!("WITH \"{name}\" AS (SELECT 1) SELECT 1 FROM \"{name}\"")), expected);
+    }
+}
+
 #[test]
 fn a_schema_is_a_part_of_the_name() {
     answers(

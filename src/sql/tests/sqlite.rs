@@ -42,9 +42,8 @@ fn hostile() {
             ("table", "WITH secrets AS (SELECT * FROM secrets) SELECT * FROM secrets"),
         ],
     );
-    use StatementKind::{Insert, Select, Update};
     answers(
-        &reader().statements(&[Select, Insert, Update]),
+        &reader().statements(&[StatementKind::Select, StatementKind::Insert, StatementKind::Update]),
         &[
             ("construct", "REPLACE INTO orders VALUES (1)"),
             ("construct", "INSERT OR REPLACE INTO orders VALUES (1)"),
