@@ -18,6 +18,7 @@ use tollgate::json::Bounds;
 use tollgate::limits::Limits;
 use tollgate::mcp::{self, Call, ServerName};
 use tollgate::policy::{PolicySet, Query};
+use tollgate::sql::{Allowed, Dialect, TableName};
 
 use shared::{Deployment, KEY, SERVER, is_smoke_test, key_entry, tools_call};
 
@@ -179,5 +180,23 @@ fn identify(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, condition, identify);
+/// What an SQL text may do, of the length that models write.
+fn sql(criterion: &mut Criterion) {
+    let tables = ["orders", "customers"].map(|name| TableName::new(name).expect("it is a name"));
+    let allowed = Allowed::select_from(Dialect::PostgreSql, &tables);
+    let granted = "SELECT c.name, date_trunc('month', o.created_at) AS month, sum(o.total) AS revenue FROM orders o \
+                   JOIN customers c ON c.id = o.customer_id WHERE o.status = 'paid' AND o.total > 100 \
+                   GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 10";
+    let refused = granted.replace("customers", "secrets");
+    assert!(allowed.check(granted).is_ok() && allowed.check(&refused).is_err());
+    let mut group = criterion.benchmark_group("sql");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    for (name, text) in [("granted", granted), ("refused", &refused)] {
+        group.bench_function(name, |bencher| bencher.iter(|| allowed.check(black_box(text))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decide, condition, identify, sql);
 criterion_main!(benches);

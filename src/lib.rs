@@ -13,6 +13,7 @@ pub mod mcp; // what MCP adds to JSON-RPC
 
 // Judgement: may they, and how much.
 pub mod identity; // who is asking
+pub mod sql; // what an SQL text does
 pub mod policy; // what is allowed
 pub mod limits; // how much
 

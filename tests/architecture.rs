@@ -87,7 +87,7 @@ fn a_module_uses_only_modules_listed_before_it() {
 
 /// The floors that do no IO.
 fn no_io(file: &str) -> bool {
-    matches!(floor(file), "json" | "jsonrpc" | "sse" | "mcp" | "policy")
+    matches!(floor(file), "json" | "jsonrpc" | "sse" | "mcp" | "sql" | "policy")
 }
 
 #[test]

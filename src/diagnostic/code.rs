@@ -91,7 +91,8 @@ codes! {
     InvalidSchema "invalid-schema" "A condition on arguments that is no JSON Schema 2020-12.";
     UnknownKeyword "unknown-keyword" "A keyword that JSON Schema 2020-12 does not have, and that nobody would enforce.";
     OptionalClaim "optional-claim" "A condition on a property that a call may leave out.";
-    MisplacedClaim "misplaced-claim" "`claim` where it says nothing.";
+    MisplacedClaim "misplaced-claim" "`claim` or `sql` where it says nothing.";
+    InvalidSql "invalid-sql" "What an SQL text may do, said in a way that means nothing.";
 
     // Keys and callers.
     SecretInFile "secret-in-file" "A key itself, where only its hash may stand.";

@@ -1,5 +1,5 @@
-//! Conditions on a call's arguments: JSON Schema 2020-12, with one keyword of our own. `claim: NAME` under a property
-//! says that it equals that claim of the caller's.
+//! Conditions on a call's arguments: JSON Schema 2020-12, with two keywords of our own. `claim: NAME` under a property
+//! says that it equals that claim of the caller's; `sql: …`, that it is SQL which does no more than that.
 //!
 //! Total: whatever the arguments are, the answer is yes or no. What cannot be evaluated is no.
 
@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use super::RuleId;
 use crate::identity::Principal;
+use crate::sql::Allowed;
 
 /// A condition on the arguments of one tool.
 #[derive(Debug)]
 pub struct Condition {
     pub(super) schema: Validator,
     pub(super) claims: Vec<ClaimRule>,
+    pub(super) sql: Vec<SqlRule>,
     /// Where it is written.
     pub(super) rule: RuleId,
 }
@@ -26,6 +28,14 @@ pub(super) struct ClaimRule {
     pub(super) claim: Box<str>,
     /// Whether the schema requires the property, and all that hold it.
     pub(super) required: bool,
+}
+
+/// A property that is SQL, and may do only this.
+#[derive(Debug)]
+pub(super) struct SqlRule {
+    /// The names from the arguments down to the property.
+    pub(super) path: Vec<Box<str>>,
+    pub(super) allowed: Allowed,
 }
 
 /// What is wrong with the arguments, in words that a model can act on.
@@ -47,6 +57,7 @@ impl Condition {
         let arguments: Value = serde_json::from_slice(arguments.unwrap_or(b"{}"))
             .map_err(|_unreadable| Unmet("the arguments cannot be read".to_owned()))?;
         let mut unmet: Vec<String> = self.claims.iter().filter_map(|rule| rule.broken(principal, &arguments)).collect();
+        unmet.extend(self.sql.iter().filter_map(|rule| rule.broken(&arguments)));
         let errors = self.schema.iter_errors(&arguments).take(TOLD);
         unmet.extend(
             errors.map(|error| format!("{}: {}", place(&error.instance_path().to_string()), short(&error.to_string()))),
@@ -60,10 +71,26 @@ impl Condition {
     }
 }
 
+/// The value of the property that these names lead to.
+fn property<'a>(arguments: &'a Value, path: &[Box<str>]) -> Option<&'a Value> {
+    path.iter().try_fold(arguments, |value, name| value.get(&**name))
+}
+
+impl SqlRule {
+    /// What is wrong, if the property is there and is no SQL text that may be run.
+    fn broken(&self, arguments: &Value) -> Option<String> {
+        let wrong = match property(arguments, &self.path)? {
+            Value::String(text) => self.allowed.check(text).err()?.to_string(),
+            _ => "it must be a text: one SQL statement".to_owned(),
+        };
+        Some(format!("`{}`: {wrong}", self.path.join(".")))
+    }
+}
+
 impl ClaimRule {
     /// What is wrong, if the property is there and is not the claim.
     fn broken(&self, principal: &Principal, arguments: &Value) -> Option<String> {
-        let found = self.path.iter().try_fold(arguments, |value, name| value.get(&**name))?;
+        let found = property(arguments, &self.path)?;
         let equal = match (principal.claim(&self.claim), found) {
             (Some(claim), Value::String(text)) => claim == text,
             // A number or a boolean is what it is written as.
@@ -128,6 +155,7 @@ tools:
         store_id: { claim: store_id }
         page: { $ref: "#/$defs/page" }
       $defs: { page: { type: object, properties: { size: { minimum: 1 } } } }
+  free: { arguments: { properties: { query: { sql: { tables: [orders, shop.items] } } } } }
   get_record:
     arguments: { properties: { of: { properties: { store: { claim: store_id } } } } }
 "##;
@@ -170,6 +198,20 @@ tools:
         assert_eq!(unmet(alice(), "get_record", r#"{"of":{"store":"7"}}"#), None);
         assert!(unmet(alice(), "get_record", r#"{"of":{"store":"8"}}"#).is_some());
         assert_eq!(unmet(alice(), "free", r#"{"anything":[1]}"#), None);
+        for (query, heard) in [
+            (r#""SELECT count(*) FROM orders o JOIN shop.items i ON i.id = o.item""#, None),
+            (
+                r#""SELECT * FROM users""#,
+                Some(
+                    "`query`: the table `users` is not allowed here; a schema counts: `orders` and `public.orders` are two names",
+                ),
+            ),
+            (r#""DELETE FROM orders""#, Some("`query`: only SELECT is allowed here")),
+            (r#"["SELECT 1"]"#, Some("`query`: it must be a text: one SQL statement")),
+            ("null", Some("`query`: it must be a text: one SQL statement")),
+        ] {
+            assert_eq!(unmet(alice(), "free", &format!(r#"{{"query":{query}}}"#)).as_deref(), heard, "{query}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod redundancy;
 mod rules;
 mod schema;
 mod source;
+mod sql_rule;
 mod tool_rules;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use serde_yaml::Spanned;
 
 use super::RuleId;
-use super::condition::{ClaimRule, Condition};
+use super::condition::{ClaimRule, Condition, SqlRule};
 use super::node::Node;
+use super::sql_rule;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 
 /// What stands behind a keyword.
@@ -25,6 +26,8 @@ enum Holds {
     Properties,
     /// The name of a claim.
     Claim,
+    /// What an SQL text may do.
+    Sql,
     /// A reference, which must lead nowhere else.
     Reference,
 }
@@ -78,6 +81,7 @@ const KEYWORDS: &[(&str, Holds)] = &[
     ("anyOf", Holds::Schemas),
     ("oneOf", Holds::Schemas),
     ("claim", Holds::Claim),
+    ("sql", Holds::Sql),
 ];
 
 /// The types that a value can have (JSON Schema Validation, 6.1.1).
@@ -90,9 +94,9 @@ pub(super) fn compile(
     path: &str,
     found: &mut Diagnostics,
 ) -> Option<Condition> {
-    let mut reader = Reader { file, found, claims: Vec::new(), sound: true };
+    let mut reader = Reader { file, found, claims: Vec::new(), sql: Vec::new(), sound: true };
     let schema = reader.schema(written, Place::Property { path: &[], required: true });
-    let Reader { claims, sound, found, .. } = reader;
+    let Reader { claims, sql, sound, found, .. } = reader;
     if !sound {
         return None;
     }
@@ -104,7 +108,7 @@ pub(super) fn compile(
     match built {
         Ok(schema) => {
             let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.arguments"));
-            Some(Condition { schema, claims, rule })
+            Some(Condition { schema, claims, sql, rule })
         }
         Err(error) => {
             let at = written.value.place(&error.instance_path().to_string()).unwrap_or(written.referenced);
@@ -130,6 +134,7 @@ struct Reader<'a> {
     file: &'a SourceFile,
     found: &'a mut Diagnostics,
     claims: Vec<ClaimRule>,
+    sql: Vec<SqlRule>,
     sound: bool,
 }
 
@@ -214,6 +219,10 @@ impl Reader<'_> {
                 self.claim(claim, value, place);
                 None
             }
+            (Holds::Sql, _) => {
+                self.sql(value, place);
+                None
+            }
             (Holds::Reference, Node::Text(reference)) if reference.starts_with('#') => Some(value.value.value()),
             (Holds::Reference, _) => {
                 let problem =
@@ -268,13 +277,27 @@ impl Reader<'_> {
                 }
                 self.claims.push(ClaimRule { path: path.to_vec(), claim: claim.into(), required });
             }
-            Place::Property { .. } | Place::Nested => {
-                let problem = self.file.error(Code::MisplacedClaim, written.referenced, "`claim` says nothing here");
-                self.refuse(problem.help(
-                    "it stands under `properties: { NAME: { claim: … } }`, and not inside of `anyOf` and the like",
-                ));
-            }
+            Place::Property { .. } | Place::Nested => self.misplaced(written, "claim"),
         }
+    }
+
+    fn sql(&mut self, written: &Spanned<Node>, place: Place<'_>) {
+        match place {
+            Place::Property { path, .. } if !path.is_empty() => {
+                match sql_rule::compile(self.file, written, self.found) {
+                    Some(allowed) => self.sql.push(SqlRule { path: path.to_vec(), allowed }),
+                    None => self.sound = false,
+                }
+            }
+            Place::Property { .. } | Place::Nested => self.misplaced(written, "sql"),
+        }
+    }
+
+    fn misplaced(&mut self, written: &Spanned<Node>, keyword: &str) {
+        let message = format!("`{keyword}` says nothing here");
+        self.refuse(self.file.error(Code::MisplacedClaim, written.referenced, message).help(format!(
+            "it stands under `properties: {{ NAME: {{ {keyword}: … }} }}`, and not inside of `anyOf` and the like"
+        )));
     }
 
     fn expected(&mut self, value: &Spanned<Node>, what: &str, example: &str) -> Option<Value> {

@@ -114,6 +114,11 @@ fn conditions_on_arguments() {
         "{ required: [store], properties: { store: { claim: 7 } } }",
         "{ claim: store }",
         "{ anyOf: [{ properties: { store: { claim: store } } }] }",
+        "{ properties: { query: { sql: { table: [orders] } } } }",
+        "{ properties: { query: { sql: { tables: [], statements: [drop], dialect: mysql } } } }",
+        "{ properties: { query: { sql: { tables: ['a b', 7] } } } }",
+        "{ properties: { query: { sql: select } } }",
+        "{ items: { sql: { tables: [orders] } } }",
     ]
     .map(condition);
     let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
