@@ -71,7 +71,7 @@ fn all_are_sorted_and_none_is_told_twice() {
 
 /// An error with a place in a file of an awkward name, and a warning about a folder.
 fn awkward() -> Diagnostics {
-    let file = SourceFile::new("/work/tree/a b,c:d%é.yaml", "roles:\n  reader: { tolls: [x] }\n");
+    let file = SourceFile::new("/srv/tree/a b,c:d%é.yaml", "roles:\n  reader: { tolls: [x] }\n");
     let mut found = Diagnostics::new();
     let at = At { line: 2, column: 13, width: 5 };
     found.push(file.error(Code::UnknownKey, at, "100% of `a,b:c`").help("one\ntwo"));
@@ -80,7 +80,7 @@ fn awkward() -> Diagnostics {
 }
 
 fn rendered(format: Format) -> String {
-    Report { found: &awkward(), denied: Denied::Warnings, here: Path::new("/work/tree") }.render(format)
+    Report { found: &awkward(), denied: Denied::Warnings, here: Path::new("/srv/tree") }.render(format)
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn json_has_every_key_for_every_problem() {
         {
           "severity": "error",
           "code": "unknown-key",
-          "file": "/work/tree/a b,c:d%é.yaml",
+          "file": "/srv/tree/a b,c:d%é.yaml",
           "line": 2,
           "column": 13,
           "end_column": 18,
