@@ -320,6 +320,11 @@ impl Relay {
                         Ok(data) => Some(data),
                         Err(_trailers) => continue,
                     },
+                    // Its client knows how to ask for the rest, if it hears of the break as it would without a gate.
+                    Poll::Ready(Some(Err(_broken))) if self.watch.is_resumable() => {
+                        self.close(None);
+                        return Poll::Ready(Some(Err(Broken)));
+                    }
                     Poll::Ready(Some(Err(error))) => {
                         return self.fail(Bytes::new(), &UpstreamError::BrokeOff(error.to_string()));
                     }

@@ -245,6 +245,13 @@ async fn headers_that_a_listed_tool_asks_for_must_say_what_the_arguments_say() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_its_client_comes_back_for_is_filtered_like_any_other() {
+    for ending in [Ending::Clean, Ending::BreakOff] {
+        comes_back(ending).await;
+    }
+}
+
+/// The server's stream ends so before the answer, and the client asks for the rest.
+async fn comes_back(ending: Ending) {
     let upstream = Upstream::start().await;
     let tools = json!([{ "name": "search_records" }, { "name": "delete_record" }]);
     let answer = format!("id: 2\ndata: {}", json!({ "jsonrpc": "2.0", "id": 5, "result": { "tools": tools } }));
@@ -257,7 +264,7 @@ async fn an_answer_that_its_client_comes_back_for_is_filtered_like_any_other() {
                 }
                 other => other,
             },
-            ("POST", Some("tools/list")) => Reply::Events(vec!["id: 1\nretry: 10\ndata:".to_owned()], Ending::Clean),
+            ("POST", Some("tools/list")) => Reply::Events(vec!["id: 1\nretry: 10\ndata:".to_owned()], ending),
             ("GET", _) => Reply::Events(vec![answer.clone()], Ending::Clean),
             _ => Reply::obliging(request),
         }
@@ -269,8 +276,12 @@ async fn an_answer_that_its_client_comes_back_for_is_filtered_like_any_other() {
     assert_ne!(session, "theirs");
     let mut headers = LEGACY.to_vec();
     headers.extend([("x-api-key", ALICE), ("mcp-session-id", &session)]);
-    let polled = raw::call(gate.data, &post_with(&headers, &message("5", "tools/list", "{}"))).await;
-    assert_eq!(polled.text(), "id: 1\nretry: 10\ndata:\n\n", "the server ends the stream, not the gate");
+    let mut polled = Connection::open(gate.data).await;
+    polled.send(&post_with(&headers, &message("5", "tools/list", "{}"))).await.unwrap();
+    polled.read_head().await.unwrap();
+    assert_eq!(polled.read_chunk().await.unwrap().unwrap(), b"id: 1\nretry: 10\ndata:\n\n");
+    // It ends as the server ended it, so that the client does what it would do without a gate.
+    assert_eq!(polled.read_chunk().await.is_ok_and(|rest| rest.is_none()), ending == Ending::Clean, "{ending:?}");
     let get = String::from_utf8(post_with(&headers, ""))
         .unwrap()
         .replace("POST ", "GET ")
