@@ -106,7 +106,7 @@ impl Events {
         fed
     }
 
-    /// An event ends with these bytes. What passes of it is said as: as it came, if all of it came in this piece.
+    /// An event ends with these bytes: what of it passes.
     fn end(&mut self, last: Bytes, judge: &mut Judge) -> Result<(Passes, Option<Sort>), Unsound> {
         if let Some(mut long) = self.long.take() {
             let rest = long.follow(&last);

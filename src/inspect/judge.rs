@@ -145,7 +145,7 @@ impl Judge {
             }
             ServerMessage::Notification(notice) => {
                 if let Some(session) = self.conversation.session() {
-                    session.heard();
+                    session.touch();
                 }
                 Ok((self.notice(&notice, message)?, Sort::Notification))
             }

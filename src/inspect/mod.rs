@@ -176,7 +176,7 @@ fn is_unanswered(call: &Call) -> bool {
 }
 
 impl Watch {
-    /// Whether the reply is an event stream, so that an event may be added.
+    /// Whether the reply is an event stream, to which events may be added, and from which they may be taken.
     pub fn is_stream(&self) -> bool {
         matches!(self.mode, Mode::Events(_))
     }
@@ -189,11 +189,6 @@ impl Watch {
     /// Whether the gate can answer in the server's stead: in a stream, where the server has not and will not.
     pub fn can_answer(&self) -> bool {
         self.is_between_events() && self.judge.must_answer()
-    }
-
-    /// Whether bytes may be added or taken, so that the length that the server gave does not hold.
-    pub fn edits(&self) -> bool {
-        self.is_stream()
     }
 
     /// From now on this decides what passes.

@@ -240,7 +240,7 @@ impl Body for GateBody {
         match &self.0 {
             Inner::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Inner::Relay(relay) => match &relay.stream {
-                Some(stream) if !relay.watch.edits() => {
+                Some(stream) if !relay.watch.is_stream() => {
                     let begun = relay.begun.as_ref().map_or(0, |begun| begun.len() as u64);
                     stream.size_hint().exact().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(begun + rest))
                 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{Room, body, respond};
+use crate::exchange::Outcome;
 use crate::inspect::Answer;
 use crate::mcp::Form;
 use crate::state::{Conversation, Session, UnderWay};
@@ -41,11 +42,9 @@ struct Waiting {
 impl Elsewhere {
     /// Waits for an answer, until it has come, its session has ended or the server has been silent for too long.
     pub(super) fn wait(&self, under_way: UnderWay, conversation: &Conversation, room: Room, recorder: Recorder) {
-        let Conversation::Within { ours, session } = conversation else {
-            return;
-        };
-        let Some(told) = under_way.leave() else {
-            return;
+        let (Conversation::Within { ours, session }, Some(told)) = (conversation, under_way.leave()) else {
+            // Its client asked on another stream before this one had ended, and has its answer.
+            return recorder.close(Outcome::Ok);
         };
         let waiting = Waiting {
             upstream: Arc::clone(&self.upstream),

@@ -58,7 +58,9 @@ impl Conversation {
         session.begin(id, About::of(call));
         let in_session = matches!(self, Self::Within { ours: Some(_), .. });
         let place = if in_session { Answered::Anywhere } else { Answered::Here };
-        Some(UnderWay { session: Arc::clone(session), id: id.clone(), place })
+        // Where answers come on another stream, one may come before the reply to its request.
+        let told = self.url().and_then(|_| session.tell(id));
+        Some(UnderWay { session: Arc::clone(session), id: id.clone(), place, told })
     }
 
     /// What a reply's head means for the session: one begins, goes on or ends. The server's name for it gives way to
@@ -103,6 +105,7 @@ pub struct UnderWay {
     session: Arc<Session>,
     id: RequestId,
     place: Answered,
+    told: Option<oneshot::Receiver<Form>>,
 }
 
 /// Where a request can be answered.
@@ -117,13 +120,14 @@ enum Answered {
 }
 
 impl UnderWay {
-    /// Leaves the request for another stream of its session to answer, and tells how it was. Outside of sessions there
-    /// is no such stream.
+    /// Leaves the request for another stream of its session to answer, and tells how it was. `None` if that has happened
+    /// already, or cannot: outside of sessions there is no such stream.
     pub fn leave(mut self) -> Option<oneshot::Receiver<Form>> {
-        (self.place == Answered::Anywhere).then(|| {
-            self.place = Answered::Elsewhere;
-            self.session.tell(&self.id)
-        })
+        if self.place != Answered::Anywhere {
+            return None;
+        }
+        self.place = Answered::Elsewhere;
+        self.told.take().or_else(|| self.session.tell(&self.id))
     }
 }
 

@@ -105,7 +105,8 @@ impl Session {
         self.talk().used
     }
 
-    pub(super) fn touch(&self) {
+    /// Notes that it is in use: its client has asked, or its server has said something.
+    pub fn touch(&self) {
         self.talk().used = clock::monotonic();
     }
 
@@ -139,12 +140,11 @@ impl Session {
         Some(request.about)
     }
 
-    pub(super) fn tell(&self, id: &RequestId) -> oneshot::Receiver<Form> {
+    /// Who is to be told how this request is answered; `None` if it has been.
+    pub(super) fn tell(&self, id: &RequestId) -> Option<oneshot::Receiver<Form>> {
         let (told, tells) = oneshot::channel();
-        if let Some(request) = self.talk().requests.get_mut(id) {
-            request.told = Some(told);
-        }
-        tells
+        self.talk().requests.get_mut(id)?.told = Some(told);
+        Some(tells)
     }
 
     pub(super) fn forget(&self, id: &RequestId) {
@@ -173,11 +173,6 @@ impl Session {
     /// Whether a request of the client waits for its answer.
     pub fn owes(&self) -> bool {
         !self.talk().requests.is_empty()
-    }
-
-    /// Notes that the server has said something.
-    pub fn heard(&self) {
-        self.touch();
     }
 
     /// The stream that answers all: what the gate itself has to say comes here.

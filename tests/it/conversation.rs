@@ -170,6 +170,23 @@ async fn a_2024_client_speaks_to_a_2024_server_and_sees_only_the_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_overtakes_the_reply_to_its_request_counts() {
+    let upstream = Upstream::start().await;
+    let gate = sse_world(&upstream).await;
+    let mut stream = Stream::open(gate.data).await;
+    upstream.answer(Reply::OnRelease(Box::new(Reply::empty(202))));
+    let mut posting = Connection::open(gate.data).await;
+    posting.send(&stream.post(ALICE, &tool_call("7", "search_records", "{}"))).await.unwrap();
+    assert!(upstream.wait_for(2, DEADLINE).await);
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":7,"result":{"isError":true}}"#);
+    assert_eq!(stream.next().await["id"], 7);
+    upstream.release();
+    assert!(matches!(posting.read().await, Answer::Response(accepted) if accepted.status == 202));
+    let decision = gate.decisions.wait_since(0, DEADLINE, |_| true).await.unwrap();
+    assert!(decision.contains(r#""outcome":"tool_error""#), "{decision}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_2024_stream_is_its_principals_and_ends_with_its_connection() {
     let upstream = Upstream::start().await;
     let gate = sse_world(&upstream).await;
