@@ -78,6 +78,7 @@ codes! {
     UnheldRole "unheld-role" "A role that nobody holds.";
     InheritanceCycle "inheritance-cycle" "Roles that inherit each other in a circle.";
     RepeatedInheritance "repeated-inheritance" "A role that is inherited twice.";
+    UnknownQuestion "unknown-question" "Something that no server can ask of a client.";
 
     // Settings of tools.
     DuplicateTool "duplicate-tool" "Two entries with settings for the same tool.";

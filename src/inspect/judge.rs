@@ -9,10 +9,10 @@ use super::endpoint;
 use super::outline::LongAnswer;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, ServerMessage, ServerName, Target};
+use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, Question, ServerMessage, ServerName, Target};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 use crate::sse::Event;
-use crate::state::{About, Conversation, State};
+use crate::state::{About, Conversation, Declined, State};
 use crate::upstream::Unsound;
 
 /// Judges the messages of one reply.
@@ -26,6 +26,8 @@ pub(super) struct Judge {
     conversation: Conversation,
     awaits: Awaits,
     answered: Option<Form>,
+    /// What the server has asked and may not.
+    declined: Vec<Declined>,
 }
 
 /// Which answers belong into a reply.
@@ -54,6 +56,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     Request,
+    /// The same, of what the server may not ask.
+    Declined,
     Notification,
     Answer(Form),
 }
@@ -81,6 +85,7 @@ impl Judge {
             conversation,
             awaits,
             answered: None,
+            declined: Vec::new(),
         }
     }
 
@@ -122,6 +127,11 @@ impl Judge {
         self.answered
     }
 
+    /// What the server has asked since, and must be told that it may not.
+    pub(super) fn declined(&mut self) -> Vec<Declined> {
+        std::mem::take(&mut self.declined)
+    }
+
     /// Whether an answer must come.
     pub(super) fn must_answer(&self) -> bool {
         self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none() && !self.is_cancelled()
@@ -139,10 +149,7 @@ impl Judge {
     /// The server must not say that here.
     pub(super) fn message(&mut self, message: &[u8]) -> Result<(Verdict, Sort), Unsound> {
         match mcp::read_server(message).map_err(Unsound::Message)? {
-            ServerMessage::Request { id, asked } => {
-                self.asks(id, &asked)?;
-                Ok((Verdict::Pass, Sort::Request))
-            }
+            ServerMessage::Request { id, asked } => self.asks(id, &asked),
             ServerMessage::Notification(notice) => {
                 if let Some(session) = self.conversation.session() {
                     session.touch();
@@ -152,7 +159,7 @@ impl Judge {
             ServerMessage::Answer(answer) => {
                 let about = self.settle(answer.id.as_ref(), answer.form)?;
                 for asked in &answer.asks {
-                    self.may_ask(asked)?;
+                    self.wants(asked, answer.form)?;
                 }
                 let verdict = match answer.form {
                     Form::Error { .. } => Verdict::Pass,
@@ -211,20 +218,36 @@ impl Judge {
         }
     }
 
-    /// A request of the server: only legacy ones make any, and only within what can be answered.
-    fn asks(&self, id: RequestId, asked: &Asked) -> Result<(), Unsound> {
-        safe(asked)?;
-        match (self.conversation.session(), self.call.era()) {
+    /// A request of the server: only legacy ones make any, and only within what can be answered. What the server may not
+    /// ask does not reach the client.
+    fn asks(&mut self, id: RequestId, asked: &Asked) -> Result<(Verdict, Sort), Unsound> {
+        let session = self.conversation.session();
+        match (Question::of(&asked.method), self.call.era()) {
             (_, Era::Modern) => Err(Unsound::Asks),
-            (Some(session), Era::Legacy) if !session.asks(id) => Err(Unsound::Asks),
-            (_, Era::Legacy) => Ok(()),
+            (Some(question), Era::Legacy) if !self.policy.server_may(&self.server).has(question) => {
+                let declined = session.and_then(|session| session.declines(id, question)).ok_or(Unsound::Asks)?;
+                self.declined.push(declined);
+                Ok((Verdict::Drop, Sort::Declined))
+            }
+            (_, Era::Legacy) => {
+                safe(asked)?;
+                let too_much = session.is_some_and(|session| !session.asks(id));
+                if too_much { Err(Unsound::Asks) } else { Ok((Verdict::Pass, Sort::Request)) }
+            }
         }
     }
 
-    /// What a modern server wants to know before it answers: only what the client declared (MCP 2026-07-28, MRTR).
-    fn may_ask(&self, asked: &Asked) -> Result<(), Unsound> {
+    /// What a server wants to know before it answers: only what it may ask, and what the client declared (MCP 2026-07-28,
+    /// MRTR).
+    fn wants(&self, asked: &Asked, form: Form) -> Result<(), Unsound> {
         safe(asked)?;
-        if self.call.declared().covers(&asked.method) { Ok(()) } else { Err(Unsound::Asks) }
+        let may = self.policy.server_may(&self.server);
+        let may = match (form, self.call.era()) {
+            // What a legacy client declared, its server knows (MCP 2025-11-25, URL elicitation required).
+            (Form::Error { .. }, Era::Legacy) => may,
+            _ => may & self.call.declared().asks(),
+        };
+        if Question::of(&asked.method).is_some_and(|question| may.has(question)) { Ok(()) } else { Err(Unsound::Asks) }
     }
 
     /// News of a thing reach those who may see it.

@@ -9,11 +9,12 @@ use super::inheritance;
 use super::names::{self, Kind};
 use super::redundancy::{self, Granted};
 use super::rules::{Grants, Names, Rules, ToolRules};
+use super::server_may;
 use super::source::{Entries, List, PolicyFile, RoleSource, ToolSource};
 use super::tool_rules;
 use super::{PolicySet, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
-use crate::mcp::ServerName;
+use crate::mcp::{Questions, ServerName};
 
 /// A policy that can be enforced, and what is odd about it.
 #[derive(Debug)]
@@ -114,7 +115,11 @@ impl<'a, 'b> Server<'a, 'b> {
     }
 
     fn compile(mut self, files: &[&'a PolicyFile], elsewhere: RolesElsewhere) -> Rules {
+        let mut server_may = Questions::default();
         for file in files {
+            if let Some(list) = &file.written.server_may {
+                server_may = server_may | server_may::compile(&file.file, list, self.found);
+            }
             self.roles(&file.file, &file.written.roles);
             self.tools(&file.file, &file.written.tools);
             if let Some(list) = &file.written.allowed_tools {
@@ -126,6 +131,7 @@ impl<'a, 'b> Server<'a, 'b> {
             if file.written.roles.iter().next().is_none()
                 && file.written.allowed_tools.is_none()
                 && file.written.tools.iter().next().is_none()
+                && file.written.server_may.is_none()
             {
                 self.found.push(
                     Diagnostic::error(Code::GrantsNothing, file.file.name(), "the file grants nothing")
@@ -139,7 +145,7 @@ impl<'a, 'b> Server<'a, 'b> {
             redundancy::roles(&self.roles, &roles, self.found);
         }
         let other_tools = self.tools.remove("*").unwrap_or_default();
-        Rules::new(roles, self.authenticated, self.tools, other_tools)
+        Rules { server_may, ..Rules::new(roles, self.authenticated, self.tools, other_tools) }
     }
 
     fn roles(&mut self, file: &'a SourceFile, roles: &'a Entries<RoleSource>) {

@@ -14,6 +14,7 @@ mod query;
 mod redundancy;
 mod rules;
 mod schema;
+mod server_may;
 mod source;
 mod sql_rule;
 mod tool_rules;
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::identity::Proof;
-use crate::mcp::{self, ServerName, Subject, Target};
+use crate::mcp::{self, Questions, ServerName, Subject, Target};
 
 pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
@@ -76,6 +77,11 @@ impl PolicySet {
             .get(server)
             .map(|rules| Arc::clone(rules.tools.get(tool).unwrap_or(&rules.other_tools)))
             .unwrap_or_default()
+    }
+
+    /// What this server may ask of its clients.
+    pub fn server_may(&self, server: &ServerName) -> Questions {
+        self.servers.get(server).map(|rules| rules.server_may).unwrap_or_default()
     }
 
     /// What must hold of this tool's arguments.

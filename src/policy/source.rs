@@ -28,10 +28,11 @@ pub struct PolicySource {
     #[serde(default)]
     pub(super) tools: Entries<ToolSource>,
     pub(super) allowed_tools: Option<List>,
+    pub(super) server_may: Option<List>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "roles", "tools", "allowed_tools"];
+pub const POLICY_KEYS: &[&str] = &["server", "roles", "tools", "allowed_tools", "server_may"];
 
 /// A role.
 #[derive(Debug, Deserialize)]

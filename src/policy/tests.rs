@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::{Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, compile};
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
-use crate::mcp::{Method, ServerName, Target};
+use crate::mcp::{Method, Question, Questions, ServerName, Target};
 
 const POLICY: &str = r#"server: records
 roles:
@@ -191,4 +191,13 @@ fn only_names_that_are_spelt_out_may_be_labels() {
     {
         assert_eq!(policy.names_tool(&server("records"), tool), named, "{tool}");
     }
+}
+
+#[test]
+fn a_server_may_ask_what_its_files_say_together_and_nothing_by_default() {
+    let may = |texts: &[&str]| policies(texts).server_may(&server("records"));
+    assert_eq!(may(&[POLICY]), Questions::default());
+    let files = [POLICY, "server_may: [elicitation]\n", "server_may: [roots, elicitation]\n"];
+    assert_eq!(may(&files), [Question::Elicitation, Question::Roots].into_iter().collect());
+    assert_eq!(policies(&files).server_may(&server("another")), Questions::default());
 }

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{Room, body, respond};
-use crate::exchange::Outcome;
+use crate::exchange::{DecisionId, Outcome};
 use crate::inspect::Answer;
 use crate::mcp::Form;
-use crate::state::{Conversation, Session, UnderWay};
+use crate::state::{Conversation, Declined, Session, UnderWay};
 use crate::telemetry::Recorder;
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -28,6 +28,8 @@ pub(super) struct Elsewhere {
 
 /// While a client's user is asked, or until a client comes back for its answer.
 const LONG: Duration = Duration::from_mins(5);
+
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// A call that waits.
 struct Waiting {
@@ -55,6 +57,19 @@ impl Elsewhere {
             recorder,
         };
         self.waiting.spawn(waiting.end(told));
+    }
+
+    /// Of its caller's headers, a stream that is never abandoned, and may idle for hours, keeps what [`Self::decline`]
+    /// needs.
+    pub(super) fn for_long(self) -> Self {
+        let version = self.headers.get(VERSION).map(|version| (VERSION, version.clone()));
+        Self { headers: version.into_iter().collect(), ..self }
+    }
+
+    /// Declines what the server has asked and may not, in its client's stead.
+    pub(super) fn decline(&self, declined: Declined, room: &Room, conversation: &Conversation, decision: DecisionId) {
+        let answer = respond::declined(&declined, decision);
+        self.upstream.decline(declined, answer, (&room.admission, conversation), &self.headers);
     }
 
     /// Tells the server that nobody waits for this call any more.

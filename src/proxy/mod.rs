@@ -188,11 +188,7 @@ impl Gateway {
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
                 let endless = endless.then(|| Endless::new(self));
-                // Such a stream is never abandoned, and may idle for hours: it need not keep its caller's headers.
-                let elsewhere = match endless {
-                    Some(_) => Elsewhere { headers: HeaderMap::new(), ..elsewhere },
-                    None => elsewhere,
-                };
+                let elsewhere = if endless.is_some() { elsewhere.for_long() } else { elsewhere };
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
                     begun: Some(begun).filter(|begun| !begun.is_empty()),

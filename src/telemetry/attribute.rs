@@ -81,11 +81,15 @@ const TABLE: &[Attribute] = &[
     row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| rule.as_str().to_owned().into())),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tool_name", &[ToolCalls], |f| f.tool_label().map(text)),
-    row("server", &[ToolCalls, Decisions], |f| Some(f.server())),
+    row(SERVER, &[ToolCalls, Decisions], |f| Some(f.server())),
     row("outcome", &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
-    row("method", &[Decisions], |f| Some(f.method().name().into())),
+    row(METHOD, &[Decisions], |f| Some(f.method().name().into())),
 ];
 
+/// The server that was asked, or asks.
+pub(super) const SERVER: &str = "server";
+/// What was asked.
+pub(super) const METHOD: &str = "method";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
 /// Label of `tollgate.policy.reloads`.

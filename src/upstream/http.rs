@@ -20,7 +20,7 @@ use super::error::chain;
 use super::{UpstreamError, headers};
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
-use crate::state::{Conversation, SESSION_ID};
+use crate::state::{Conversation, Declined, SESSION_ID};
 
 /// An MCP server behind the gate.
 #[derive(Debug)]
@@ -242,19 +242,55 @@ impl Upstream {
             r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"timeout"}}}}"#,
             id.as_json()
         );
-        let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url(call.method(), conversation);
-        *request.headers_mut() = headers::to_server(headers);
-        if let Some(theirs) = conversation.header() {
-            request.headers_mut().insert(SESSION_ID, theirs.clone());
-        }
-        let sent = timeout(CONNECT, self.client.request(request));
+        let told = self.tell(Bytes::from(body), admission, conversation, headers);
         self.tasks.spawn(async move {
-            if !matches!(sent.await, Ok(Ok(_))) {
+            if !told.await {
                 tracing::debug!("the server did not take a cancellation");
             }
         });
+    }
+
+    /// Declines a question of a legacy server with this answer. Its client does not know of it, and nothing waits for the
+    /// server to take it: so it is not awaited, either.
+    pub fn decline(
+        &self,
+        declined: Declined,
+        answer: String,
+        (admission, conversation): (&Admission, &Conversation),
+        headers: &HeaderMap,
+    ) {
+        let told = self.tell(Bytes::from(answer), admission, conversation, headers);
+        self.tasks.spawn(async move {
+            if !told.await {
+                tracing::debug!("the server did not take the answer to what it may not ask");
+            }
+            drop(declined);
+        });
+    }
+
+    /// Sends a message of the gate's own in the name of whoever made this call. Whether the server took it.
+    fn tell(
+        &self,
+        message: Bytes,
+        admission: &Admission,
+        conversation: &Conversation,
+        headers: &HeaderMap,
+    ) -> impl Future<Output = bool> + use<> {
+        let permit = admission.permit();
+        let mut request = Request::new(Full::new(message));
+        *request.method_mut() = HttpMethod::POST;
+        *request.uri_mut() = self.url(permit.call().method(), conversation);
+        let mut headers = headers::to_server(headers);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        let own = [
+            (SESSION_ID, conversation.header().cloned()),
+            (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
+        ];
+        headers.extend(own.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        *request.headers_mut() = headers;
+        let sent = timeout(CONNECT, self.client.request(request));
+        async move { matches!(sent.await, Ok(Ok(response)) if response.status().is_success()) }
     }
 
     /// Where this goes.
