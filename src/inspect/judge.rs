@@ -157,7 +157,7 @@ impl Judge {
                 Ok((self.notice(&notice, message)?, Sort::Notification))
             }
             ServerMessage::Answer(answer) => {
-                let about = self.settle(answer.id.as_ref(), answer.form)?;
+                let about = self.about(answer.id.as_ref(), answer.form)?;
                 for asked in &answer.asks {
                     self.wants(asked, answer.form)?;
                 }
@@ -168,6 +168,8 @@ impl Judge {
                         self.result(about.method, message, answer.cache_scope)?
                     }
                 };
+                // What does not pass is no answer to anybody.
+                self.settle(answer.id.as_ref(), answer.form)?;
                 Ok((verdict, Sort::Answer(answer.form)))
             }
         }
@@ -187,34 +189,42 @@ impl Judge {
     /// Judges an answer that was too long to be held.
     pub(super) fn long(&mut self, answer: Option<LongAnswer>) -> Result<Sort, Unsound> {
         let answer = answer.ok_or(Unsound::Message(Problem::Answer))?;
+        self.about(Some(&answer.id), answer.form)?;
         self.settle(Some(&answer.id), answer.form)?;
         Ok(Sort::Answer(answer.form))
     }
 
-    /// An answer belongs to exactly one request, which is answered then. Returns what that was about.
-    fn settle(&mut self, id: Option<&RequestId>, form: Form) -> Result<About, Unsound> {
+    /// An answer belongs to exactly one request that waits for it. Returns what that is about.
+    fn about(&self, id: Option<&RequestId>, form: Form) -> Result<About, Unsound> {
         match (self.awaits, id) {
             (Awaits::Anything, id) => {
                 let session = self.conversation.session().zip(id);
-                session.and_then(|(session, id)| session.answered(id, form)).ok_or(Unsound::WrongId)
+                session.and_then(|(session, id)| session.about(id)).ok_or(Unsound::WrongId)
             }
             (Awaits::TheCall | Awaits::TheCallOrNone, Some(id)) if Some(id) == self.call.id() => {
-                if self.answered.replace(form).is_some() {
-                    return Err(Unsound::SecondAnswer);
-                }
-                if let Some(session) = self.conversation.session() {
-                    session.answered(id, form);
-                }
-                Ok(About::of(&self.call))
+                if self.answered.is_some() { Err(Unsound::SecondAnswer) } else { Ok(About::of(&self.call)) }
             }
             // `server-error` is what SDKs of before 2026 call a request whose id they could not read.
             (Awaits::TheCallOrNone, id)
                 if matches!(form, Form::Error { .. }) && id.is_none_or(|id| id.as_json() == "\"server-error\"") =>
             {
-                self.answered = Some(form);
                 Ok(About::of(&self.call))
             }
             (Awaits::TheCall | Awaits::TheCallOrNone, _) => Err(Unsound::WrongId),
+        }
+    }
+
+    /// The request is answered then.
+    fn settle(&mut self, id: Option<&RequestId>, form: Form) -> Result<(), Unsound> {
+        let session = self.conversation.session().zip(id);
+        let told = session.is_some_and(|(session, id)| session.answered(id, form).is_some());
+        match self.awaits {
+            Awaits::Anything if !told => Err(Unsound::WrongId),
+            Awaits::Anything => Ok(()),
+            Awaits::TheCall | Awaits::TheCallOrNone => {
+                self.answered = Some(form);
+                Ok(())
+            }
         }
     }
 

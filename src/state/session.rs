@@ -149,6 +149,11 @@ impl Session {
         self.talk().requests.get(id).is_some_and(|request| request.cancelled)
     }
 
+    /// What this request is about, if it is under way.
+    pub fn about(&self, id: &RequestId) -> Option<About> {
+        self.talk().requests.get(id).map(|request| request.about.clone())
+    }
+
     /// The server has answered this request: what it was about, if it was asked at all and not answered before.
     pub fn answered(&self, id: &RequestId, form: Form) -> Option<About> {
         let request = self.talk().requests.remove(id)?;

@@ -190,6 +190,11 @@ async fn what_a_2024_server_may_not_ask_is_declined_where_its_messages_go() {
     assert_eq!(upstream.since(3)[0].text(), answer);
     upstream.push(r#"data: {"jsonrpc":"2.0","id":7,"result":{}}"#);
     assert_eq!(stream.next().await["id"], 7);
+
+    raw::call(gate.data, &stream.post(ALICE, &tool_call("8", "get_statistics", "{}"))).await;
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":8,"error":{"code":-32042,"message":"open an address"}}"#);
+    let told = stream.next().await;
+    assert_eq!((&told["id"], &told["error"]["code"]), (&json!(8), &json!(-31504)), "what does not pass is no answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

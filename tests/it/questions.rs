@@ -8,7 +8,7 @@ use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, message, post, post_with, tool_call};
 use crate::support::raw::{self, Connection};
-use crate::support::upstream::{Recorded, Reply, Upstream};
+use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, until};
 
@@ -175,7 +175,7 @@ async fn a_modern_server_is_offered_and_may_ask_what_the_policy_names() {
     let upstream = Upstream::start().await;
     let asks = json!({ "a": { "method": "roots/list" } });
     let result = json!({ "resultType": "input_required", "inputRequests": asks });
-    upstream.answer(Reply::json(&json!({ "jsonrpc": "2.0", "id": 1, "result": result })));
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": result });
     let (body, request) = modern_call();
     for (may, carried, passes) in [
         ("server_may: [elicitation, roots]", body.clone(), true),
@@ -184,13 +184,16 @@ async fn a_modern_server_is_offered_and_may_ask_what_the_policy_names() {
         ("", body.replace(r#""roots":{}, "elicit\u0061tion":{"url":{}}"#, ""), false),
     ] {
         let gate = gate(&upstream, may).await;
-        let mark = upstream.count();
-        let answer: Value = raw::call(gate.data, &request).await.json().unwrap();
-        assert_eq!(upstream.since(mark)[0].text(), carried, "{may}");
-        if passes {
-            assert_eq!(answer["result"], result);
-        } else {
-            assert_eq!(answer["error"]["data"]["reason"], "reply_asks", "{may}: {answer}");
+        for reply in [Reply::json(&answer), Reply::Events(vec![format!("data: {answer}")], Ending::Clean)] {
+            let mark = upstream.count();
+            upstream.answer(reply);
+            let told: Value = raw::call(gate.data, &request).await.json().unwrap();
+            assert_eq!(upstream.since(mark)[0].text(), carried, "{may}");
+            if passes {
+                assert_eq!(told["result"], result);
+            } else {
+                assert_eq!(told["error"]["data"]["reason"], "reply_asks", "{may}: {told}");
+            }
         }
     }
 }
