@@ -9,7 +9,9 @@ use super::endpoint;
 use super::outline::LongAnswer;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, Question, ServerMessage, ServerName, Target};
+use crate::mcp::{
+    self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
+};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 use crate::sse::Event;
 use crate::state::{About, Conversation, Declined, State};
@@ -257,14 +259,18 @@ impl Judge {
             (Form::Error { .. }, Era::Legacy) => may,
             _ => may & self.call.declared().asks(),
         };
-        if Question::of(&asked.method).is_some_and(|question| may.has(question)) { Ok(()) } else { Err(Unsound::Asks) }
+        if is_among(asked, may) { Ok(()) } else { Err(Unsound::Asks) }
     }
 
     /// News of a thing reach those who may see it.
     fn notice(&self, notice: &Notice, message: &[u8]) -> Result<Verdict, Unsound> {
         let passes = match notice {
             Notice::Resource(uri) => self.may(Method::ResourcesRead, Target::Resource(uri)),
-            Notice::Task(task) => !self.state.tasks().is_foreign(task, &self.principal),
+            Notice::Task { id, asks } => {
+                let may = self.policy.server_may(&self.server);
+                let sound = asks.iter().all(|asked| safe(asked).is_ok() && is_among(asked, may));
+                sound && !self.state.tasks().is_foreign(id, &self.principal)
+            }
             Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
             Notice::Other => true,
         };
@@ -310,6 +316,10 @@ impl Judge {
         let query = Query { principal: &self.principal, server: &self.server, method, target };
         self.policy.decide(&query).effect == Effect::Allow
     }
+}
+
+fn is_among(asked: &Asked, may: Questions) -> bool {
+    Question::of(&asked.method).is_some_and(|question| may.has(question))
 }
 
 /// An address that a user may be sent to: `https`, or this machine.

@@ -240,6 +240,16 @@ fn an_answer_that_asks_what_the_server_may_not_is_refused() {
 }
 
 #[test]
+fn news_of_a_task_ask_like_its_result() {
+    let listen = || modern("subscriptions/listen", r#""notifications":{},"#, "{}");
+    let waits = r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"t","status":"input_required","inputRequests":{"a":{"method":"roots/list"}}}}"#;
+    for (may, told) in [("server_may: [roots]", true), ("server_may: [elicitation]", false)] {
+        let passed = judged_by(&Gate::with(may), listen(), 200, waits).unwrap();
+        assert_eq!(passed.is_some(), told, "{may}");
+    }
+}
+
+#[test]
 fn an_open_stream_is_judged_by_the_policy_in_force() {
     let (gate, narrower) = (Gate::new(), Gate::with(""));
     let mut judge = gate.judge("alice", Call::without_message(Method::OpenStream), 200);

@@ -31,8 +31,13 @@ pub enum ServerMessage {
 pub enum Notice {
     /// A resource changed: its URI.
     Resource(Box<str>),
-    /// A task changed: its id.
-    Task(Box<str>),
+    /// A task changed.
+    Task {
+        /// Its id.
+        id: Box<str>,
+        /// What it waits for (2026-07-28, tasks extension).
+        asks: Vec<Asked>,
+    },
     /// A subscription stands: with what, the message says.
     Acknowledged,
     /// Something that names nothing.
@@ -163,7 +168,7 @@ impl Lens for Found {
             (Place::Result, "cacheScope") => Place::Scope,
             (Place::Result | Place::Task, "taskId") => Place::TaskId,
             (Place::Result, "task") => Place::Task,
-            (Place::Result, "inputRequests") => Place::InputRequests,
+            (Place::Result | Place::Params, "inputRequests") => Place::InputRequests,
             (Place::InputRequests, _) => Place::InputRequest,
             (Place::InputRequest, "method") => Place::InputMethod,
             (Place::InputRequest, "params") => Place::InputParams,
@@ -245,7 +250,7 @@ impl Found {
             (None, true) => Ok(ServerMessage::Notification(match &*method {
                 "notifications/resources/updated" => Notice::Resource(string(&self.uri).ok_or(Problem::Target)?),
                 "notifications/tasks" | "notifications/tasks/status" => {
-                    Notice::Task(string(&self.task).ok_or(Problem::Target)?)
+                    Notice::Task { id: string(&self.task).ok_or(Problem::Target)?, asks: self.asks(text) }
                 }
                 "notifications/subscriptions/acknowledged" => Notice::Acknowledged,
                 _ => Notice::Other,
@@ -277,10 +282,7 @@ impl Found {
                 self.elicitations.iter().map(|url| elicitation(string(url))).collect()
             }
             Form::Error { .. } => Vec::new(),
-            Form::Result { .. } => {
-                let asked = |(method, url): &(_, _)| (string(method).unwrap_or_default(), string(url));
-                self.inputs.iter().map(asked).map(|(method, url)| Asked { method, url }).collect()
-            }
+            Form::Result { .. } => self.asks(text),
         };
         Ok(ServerMessage::Answer(Box::new(Answer {
             id,
@@ -289,6 +291,16 @@ impl Found {
             task: string(&self.task_id),
             asks,
         })))
+    }
+
+    /// What `inputRequests` ask.
+    fn asks(&self, text: Text<'_>) -> Vec<Asked> {
+        let string = |value: &Option<Value>| value.as_ref().and_then(|value| text.string(value)).map(Box::<str>::from);
+        let asked = |(method, url): &(Option<Value>, Option<Value>)| Asked {
+            method: string(method).unwrap_or_default(),
+            url: string(url),
+        };
+        self.inputs.iter().map(asked).collect()
     }
 
     /// The id, if there is one that is not `null`: that stands in errors about what could not be read.
