@@ -50,7 +50,7 @@ type Named = (String, Vec<u8>);
 
 /// A file by its kind.
 enum Kind {
-    Policy(PolicyFile),
+    Policy(Box<PolicyFile>),
     Principals(PrincipalsFile),
 }
 
@@ -72,7 +72,7 @@ impl Folder {
             hash.update(format!("{file}\0{}\0", bytes.len()));
             hash.update(&bytes);
             match read(&join(&name, &file), &bytes) {
-                Ok(Kind::Policy(file)) => policies.push(file),
+                Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
                 Err(problems) => found.extend(problems),
             }
@@ -198,7 +198,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
     let file = document.file();
     let of = |kind: &[&str]| document.keys().iter().find(|(key, _)| kind.contains(&key.as_str()));
     match (of(POLICY_KEYS), of(PRINCIPALS_KEYS)) {
-        (Some(_), None) => Ok(Kind::Policy(PolicyFile::new(file.clone(), document.read()?))),
+        (Some(_), None) => Ok(Kind::Policy(Box::new(PolicyFile::new(file.clone(), document.read()?)))),
         (None, Some(_)) => {
             let written = document.read().map_err(Diagnostic::without_source_line)?;
             Ok(Kind::Principals(PrincipalsFile::new(file.clone(), written)))

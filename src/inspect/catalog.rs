@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::mcp::{Method, ServerName, Target};
-use crate::policy::{Effect, PolicySet, Query};
+use crate::policy::{Context, Effect, PolicySet, Query};
 use crate::state::Tasks;
 
 /// Filters one list.
@@ -16,6 +16,7 @@ pub(super) struct CatalogFilter<'a> {
     pub(super) principal: &'a Principal,
     pub(super) server: &'a ServerName,
     pub(super) policy: &'a PolicySet,
+    pub(super) context: Context,
     pub(super) tasks: &'a Tasks,
 }
 
@@ -80,7 +81,8 @@ impl CatalogFilter<'_> {
             List::Resources | List::Templates | List::Acknowledged => (Method::ResourcesRead, Target::Resource(name)),
             List::Tasks => return self.tasks.tool(name, self.principal).is_some(),
         };
-        let query = Query { principal: self.principal, server: self.server, method, target };
+        let Self { principal, server, context, .. } = *self;
+        let query = Query { principal, server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }

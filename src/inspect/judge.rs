@@ -7,12 +7,13 @@ use http::{Uri, response};
 use super::catalog::{self, CatalogFilter, List};
 use super::endpoint;
 use super::outline::LongAnswer;
+use crate::clock;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
 use crate::mcp::{
     self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
 };
-use crate::policy::{Effect, Permit, PolicySet, Query};
+use crate::policy::{Context, Effect, Permit, PolicySet, Query};
 use crate::sse::Event;
 use crate::state::{About, Conversation, Declined, State};
 use crate::upstream::Unsound;
@@ -23,6 +24,7 @@ pub(super) struct Judge {
     principal: Arc<Principal>,
     call: Arc<Call>,
     server: ServerName,
+    context: Context,
     policy: Arc<PolicySet>,
     state: Arc<State>,
     conversation: Conversation,
@@ -82,6 +84,7 @@ impl Judge {
             principal: Arc::clone(permit.principal()),
             call: Arc::clone(permit.call()),
             server: permit.server().clone(),
+            context: permit.context(),
             policy: Arc::clone(policy),
             state: Arc::clone(state),
             conversation,
@@ -243,8 +246,11 @@ impl Judge {
             }
             (_, Era::Legacy) => {
                 safe(asked)?;
-                let too_much = session.is_some_and(|session| !session.asks(id));
-                if too_much { Err(Unsound::Asks) } else { Ok((Verdict::Pass, Sort::Request)) }
+                if session.is_some_and(|session| !session.asks(id)) {
+                    return Err(Unsound::Asks);
+                }
+                self.tried(asked);
+                Ok((Verdict::Pass, Sort::Request))
             }
         }
     }
@@ -259,7 +265,18 @@ impl Judge {
             (Form::Error { .. }, Era::Legacy) => may,
             _ => may & self.call.declared().asks(),
         };
-        if is_among(asked, may) { Ok(()) } else { Err(Unsound::Asks) }
+        if !is_among(asked, may) {
+            return Err(Unsound::Asks);
+        }
+        self.tried(asked);
+        Ok(())
+    }
+
+    /// What passes only because the policy is tried out is told.
+    fn tried(&self, asked: &Asked) {
+        if is_among(asked, self.policy.server_may_in_shadow(&self.server)) {
+            tracing::warn!(server = %self.server, method = %asked.method, "the server asks what it may not (server_may), in shadow");
+        }
     }
 
     /// News of a thing reach those who may see it.
@@ -299,7 +316,7 @@ impl Judge {
 
     fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
         let Self { principal, server, policy, state, .. } = self;
-        let filter = CatalogFilter { list, principal, server, policy, tasks: state.tasks() };
+        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), tasks: state.tasks() };
         let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
     }
@@ -312,8 +329,13 @@ impl Judge {
         }
     }
 
+    /// A stream may last longer than the hours in which something is granted.
+    fn now(&self) -> Context {
+        self.context.later(clock::wall())
+    }
+
     fn may(&self, method: Method, target: Target<'_>) -> bool {
-        let query = Query { principal: &self.principal, server: &self.server, method, target };
+        let query = Query { principal: &self.principal, server: &self.server, method, target, context: self.now() };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }

@@ -12,7 +12,7 @@ use super::{HELD, LARGEST_LIST};
 use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
-use crate::policy::PolicySet;
+use crate::policy::{Context, PolicySet};
 use crate::state::{Place, SessionBounds, State};
 use crate::upstream::Unsound;
 
@@ -42,7 +42,7 @@ impl Gate {
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
         let principal = Arc::new(Principal::for_test(principal, &["reader"]));
         let server = ServerName::new("records").unwrap();
-        let permit = self.policy.permit(&principal, &Arc::new(call), &server).unwrap();
+        let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
         let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
         let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
         Judge::new(&permit, &self.policy, &self.state, conversation, &head)
@@ -257,7 +257,8 @@ fn an_open_stream_is_judged_by_the_policy_in_force() {
     assert_eq!(judge.message(asks(1).as_bytes()).unwrap().0, Verdict::Pass);
     let alice = Arc::new(Principal::for_test("alice", &["reader"]));
     let call = Arc::new(Call::without_message(Method::OpenStream));
-    let permit = narrower.policy.permit(&alice, &call, &ServerName::new("records").unwrap()).unwrap();
+    let server = ServerName::new("records").unwrap();
+    let permit = narrower.policy.permit(&alice, &call, &server, Context::for_test()).unwrap();
     judge.judge_by(&permit, &narrower.policy);
     assert_eq!(judge.message(asks(2).as_bytes()).unwrap().0, Verdict::Drop);
 }

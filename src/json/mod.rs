@@ -12,4 +12,4 @@ mod text;
 
 pub use cut::{cuts, without};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
-pub use text::{decode, quote};
+pub use text::{decode, quote, quote_shown};

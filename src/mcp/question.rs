@@ -63,6 +63,12 @@ impl Questions {
     pub fn has(self, question: Question) -> bool {
         self.0 & question.bit() != 0
     }
+
+    /// All but these.
+    #[must_use]
+    pub fn others(self) -> Self {
+        Question::ALL.into_iter().filter(|question| !self.has(*question)).collect()
+    }
 }
 
 impl From<Question> for Questions {

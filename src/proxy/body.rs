@@ -18,6 +18,7 @@ use super::elsewhere::Elsewhere;
 use super::joined::Joined;
 use super::keep_alive::KeepAlive;
 use super::{Gateway, Room, respond};
+use crate::clock;
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
@@ -119,7 +120,9 @@ impl Endless {
                     let permit = room.map(|room| room.admission.permit());
                     let still = permit.and_then(|permit| {
                         let principal = now.authenticators.still(permit.principal())?;
-                        now.policy.permit(&principal, permit.call(), permit.server()).ok()
+                        now.policy
+                            .permit(&principal, permit.call(), permit.server(), permit.context().later(clock::wall()))
+                            .ok()
                     });
                     let Some(permit) = still else {
                         return false;

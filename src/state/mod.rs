@@ -125,8 +125,8 @@ impl State {
         }
         let principal = permit.principal();
         let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
-        let query =
-            Query { principal, server: permit.server(), method: Method::ToolsCall, target: Target::Tool(&tool) };
+        let (server, context) = (permit.server(), permit.context());
+        let query = Query { principal, server, method: Method::ToolsCall, target: Target::Tool(&tool), context };
         match policy.decide(&query).effect {
             Effect::Allow => Ok(()),
             Effect::Deny(_) => Err(StateError::NoTask),
