@@ -1,7 +1,6 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
-mod changes;
 mod check;
 mod diff;
 mod init;
