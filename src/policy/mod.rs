@@ -7,6 +7,8 @@ mod duration;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
+mod lock;
+mod lock_file;
 mod names;
 mod node;
 mod permit;
@@ -30,6 +32,7 @@ pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decision::{Decision, Effect, Reason, RuleId};
 pub use duration::parse_duration;
+pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
 pub use permit::{Denial, Permit};
 pub use query::Query;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
