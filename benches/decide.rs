@@ -17,7 +17,7 @@ use tollgate::identity::{API_KEY, Authenticators, Principal};
 use tollgate::json::Bounds;
 use tollgate::limits::Limits;
 use tollgate::mcp::{self, Call, ServerName};
-use tollgate::policy::{PolicySet, Query};
+use tollgate::policy::{PolicySet, Query, Shown};
 use tollgate::sql::{Allowed, Dialect, TableName};
 
 use shared::{Deployment, KEY, SERVER, is_smoke_test, key_entry, tools_call};
@@ -105,7 +105,13 @@ impl Scene {
     }
 
     fn query<'a>(&'a self, call: &'a Call) -> Query<'a> {
-        Query { principal: &self.principal, server: &self.server, method: call.method(), target: call.target() }
+        Query {
+            principal: &self.principal,
+            server: &self.server,
+            method: call.method(),
+            target: call.target(),
+            shown: Shown::NotYet,
+        }
     }
 }
 
@@ -145,7 +151,7 @@ fn decide(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let principal = scene.authenticators.identify(black_box(&scene.headers));
                 let principal = principal.expect("the key is known");
-                let permit = scene.policy.permit(&principal, &scene.granted, &scene.server);
+                let permit = scene.policy.permit(&principal, &scene.granted, &scene.server, Shown::NotYet);
                 scene.limits.admit(permit.expect("the rule grants it"))
             });
         });
@@ -160,7 +166,7 @@ fn condition(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3));
     let scene = Scene::with_condition();
     group.bench_function("met", |bencher| {
-        bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server));
+        bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server, Shown::NotYet));
     });
     group.finish();
 }

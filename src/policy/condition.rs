@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::json::Bounds;
     use crate::mcp::{self, Method, ServerName, Target};
-    use crate::policy::{Effect, PolicySet, Query, Reason};
+    use crate::policy::{Effect, PolicySet, Query, Reason, Shown};
 
     const POLICY: &str = r##"
 server: records
@@ -171,7 +171,8 @@ tools:
         );
         let call = mcp::read(&Bytes::from(body), &Bounds::default()).unwrap();
         let server = ServerName::new("records").unwrap();
-        let denial = PolicySet::for_test(POLICY).permit(&Arc::new(principal), &Arc::new(call), &server).err()?;
+        let denial =
+            PolicySet::for_test(POLICY).permit(&Arc::new(principal), &Arc::new(call), &server, Shown::NotYet).err()?;
         Some(denial.unmet.map_or_else(|| denial.reason.word().to_owned(), |unmet| unmet.0))
     }
 
@@ -221,7 +222,13 @@ tools:
         let policy = PolicySet::for_test(POLICY);
         let server = ServerName::new("records").unwrap();
         let listed = |principal: &Principal, tool| {
-            let query = Query { principal, server: &server, method: Method::ToolsCall, target: Target::Tool(tool) };
+            let query = Query {
+                principal,
+                server: &server,
+                method: Method::ToolsCall,
+                target: Target::Tool(tool),
+                shown: Shown::NotYet,
+            };
             policy.decide(&query).effect
         };
         assert_eq!(listed(&nobody(), "search"), Effect::Deny(Reason::NotGranted));

@@ -32,6 +32,12 @@ pub enum Reason {
     Arguments,
     /// The method is not one that we know.
     UnknownMethod,
+    /// The lock does not know the tool.
+    PinMissing,
+    /// The server last showed the tool as something else than the lock says.
+    PinChanged,
+    /// The server last showed the tool with a character that people do not see.
+    HiddenCharacter,
 }
 
 /// A rule by file, line and path: `policies/records.yaml:4 roles.reader.tools`, or `default`, or `protocol`.

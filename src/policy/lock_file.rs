@@ -7,11 +7,11 @@ use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_m
 use crate::json::{self, Bounds, Fault, Flaw, Kind, Lens};
 use crate::mcp::{Definition, Fingerprint, ServerName};
 
-/// As large as the largest list of tools that is read.
-const MAX_BYTES: usize = 8 << 20;
+/// No lock is larger: as large as the largest list of tools that is read.
+pub const MAX_LOCK_BYTES: usize = 8 << 20;
 const BOUNDS: Bounds = Bounds { depth: 100, members: 10_000, values: 1_000_000, number: 4096 };
 
-const ANEW: &str = "`tollgate lock` writes this file anew; look at what changes";
+const ANEW: &str = "delete it and let `tollgate lock` write it anew; look at what changes";
 
 impl ToolLock {
     /// Reads a file.
@@ -19,8 +19,8 @@ impl ToolLock {
     /// # Errors
     /// Every problem in it, or the first that keeps it from being JSON.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, Diagnostics> {
-        if bytes.len() > MAX_BYTES {
-            let message = format!("the file is larger than {MAX_BYTES} bytes");
+        if bytes.len() > MAX_LOCK_BYTES {
+            let message = format!("the file is larger than {MAX_LOCK_BYTES} bytes");
             return Err(Diagnostic::error(Code::TooLarge, name, message).help(ANEW).into());
         }
         let file = SourceFile::new(name, &String::from_utf8_lossy(bytes));
@@ -249,7 +249,7 @@ impl<'a> Reader<'a> {
                 Code::EditedPin,
                 sha256,
                 message,
-                "hash or definition was edited; ask the server again with `tollgate lock`, and look at what changes",
+                "hash or definition was edited; undo that, or delete the file and let `tollgate lock` write it anew; look at what changes",
             );
         }
         let at = Some(self.lines.at(span.start..span.start + 1));

@@ -12,6 +12,7 @@ mod lock_file;
 mod names;
 mod node;
 mod permit;
+mod pins;
 mod query;
 mod redundancy;
 mod rules;
@@ -33,7 +34,9 @@ pub use condition::{Condition, Unmet};
 pub use decision::{Decision, Effect, Reason, RuleId};
 pub use duration::parse_duration;
 pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
+pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};
+pub use pins::{Finding, Pinning, Pins, Shown, pins};
 pub use query::Query;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
 pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
@@ -65,7 +68,7 @@ impl PolicySet {
             Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),
             Subject::ResourceList => self.listed(rules, query, |grants| &grants.resources),
             Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query.target {
-                Target::Tool(name) => self.tool(rules, query, name),
+                Target::Tool(name) => self.as_shown(query, name, self.tool(rules, query, name)),
                 Target::Prompt(name) => self.named(rules, query, |grants| &grants.prompts, name),
                 Target::Resource(uri) => self.named(rules, query, |grants| &grants.resources, uri),
                 Target::None | Target::Task(_) => self.denied(Reason::NotGranted),
@@ -127,6 +130,19 @@ impl PolicySet {
             },
             None if mcp::is_well_formed(name) => self.denied(Reason::NotGranted),
             None => self.denied(Reason::IllFormedName),
+        }
+    }
+
+    /// What is granted is a tool that somebody has looked at: as something else it is not there.
+    fn as_shown(&self, query: &Query<'_>, name: &str, decision: Decision) -> Decision {
+        if decision.effect != Effect::Allow {
+            return decision;
+        }
+        match self.finding(query.server, name, query.shown) {
+            Some(Finding { reason, rule, pinning: Pinning::Enforce }) => {
+                Decision { effect: Effect::Deny(reason), rule }
+            }
+            Some(Finding { pinning: Pinning::Warn, .. }) | None => decision,
         }
     }
 

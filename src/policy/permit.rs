@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Effect, PolicySet, Query, Reason, RuleId, ToolRules, Unmet};
+use super::{Effect, PolicySet, Query, Reason, RuleId, Shown, ToolRules, Unmet};
 use crate::identity::Principal;
 use crate::mcp::{Call, Method, ServerName, Target};
 
@@ -29,12 +29,19 @@ pub struct Denial {
 }
 
 impl PolicySet {
-    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs.
+    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs. `shown`: how the server last showed
+    /// the tool, if it is one.
     ///
     /// # Errors
     /// The call is refused.
-    pub fn permit(&self, principal: &Arc<Principal>, call: &Arc<Call>, server: &ServerName) -> Result<Permit, Denial> {
-        let query = Query { principal, server, method: call.method(), target: call.target() };
+    pub fn permit(
+        &self,
+        principal: &Arc<Principal>,
+        call: &Arc<Call>,
+        server: &ServerName,
+        shown: Shown,
+    ) -> Result<Permit, Denial> {
+        let query = Query { principal, server, method: call.method(), target: call.target(), shown };
         let decision = self.decide(&query);
         if let Effect::Deny(reason) = decision.effect {
             return Err(Denial { reason, rule: decision.rule, unmet: None });
@@ -93,6 +100,9 @@ impl fmt::Display for Denial {
             Reason::IllFormedName => "no rule spells out this unusual name",
             Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
+            Reason::PinMissing => "it is granted, but not pinned",
+            Reason::PinChanged => "the server has changed the tool since it was pinned",
+            Reason::HiddenCharacter => "the server hides a character in the tool's definition",
         };
         write!(f, "{text} ({})", self.rule)
     }
@@ -106,6 +116,9 @@ impl Reason {
             Self::IllFormedName => "ill_formed_name",
             Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",
+            Self::PinMissing => "pin_missing",
+            Self::PinChanged => "pin_changed",
+            Self::HiddenCharacter => "hidden_character",
         }
     }
 }

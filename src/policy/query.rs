@@ -1,5 +1,6 @@
 //! The question that the policy answers.
 
+use super::Shown;
 use crate::identity::Principal;
 use crate::mcp::{Method, ServerName, Target};
 
@@ -14,4 +15,6 @@ pub struct Query<'a> {
     pub method: Method,
     /// About what.
     pub target: Target<'a>,
+    /// How the server last showed that, if it is a tool.
+    pub shown: Shown,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::names::Kind;
-use super::{Condition, RuleId};
+use super::{Condition, Pins, RuleId};
 
 /// What one server's policy says.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Rules {
     pub(super) other_tools: Arc<ToolRules>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Box<str>>,
+    /// What its tools are, if it is in the lock.
+    pub(super) pins: Option<Pins>,
 }
 
 /// What a role opens.
@@ -113,7 +115,7 @@ impl Rules {
     ) -> Self {
         let granted = roles.values().chain([&authenticated]).flat_map(|grants| grants.tools.spelt_out());
         let named_tools = granted.chain(tools.keys().map(|name| &**name)).map(Box::from).collect();
-        Self { roles, authenticated, tools, other_tools, named_tools }
+        Self { roles, authenticated, tools, other_tools, named_tools, pins: None }
     }
 }
 

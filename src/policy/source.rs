@@ -9,6 +9,7 @@ use serde_yaml::Spanned;
 
 use super::names::Kind;
 use super::node::Node;
+use super::pins::Pinning;
 use crate::diagnostic::SourceFile;
 
 /// A policy file that was read.
@@ -28,10 +29,11 @@ pub struct PolicySource {
     #[serde(default)]
     pub(super) tools: Entries<ToolSource>,
     pub(super) allowed_tools: Option<List>,
+    pub(super) pinning: Option<Spanned<Pinning>>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "roles", "tools", "allowed_tools"];
+pub const POLICY_KEYS: &[&str] = &["server", "roles", "tools", "allowed_tools", "pinning"];
 
 /// A role.
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use http::HeaderMap;
 
-use super::{Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, compile};
+use super::{Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, compile};
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
 use crate::mcp::{Method, ServerName, Target};
@@ -49,7 +49,7 @@ fn anonymous() -> Arc<Principal> {
 }
 
 fn ask(policy: &PolicySet, principal: &Principal, method: Method, target: Target<'_>) -> Decision {
-    policy.decide(&Query { principal, server: &server("records"), method, target })
+    policy.decide(&Query { principal, server: &server("records"), method, target, shown: Shown::NotYet })
 }
 
 /// `yes` or why not, and the rule.
@@ -163,8 +163,13 @@ fn another_server_is_another_policy() {
     let policy = policies(&[POLICY]);
     let principal = Principal::for_test("a", &["reader"]);
     for method in [Method::Initialize, Method::ToolsCall] {
-        let query =
-            Query { principal: &principal, server: &server("other"), method, target: Target::Tool("search_records") };
+        let query = Query {
+            principal: &principal,
+            server: &server("other"),
+            method,
+            target: Target::Tool("search_records"),
+            shown: Shown::NotYet,
+        };
         assert!(policy.decide(&query).effect != Effect::Allow);
     }
 }

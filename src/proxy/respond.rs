@@ -218,7 +218,8 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => no_method(call),
         (Reason::NotGranted, Some((method, _))) if method.subject() == crate::mcp::Subject::Method => no_method(call),
-        (Reason::NotGranted, Some((_, Target::Tool(_)))) => unknown(format!("Unknown tool: {name}")),
+        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _)
+        | (Reason::NotGranted, Some((_, Target::Tool(_)))) => unknown(format!("Unknown tool: {name}")),
         (Reason::NotGranted, Some((_, Target::Prompt(_)))) => unknown(format!("Unknown prompt: {name}")),
         (Reason::NotGranted, Some((_, Target::Resource(_)))) => unknown(format!("Resource not found: {name}")),
         (Reason::NotGranted, Some((_, Target::Task(_)))) => unknown(format!("Task not found: {name}")),
