@@ -1,9 +1,11 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
+mod changes;
 mod check;
 mod init;
 mod keys;
+mod lock;
 mod output;
 mod run;
 
@@ -29,8 +31,10 @@ enum Command {
     Check(check::Args),
     /// Make keys for callers
     Keys(keys::Args),
-    /// Ask a live server for its tools and write a starter policy
+    /// Ask a live server for its tools, and write a starter policy and a lock of what they are
     Init(init::Args),
+    /// Ask a live server for its tools, show what it has changed, and pin them
+    Lock(lock::Args),
 }
 
 /// The whole program: reads arguments, runs the command.
@@ -41,6 +45,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Check(args) => check::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
+            Command::Lock(args) => lock::run(&args),
         },
         Err(told) => output::usage(&told),
     }

@@ -305,6 +305,19 @@ pub(super) fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a lock; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read, or is not as `tollgate lock` writes it.
+pub fn read_lock(path: &Path) -> Result<Option<ToolLock>, Diagnostics> {
+    let name = path.display().to_string();
+    match read_file(path, MAX_LOCK_BYTES) {
+        Ok(bytes) => ToolLock::read(&name, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Diagnostic::error(Code::Unreadable, &name, format!("cannot be read: {error}")).into()),
+    }
+}
+
 fn no_files(folder: &str) -> Diagnostic {
     Diagnostic::error(Code::NoPolicy, folder, "there is no policy file in this folder")
         .help("policy files end in .yaml; `tollgate init --server URL` writes a first one")

@@ -21,5 +21,6 @@ mod framing;
 mod idle_streams;
 mod listening;
 mod ownership;
+mod pinning;
 mod reload;
 mod wire;
