@@ -5,15 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tollgate::mcp::Definition;
-use tollgate::policy::ToolLock;
 
 use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
 use crate::support::message::{post, post_modern, tool_call};
 use crate::support::raw::Connection;
 use crate::support::upstream::{Recorded, Reply, Upstream};
-use crate::support::world::{READERS, World};
+use crate::support::world::{READERS, World, lock, principals};
 use crate::support::{DEADLINE, raw, until};
 
 fn tool(name: &str, description: &str) -> Value {
@@ -23,12 +21,6 @@ fn tool(name: &str, description: &str) -> Value {
 /// What the server said of its tools when somebody looked at them.
 fn as_pinned() -> Vec<Value> {
     vec![tool("search_records", "Finds records."), tool("get_statistics", "Counts them.")]
-}
-
-fn lock(tools: Vec<Value>) -> String {
-    let mut lock = ToolLock::default();
-    lock.pin("records", tools.into_iter().filter_map(Definition::new));
-    lock.to_text()
 }
 
 /// A server whose tools change, with streams that are held open.
@@ -114,7 +106,7 @@ async fn a_tool_that_changes_is_gone_until_it_is_again_as_it_was_pinned() {
     let gate = server
         .world()
         .policy("records.yaml", &format!("{READERS}{listens}"))
-        .policy("principals.yaml", &crate::support::world::principals("listener"))
+        .policy("principals.yaml", &principals("listener"))
         .policy("tools.lock", &lock(as_pinned()))
         .start()
         .await;
