@@ -68,7 +68,7 @@ impl PolicySet {
             Subject::PromptList => self.listed(rules, query, |grants| &grants.prompts),
             Subject::ResourceList => self.listed(rules, query, |grants| &grants.resources),
             Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => match query.target {
-                Target::Tool(name) => self.as_shown(query, name, self.tool(rules, query, name)),
+                Target::Tool(name) => self.as_shown(rules, query, name, self.tool(rules, query, name)),
                 Target::Prompt(name) => self.named(rules, query, |grants| &grants.prompts, name),
                 Target::Resource(uri) => self.named(rules, query, |grants| &grants.resources, uri),
                 Target::None | Target::Task(_) => self.denied(Reason::NotGranted),
@@ -134,11 +134,11 @@ impl PolicySet {
     }
 
     /// What is granted is a tool that somebody has looked at: as something else it is not there.
-    fn as_shown(&self, query: &Query<'_>, name: &str, decision: Decision) -> Decision {
+    fn as_shown(&self, rules: &Rules, query: &Query<'_>, name: &str, decision: Decision) -> Decision {
         if decision.effect != Effect::Allow {
             return decision;
         }
-        match self.finding(query.server, name, query.shown) {
+        match self.found(rules.pins.as_ref(), name, query.shown) {
             Some(Finding { reason, rule, pinning: Pinning::Enforce }) => {
                 Decision { effect: Effect::Deny(reason), rule }
             }

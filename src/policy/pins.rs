@@ -74,11 +74,15 @@ impl Pins {
 impl PolicySet {
     /// What is wrong with the definition that the server shows of a tool.
     pub fn finding(&self, server: &ServerName, tool: &str, shown: Shown) -> Option<Finding> {
+        self.found(self.pins(server), tool, shown)
+    }
+
+    pub(super) fn found(&self, pins: Option<&Pins>, tool: &str, shown: Shown) -> Option<Finding> {
         if let Shown::Hiding(_) = shown {
             let (reason, rule) = (Reason::HiddenCharacter, self.default.clone());
             return Some(Finding { reason, rule, pinning: Pinning::Enforce });
         }
-        self.pins(server)?.find(tool, shown)
+        pins?.find(tool, shown)
     }
 
     /// The pins of this server, if it is in the lock.

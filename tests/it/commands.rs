@@ -229,6 +229,8 @@ async fn init_grants_what_the_server_calls_read_only_in_either_era() {
         written.push(policy.replace(&upstream.url(), "URL"));
         let checked = said(&tollgate(home.path(), &["check"]).await);
         assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+        let pinned = said(&tollgate(home.path(), &["lock", "--server", &upstream.url(), "--check"]).await);
+        assert!(pinned.starts_with("exit 0\n"), "{pinned}");
         let keys = fs::read_to_string(home.path().join("policies/principals.yaml")).expect("it was written");
         let key = stdout(&made);
         assert!(key.starts_with("tg_") && !keys.contains(key.trim()), "{key}\n{keys}");
