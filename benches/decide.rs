@@ -6,8 +6,9 @@ mod shared;
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -17,7 +18,7 @@ use tollgate::identity::{API_KEY, Authenticators, Principal};
 use tollgate::json::Bounds;
 use tollgate::limits::Limits;
 use tollgate::mcp::{self, Call, ServerName};
-use tollgate::policy::{PolicySet, Query, Shown};
+use tollgate::policy::{Context, PolicySet, Query, Shown};
 use tollgate::sql::{Allowed, Dialect, TableName};
 
 use shared::{Deployment, KEY, SERVER, is_smoke_test, key_entry, tools_call};
@@ -110,9 +111,14 @@ impl Scene {
             server: &self.server,
             method: call.method(),
             target: call.target(),
-            shown: Shown::NotYet,
+            context: context(),
         }
     }
+}
+
+/// Some time, on this machine.
+fn context() -> Context {
+    Context { at: UNIX_EPOCH, from: Ipv4Addr::LOCALHOST.into(), shown: Shown::NotYet }
 }
 
 fn tool(n: usize) -> String {
@@ -151,7 +157,7 @@ fn decide(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let principal = scene.authenticators.identify(black_box(&scene.headers));
                 let principal = principal.expect("the key is known");
-                let permit = scene.policy.permit(&principal, &scene.granted, &scene.server, Shown::NotYet);
+                let permit = scene.policy.permit(&principal, &scene.granted, &scene.server, context());
                 scene.limits.admit(permit.expect("the rule grants it"))
             });
         });
@@ -166,7 +172,7 @@ fn condition(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3));
     let scene = Scene::with_condition();
     group.bench_function("met", |bencher| {
-        bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server, Shown::NotYet));
+        bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server, context()));
     });
     group.finish();
 }

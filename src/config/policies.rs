@@ -51,7 +51,7 @@ type Named = (String, Vec<u8>);
 
 /// A file by its kind.
 enum Kind {
-    Policy(PolicyFile),
+    Policy(Box<PolicyFile>),
     Principals(PrincipalsFile),
     Lock(ToolLock),
 }
@@ -76,7 +76,7 @@ impl Folder {
             hash.update(&bytes);
             let path = join(&name, &file);
             match if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) } {
-                Ok(Kind::Policy(file)) => policies.push(file),
+                Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
                 Ok(Kind::Lock(file)) => lock = Some(file),
                 Err(problems) => found.extend(problems),
@@ -209,7 +209,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
     let file = document.file();
     let of = |kind: &[&str]| document.keys().iter().find(|(key, _)| kind.contains(&key.as_str()));
     match (of(POLICY_KEYS), of(PRINCIPALS_KEYS)) {
-        (Some(_), None) => Ok(Kind::Policy(PolicyFile::new(file.clone(), document.read()?))),
+        (Some(_), None) => Ok(Kind::Policy(Box::new(PolicyFile::new(file.clone(), document.read()?)))),
         (None, Some(_)) => {
             let written = document.read().map_err(Diagnostic::without_source_line)?;
             Ok(Kind::Principals(PrincipalsFile::new(file.clone(), written)))

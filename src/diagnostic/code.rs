@@ -72,6 +72,7 @@ codes! {
     PatternInSettings "pattern-in-settings" "A pattern where one tool must be named.";
     GrantsEveryTool "grants-every-tool" "A grant of every tool, also of those that the server adds later.";
     GrantsNothing "grants-nothing" "A role or file that grants nothing.";
+    DeniedGrant "denied-grant" "A grant of what is denied.";
     ShadowedGrant "shadowed-grant" "A grant that another one of the same role makes already.";
     UngrantableMethod "ungrantable-method" "A method that is not granted by its name.";
     DuplicateRole "duplicate-role" "A role that is defined twice.";
@@ -79,6 +80,11 @@ codes! {
     UnheldRole "unheld-role" "A role that nobody holds.";
     InheritanceCycle "inheritance-cycle" "Roles that inherit each other in a circle.";
     RepeatedInheritance "repeated-inheritance" "A role that is inherited twice.";
+
+    InvalidWindow "invalid-window" "A span of time that says no time, or one that never comes.";
+    InvalidNetwork "invalid-network" "A text that is no network.";
+    UnknownMode "unknown-mode" "A mode that there is not, or that says nothing where it stands.";
+    IneffectiveMode "ineffective-mode" "A mode of something that refuses nothing.";
 
     // Settings of tools.
     DuplicateTool "duplicate-tool" "Two entries with settings for the same tool.";

@@ -11,8 +11,9 @@ use std::time::{Instant, SystemTime};
 
 use crate::clock;
 use crate::identity::Principal;
+use crate::limits::Admission;
 use crate::mcp::{Call, ServerName, Target};
-use crate::policy::{PolicySet, RuleId};
+use crate::policy::{Permit, PolicySet, RuleId};
 
 pub use id::DecisionId;
 pub use refusal::{HttpRefusal, Refusal};
@@ -40,12 +41,23 @@ pub struct Exchange {
     pub tool: ToolLabel,
     /// The rule that decided, or the limit that had no room; once decided.
     pub rule: Option<RuleId>,
+    /// What would have said no if it were enforced.
+    pub would_deny: Option<WouldDeny>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
     /// Why the gate said no, in a word (`step.reason`), if it did.
     pub refused: Option<&'static str>,
     /// The code of the JSON-RPC error that the gate answered with, if it did.
     pub code: Option<i64>,
+}
+
+/// A no of a rule that is tried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WouldDeny {
+    /// Why not, in a word.
+    pub reason: &'static str,
+    /// What would have decided.
+    pub rule: RuleId,
 }
 
 /// Whether a tool's name may stand in a metric's label. Callers choose names freely; labels must be few.
@@ -122,10 +134,24 @@ impl Exchange {
             call: None,
             tool: ToolLabel::Other,
             rule: None,
+            would_deny: None,
             attempt: None,
             refused: None,
             code: None,
         }
+    }
+
+    /// The policy permits it.
+    pub fn permitted(&mut self, permit: &Permit) {
+        self.rule = Some(permit.rule().clone());
+        let would_deny = permit.would_deny().map(|no| WouldDeny { reason: no.reason.word(), rule: no.rule.clone() });
+        self.would_deny = would_deny;
+    }
+
+    /// The limits have room for it.
+    pub fn admitted(&mut self, admission: &Admission) {
+        let would_limit = admission.would_limit().map(|rule| WouldDeny { reason: "limited", rule: rule.clone() });
+        self.would_deny = self.would_deny.take().or(would_limit);
     }
 
     /// What is asked was read.

@@ -8,7 +8,7 @@ use crate::diagnostic;
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::mcp::{Method, ServerName, Target};
-use crate::policy::{Effect, PolicySet, Query, Shown};
+use crate::policy::{Context, Effect, PolicySet, Query, Shown};
 use crate::state::State;
 
 /// Filters one list.
@@ -18,6 +18,7 @@ pub(super) struct CatalogFilter<'a> {
     pub(super) principal: &'a Principal,
     pub(super) server: &'a ServerName,
     pub(super) policy: &'a PolicySet,
+    pub(super) context: Context,
     pub(super) state: &'a State,
 }
 
@@ -98,7 +99,8 @@ impl CatalogFilter<'_> {
             List::Resources | List::Templates | List::Acknowledged => (Method::ResourcesRead, Target::Resource(name)),
             List::Tasks => return self.state.tasks().tool(name, self.principal).is_some(),
         };
-        let query = Query { principal: self.principal, server: self.server, method, target, shown: item.shown };
+        let Self { principal, server, context, .. } = *self;
+        let query = Query { principal, server, method, target, context: context.showing(item.shown) };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }

@@ -7,10 +7,11 @@ use http::{Uri, response};
 use super::catalog::{self, CatalogFilter, List};
 use super::endpoint;
 use super::outline::LongAnswer;
+use crate::clock;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
 use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, ServerMessage, ServerName, Target};
-use crate::policy::{Effect, Permit, PolicySet, Query};
+use crate::policy::{Context, Effect, Permit, PolicySet, Query};
 use crate::sse::Event;
 use crate::state::{About, Conversation, State};
 use crate::upstream::Unsound;
@@ -21,6 +22,7 @@ pub(super) struct Judge {
     principal: Arc<Principal>,
     call: Arc<Call>,
     server: ServerName,
+    context: Context,
     policy: Arc<PolicySet>,
     state: Arc<State>,
     conversation: Conversation,
@@ -80,6 +82,7 @@ impl Judge {
             principal: Arc::clone(permit.principal()),
             call: Arc::clone(permit.call()),
             server: permit.server().clone(),
+            context: permit.context(),
             policy: Arc::clone(policy),
             state: Arc::clone(state),
             conversation,
@@ -299,7 +302,7 @@ impl Judge {
 
     fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
         let Self { principal, server, policy, state, .. } = self;
-        let filter = CatalogFilter { list, principal, server, policy, state };
+        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), state };
         let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
     }
@@ -312,9 +315,14 @@ impl Judge {
         }
     }
 
+    /// A stream may last longer than the hours in which something is granted.
+    fn now(&self) -> Context {
+        self.context.later(clock::wall())
+    }
+
     fn may(&self, method: Method, target: Target<'_>) -> bool {
-        let shown = self.state.shown().of(target);
-        let query = Query { principal: &self.principal, server: &self.server, method, target, shown };
+        let context = self.now().showing(self.state.shown().of(target));
+        let query = Query { principal: &self.principal, server: &self.server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }

@@ -2,7 +2,7 @@
 //! and to the streams that clients hold open, for which other tools are there now.
 
 use crate::mcp::{Definition, ServerName};
-use crate::policy::{Finding, Pinning, Pins, PolicySet, Shown};
+use crate::policy::{Deviation, Mode, Pins, PolicySet, Shown};
 use crate::state::{Changed, ShownTools};
 
 /// How a list shows a tool: `definition` is its entry, in which `hidden` was found.
@@ -27,8 +27,8 @@ pub(super) fn learn<'a>(
     let changed = known.learn(list, |tool| pins.is_some_and(|pins| pins.has(tool)));
     let mut news = false;
     for Changed { tool, before, now } in changed {
-        let was = policy.finding(server, &tool, before);
-        let is = policy.finding(server, &tool, now);
+        let was = policy.deviation(server, &tool, before);
+        let is = policy.deviation(server, &tool, now);
         news |= was.as_ref().is_some_and(withholds) != is.as_ref().is_some_and(withholds);
         say(server, &tool, now, was.as_ref(), is.as_ref());
     }
@@ -37,23 +37,23 @@ pub(super) fn learn<'a>(
     }
 }
 
-fn withholds(finding: &Finding) -> bool {
-    finding.pinning == Pinning::Enforce
+fn withholds(deviation: &Deviation) -> bool {
+    deviation.mode == Mode::Enforce
 }
 
-fn say(server: &ServerName, tool: &str, now: Shown, was: Option<&Finding>, is: Option<&Finding>) {
+fn say(server: &ServerName, tool: &str, now: Shown, was: Option<&Deviation>, is: Option<&Deviation>) {
     let shown = match now {
         Shown::As(fingerprint) => fingerprint.to_string(),
         Shown::Hiding(hidden) => format!("U+{:04X}", u32::from(hidden)),
         Shown::NotYet => String::new(),
     };
     match (was, is) {
-        (_, Some(Finding { reason, rule, pinning })) => {
+        (_, Some(Deviation { reason, rule, mode })) => {
             let (reason, what) = (
                 reason.word(),
-                match pinning {
-                    Pinning::Enforce => "a tool is withheld: it is not what was pinned, or hides something",
-                    Pinning::Warn => "a tool is not what was pinned; it passes",
+                match mode {
+                    Mode::Enforce => "a tool is withheld: it is not what was pinned, or hides something",
+                    Mode::Shadow => "a tool is not what was pinned; it passes",
                 },
             );
             tracing::warn!(%server, tool, reason, %rule, shown, "{what}");

@@ -12,7 +12,7 @@ use super::{HELD, LARGEST_LIST};
 use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, ServerName};
-use crate::policy::{PolicySet, Shown};
+use crate::policy::{Context, PolicySet};
 use crate::state::{Place, SessionBounds, State};
 use crate::upstream::Unsound;
 
@@ -34,7 +34,7 @@ impl Gate {
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
         let principal = Arc::new(Principal::for_test(principal, &["reader"]));
         let server = ServerName::new("records").unwrap();
-        let permit = self.policy.permit(&principal, &Arc::new(call), &server, Shown::NotYet).unwrap();
+        let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
         let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
         let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
         Judge::new(&permit, &self.policy, &self.state, conversation, &head)

@@ -10,4 +10,4 @@ mod tests;
 mod text;
 
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
-pub use text::{decode, quote};
+pub use text::{decode, quote, quote_shown};

@@ -1,7 +1,7 @@
 //! JSON strings: from the wire and to it.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// The text of a JSON string, given what stands between its quotation marks.
 ///
@@ -50,9 +50,30 @@ fn hex4(digits: impl Iterator<Item = char>) -> u32 {
 /// line in every log viewer.
 pub fn quote(text: &str, into: &mut String) {
     into.push('"');
+    escape(text, into);
+    into.push('"');
+}
+
+/// The same of whatever can be shown.
+pub fn quote_shown(shown: &impl fmt::Display, into: &mut String) {
+    into.push('"');
+    // Writing to a String cannot fail.
+    let _ = write!(Escaping(into), "{shown}");
+    into.push('"');
+}
+
+struct Escaping<'a>(&'a mut String);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        escape(text, self.0);
+        Ok(())
+    }
+}
+
+fn escape(text: &str, into: &mut String) {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
         into.push_str(text);
-        into.push('"');
         return;
     }
     for next in text.chars() {
@@ -71,5 +92,4 @@ pub fn quote(text: &str, into: &mut String) {
             plain => into.push(plain),
         }
     }
-    into.push('"');
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mcp::Target;
-use crate::policy::{Limit, LimitRule, Permit, PolicySet, RuleId};
+use crate::policy::{Limit, LimitRule, Mode, Permit, PolicySet, RuleId};
 
 use concurrency::{Concurrency, Slot};
 use rate::Rate;
@@ -32,6 +32,7 @@ enum Counter {
 #[derive(Debug)]
 pub struct Admission {
     permit: Permit,
+    would_limit: Option<RuleId>,
     _slots: Vec<Slot>,
 }
 
@@ -64,7 +65,7 @@ impl Limits {
         Self { counters, hasher }
     }
 
-    /// Takes room under every limit of the call's tool.
+    /// Takes room under every limit of the call's tool. Those of a tool in shadow only note that there was none.
     ///
     /// # Errors
     /// Some limit has none; nothing is held then.
@@ -74,17 +75,28 @@ impl Limits {
             Target::Tool(name) => name,
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",
         };
+        let mode = permit.tool().map_or(Mode::Enforce, |tool| tool.mode);
+        let mut would_limit = None;
+        let mut refuse = |exceeded: LimitExceeded| match mode {
+            Mode::Enforce => Err(exceeded),
+            Mode::Shadow => {
+                would_limit.get_or_insert(exceeded.rule);
+                Ok(())
+            }
+        };
         let mut slots = Vec::new();
         // Slots first: they are given back if a rate then has no room, while a spent call is not.
         for (rule, concurrency) in self.counters_of(rules, Counter::concurrency) {
-            let slot = concurrency.enter(self.hasher.hash_one((permit.server(), tool)));
-            slots.push(slot.ok_or_else(|| exceeded(rule, A_MOMENT))?);
+            match concurrency.enter(self.hasher.hash_one((permit.server(), tool))) {
+                Some(slot) => slots.push(slot),
+                None => refuse(exceeded(rule, A_MOMENT))?,
+            }
         }
         for (rule, rate) in self.counters_of(rules, Counter::rate) {
             let key = self.hasher.hash_one((permit.server(), tool, permit.principal().id()));
-            rate.spend(key).map_err(|wait| exceeded(rule, wait))?;
+            rate.spend(key).or_else(|wait| refuse(exceeded(rule, wait)))?;
         }
-        Ok(Admission { permit, _slots: slots })
+        Ok(Admission { permit, would_limit, _slots: slots })
     }
 
     fn counters_of<'a, C: 'a>(
@@ -138,6 +150,11 @@ impl Admission {
     /// The permit.
     pub fn permit(&self) -> &Permit {
         &self.permit
+    }
+
+    /// The limit that had no room and is only tried out.
+    pub fn would_limit(&self) -> Option<&RuleId> {
+        self.would_limit.as_ref()
     }
 }
 

@@ -1,17 +1,19 @@
 //! From policy files as written to the rules in force, or every problem in them at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_yaml::Spanned;
 
 use super::inheritance;
-use super::names::{self, Kind};
+use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
-use super::rules::{Grants, Names, Rules, ToolRules};
-use super::source::{Entries, List, PolicyFile, RoleSource, ToolSource};
-use super::tool_rules;
-use super::{PolicySet, RuleId};
+use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
+use super::source::{Entries, PolicyFile, RoleSource, TargetsSource, ToolSource};
+use super::targets::{Place, Reader};
+use super::tool_rules::Settings;
+use super::when::{self, Written};
+use super::{Mode, PolicySet, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
 use crate::mcp::ServerName;
 
@@ -24,12 +26,12 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
-/// A role as it is written, and what it grants by itself.
+/// A role as it is written, and what it says by itself.
 pub(super) struct Role<'a> {
     pub(super) file: &'a SourceFile,
     pub(super) name: &'a Spanned<String>,
     pub(super) source: &'a RoleSource,
-    pub(super) grants: Grants,
+    pub(super) rules: Arc<RoleRules>,
 }
 
 /// Whether all roles are known, or some may stand in files that could not be read.
@@ -95,54 +97,88 @@ pub(super) fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Res
 /// The rules of one server in the making.
 struct Server<'a, 'b> {
     found: &'b mut Diagnostics,
+    reader: Reader,
     roles: BTreeMap<&'a str, Role<'a>>,
-    authenticated: Grants,
+    authenticated: Targets,
+    denied: Vec<Denied>,
     tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Where each entry under `tools` stands.
     tool_entries: BTreeMap<&'a str, (&'a SourceFile, &'a Spanned<String>)>,
+}
+
+/// A file of the server that is being compiled.
+#[derive(Clone, Copy)]
+struct Page<'a> {
+    file: &'a SourceFile,
+    mode: Mode,
 }
 
 impl<'a, 'b> Server<'a, 'b> {
     fn new(found: &'b mut Diagnostics) -> Self {
         Self {
             found,
+            reader: Reader::default(),
             roles: BTreeMap::new(),
-            authenticated: Grants::default(),
+            authenticated: Targets::default(),
+            denied: Vec::new(),
             tools: HashMap::new(),
             tool_entries: BTreeMap::new(),
         }
     }
 
     fn compile(mut self, files: &[&'a PolicyFile], elsewhere: RolesElsewhere) -> Rules {
-        for file in files {
-            self.roles(&file.file, &file.written.roles);
-            self.tools(&file.file, &file.written.tools);
-            if let Some(list) = &file.written.allowed_tools {
-                let names = self.list(&file.file, list, Kind::Tools, "allowed_tools");
+        let mut ungranted = None;
+        for PolicyFile { file, written } in files {
+            let mode = when::mode(file, written.mode.as_ref(), Mode::Enforce, self.found);
+            let rule = written.mode.as_ref().map(|mode| RuleId::at(file.name(), mode.referenced.line(), "mode"));
+            ungranted = Some(Ungranted::both(ungranted, mode, rule));
+            let page = Page { file, mode };
+            self.roles(page, &written.roles);
+            self.tools(page, &written.tools);
+            if let Some(list) = &written.allowed_tools {
+                let place = Place { file, path: "allowed_tools", purpose: Purpose::Grant };
+                let names = self.reader.list(place, Kind::Tools, list, self.found);
                 let granted = Granted { own: &names, inherited: Vec::new() };
-                redundancy::shadowed(&file.file, list, Kind::Tools, &granted, self.found);
+                redundancy::shadowed(file, list, Kind::Tools, &granted, self.found);
                 self.authenticated.tools.extend(&names);
             }
-            if file.written.roles.iter().next().is_none()
-                && file.written.allowed_tools.is_none()
-                && file.written.tools.iter().next().is_none()
-            {
+            if let Some(deny) = &written.deny {
+                let denied = self.denied(page, deny, "deny");
+                self.denied.push(denied);
+            }
+            if written.says_nothing() {
                 self.found.push(
-                    Diagnostic::error(Code::GrantsNothing, file.file.name(), "the file grants nothing")
+                    Diagnostic::error(Code::GrantsNothing, file.name(), "the file grants nothing")
                         .help("name roles under `roles:`, or tools for every caller under `allowed_tools:`"),
                 );
             }
         }
-        let roles = inheritance::flatten(&self.roles, elsewhere, self.found);
-        self.unreachable_tools(&roles);
+        let named_tools = self.named_tools();
+        let roles = inheritance::follow(&self.roles, elsewhere, self.found);
+        self.unreachable_tools();
         if !self.found.has_errors() {
             redundancy::roles(&self.roles, &roles, self.found);
+            redundancy::denied(&self.roles, &self.denied, self.found);
         }
         let other_tools = self.tools.remove("*").unwrap_or_default();
-        Rules::new(roles, self.authenticated, self.tools, other_tools)
+        let authenticated = self.authenticated.tools.any().cloned().map(|rule| {
+            let grants = std::mem::take(&mut self.authenticated);
+            Brought::alone(RoleRules { rule, grants, denied: None, restriction: None })
+        });
+        Rules {
+            named_tools,
+            roles,
+            authenticated,
+            denied: self.denied,
+            ungranted: ungranted.unwrap_or_default(),
+            tools: self.tools,
+            other_tools,
+            pins: None,
+        }
     }
 
-    fn roles(&mut self, file: &'a SourceFile, roles: &'a Entries<RoleSource>) {
+    fn roles(&mut self, page: Page<'a>, roles: &'a Entries<RoleSource>) {
+        let file = page.file;
         for (name, role) in roles.iter() {
             if let Err(problem) = names::check_role(file, name) {
                 self.found.push(problem);
@@ -157,25 +193,25 @@ impl<'a, 'b> Server<'a, 'b> {
                 );
                 continue;
             }
-            let grants = self.grants(file, name, role);
-            self.roles.insert(&name.value, Role { file, name, source: role, grants });
+            let own = Arc::new(self.role(page, name, role));
+            self.roles.insert(&name.value, Role { file, name, source: role, rules: own });
         }
     }
 
-    /// What a role grants by itself.
-    fn grants(&mut self, file: &SourceFile, name: &Spanned<String>, role: &RoleSource) -> Grants {
-        let mut named = |list: Option<&List>, kind: Kind| {
-            let path = format!("roles.{}.{}", name.value, kind.key());
-            list.map(|list| self.list(file, list, kind, &path)).unwrap_or_default()
-        };
-        let grants = Grants {
-            tools: named(role.tools.as_ref(), Kind::Tools),
-            prompts: named(role.prompts.as_ref(), Kind::Prompts),
-            resources: named(role.resources.as_ref(), Kind::Resources),
-            methods: named(role.methods.as_ref(), Kind::Methods),
-        };
-        let lists = [&role.tools, &role.prompts, &role.resources, &role.methods, &role.inherits];
-        if lists.iter().all(|list| list.is_none()) {
+    /// What a role says by itself.
+    fn role(&mut self, page: Page<'a>, name: &Spanned<String>, role: &RoleSource) -> RoleRules {
+        let (file, path) = (page.file, format!("roles.{}", name.value));
+        let mode = when::mode(file, role.mode.as_ref(), page.mode, self.found);
+        let grants = self.reader.targets(
+            Place { file, path: &path, purpose: Purpose::Grant },
+            |kind| role.list(kind),
+            self.found,
+        );
+        let page = Page { mode, ..page };
+        let denied = role.deny.as_ref().map(|deny| self.denied(page, deny, &format!("{path}.deny")));
+        let written = Written { file, path: &path, when: role.when.as_ref(), networks: role.networks.as_ref(), mode };
+        let restriction = when::compile(&written, self.found).map(Arc::new);
+        if Kind::ALL.iter().all(|kind| role.list(*kind).is_none()) && role.inherits.is_none() && denied.is_none() {
             self.found.push(
                 file.error(
                     Code::GrantsNothing,
@@ -185,38 +221,38 @@ impl<'a, 'b> Server<'a, 'b> {
                 .help("give it `tools:`, `prompts:`, `resources:`, `methods:` or `inherits:`, or delete it"),
             );
         }
-        grants
-    }
-
-    /// One list of names.
-    fn list(&mut self, file: &SourceFile, list: &List, kind: Kind, path: &str) -> Names {
-        let (List(list), mut names) = (list, Names::default());
-        if list.value.is_empty() {
+        if let Some(shadow) = role.mode.as_ref().filter(|_| denied.is_none() && restriction.is_none()) {
             self.found.push(
-                file.error(Code::EmptyList, list.referenced, format!("`{path}` is empty"))
-                    .help("an empty list grants nothing; delete it, or name what it should grant"),
+                file.warning(
+                    Code::IneffectiveMode,
+                    shadow.referenced,
+                    "this role refuses nothing that could be tried out",
+                )
+                .help("`mode` is about its `deny:`, `when:` and `networks:`; delete it"),
             );
         }
-        let mut seen: HashMap<&str, u64> = HashMap::new();
-        for name in &list.value {
-            if let Err(problem) = names::check(file, name, kind, self.found) {
-                self.found.push(problem);
-                continue;
-            }
-            let line = name.referenced.line();
-            if let Some(first) = seen.insert(&name.value, line) {
-                let message = format!("{} stands here twice", quoted(&name.value));
-                self.found.push(
-                    file.warning(Code::DuplicateName, name.referenced, message)
-                        .help(format!("it stands in line {first} already; delete one of them")),
-                );
-            }
-            names.add(&name.value, &RuleId::at(file.name(), line, path));
-        }
-        names
+        RoleRules { rule: RuleId::at(file.name(), name.referenced.line(), &path), grants, denied, restriction }
     }
 
-    fn tools(&mut self, file: &'a SourceFile, tools: &'a Entries<ToolSource>) {
+    fn denied(&mut self, page: Page<'a>, deny: &Spanned<TargetsSource>, path: &str) -> Denied {
+        let source = &deny.value;
+        if Kind::ALL.iter().all(|kind| source.list(*kind).is_none()) {
+            self.found.push(
+                page.file
+                    .error(Code::EmptyList, deny.referenced, format!("`{path}` denies nothing"))
+                    .help("give it `tools:`, `prompts:`, `resources:` or `methods:`, or delete it"),
+            );
+        }
+        let names = self.reader.targets(
+            Place { file: page.file, path, purpose: Purpose::Deny },
+            |kind| source.list(kind),
+            self.found,
+        );
+        Denied { names, mode: page.mode }
+    }
+
+    fn tools(&mut self, page: Page<'a>, tools: &'a Entries<ToolSource>) {
+        let file = page.file;
         for (name, tool) in tools.iter() {
             if let Err(problem) = self.tool_name(file, name) {
                 self.found.push(problem);
@@ -231,7 +267,8 @@ impl<'a, 'b> Server<'a, 'b> {
                 );
             }
             let path = format!("tools.{}", escaped(&name.value));
-            let rules = tool_rules::compile(file, name, tool, &path, self.found);
+            let mode = when::mode(file, tool.mode.as_ref(), page.mode, self.found);
+            let rules = Settings { file, name, path: &path, mode }.compile(tool, self.found);
             self.tools.insert(name.value.as_str().into(), Arc::new(rules));
         }
     }
@@ -240,7 +277,7 @@ impl<'a, 'b> Server<'a, 'b> {
         if name.value == "*" {
             return Ok(());
         }
-        names::check(file, name, Kind::Tools, self.found)?;
+        names::check(file, name, (Kind::Tools, Purpose::Grant), self.found)?;
         if name.value.contains('*') {
             return Err(file
                 .error(Code::PatternInSettings, name.referenced, format!("{} is a pattern", quoted(&name.value)))
@@ -249,23 +286,37 @@ impl<'a, 'b> Server<'a, 'b> {
         Ok(())
     }
 
+    /// What each role and `allowed_tools` grant by themselves.
+    fn granted(&self) -> impl Iterator<Item = &Targets> {
+        self.roles.values().map(|role| &role.rules.grants).chain([&self.authenticated])
+    }
+
+    /// Every tool that some rule spells out.
+    fn named_tools(&self) -> HashSet<Arc<str>> {
+        let denied = self.denied.iter().map(|denied| &denied.names);
+        let denied_by_roles = self.roles.values().filter_map(|role| Some(&role.rules.denied.as_ref()?.names));
+        let named = self.granted().chain(denied).chain(denied_by_roles).flat_map(|names| names.tools.spelt_out());
+        named.cloned().chain(self.tools.keys().map(|name| Arc::from(&**name))).collect()
+    }
+
     /// Settings for a tool that nobody may call are probably misspelt.
-    fn unreachable_tools(&mut self, roles: &HashMap<Arc<str>, Grants>) {
-        let granted =
-            |tool: &str| roles.values().chain([&self.authenticated]).any(|grants| grants.tools.find(tool).is_some());
-        let named: Vec<&str> =
-            roles.values().chain([&self.authenticated]).flat_map(|grants| grants.tools.spelt_out()).collect();
+    fn unreachable_tools(&mut self) {
+        let mut problems = Vec::new();
         for (tool, (file, name)) in &self.tool_entries {
-            if *tool != "*" && !granted(tool) {
-                self.found.push(
+            if *tool != "*" && !self.granted().any(|grants| grants.tools.find(tool).is_some()) {
+                let named = self.granted().flat_map(|grants| grants.tools.spelt_out()).map(|name| &**name);
+                problems.push(
                     file.warning(
                         Code::UnreachableTool,
                         name.referenced,
                         format!("no role grants the tool {}", quoted(tool)),
                     )
-                    .maybe_help(did_you_mean(tool, named.iter().copied())),
+                    .maybe_help(did_you_mean(tool, named)),
                 );
             }
+        }
+        for problem in problems {
+            self.found.push(problem);
         }
     }
 }

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::json::Bounds;
     use crate::mcp::{self, Method, ServerName, Target};
-    use crate::policy::{Effect, PolicySet, Query, Reason, Shown};
+    use crate::policy::{Context, Effect, PolicySet, Query, Reason};
 
     const POLICY: &str = r##"
 server: records
@@ -171,8 +171,9 @@ tools:
         );
         let call = mcp::read(&Bytes::from(body), &Bounds::default()).unwrap();
         let server = ServerName::new("records").unwrap();
-        let denial =
-            PolicySet::for_test(POLICY).permit(&Arc::new(principal), &Arc::new(call), &server, Shown::NotYet).err()?;
+        let denial = PolicySet::for_test(POLICY)
+            .permit(&Arc::new(principal), &Arc::new(call), &server, Context::for_test())
+            .err()?;
         Some(denial.unmet.map_or_else(|| denial.reason.word().to_owned(), |unmet| unmet.0))
     }
 
@@ -227,7 +228,7 @@ tools:
                 server: &server,
                 method: Method::ToolsCall,
                 target: Target::Tool(tool),
-                shown: Shown::NotYet,
+                context: Context::for_test(),
             };
             policy.decide(&query).effect
         };

@@ -1,7 +1,6 @@
 //! The answer, with its reason.
 
-use std::fmt;
-use std::sync::Arc;
+use super::RuleId;
 
 /// Yes or no, and which rule said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +9,27 @@ pub struct Decision {
     pub effect: Effect,
     /// What decided.
     pub rule: RuleId,
+    /// What would have said no if it were enforced.
+    pub would_deny: Option<Shadowed>,
+}
+
+/// A no of a rule that is tried out (`mode: shadow`): it is recorded, and nothing comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadowed {
+    /// Why not.
+    pub reason: Reason,
+    /// What would have decided.
+    pub rule: RuleId,
+}
+
+/// Whether what a rule refuses is refused, or only recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is recorded, and passes.
+    Shadow,
 }
 
 /// Yes or no.
@@ -26,6 +46,12 @@ pub enum Effect {
 pub enum Reason {
     /// No role of the principal grants it.
     NotGranted,
+    /// A rule denies it, whatever grants it.
+    Denied,
+    /// It is granted, but not now.
+    OutsideHours,
+    /// It is granted, but not from where it was asked.
+    OutsideNetworks,
     /// The name has characters that no tool name should have, and no rule spells it out.
     IllFormedName,
     /// It may be called, but not with these arguments.
@@ -38,68 +64,4 @@ pub enum Reason {
     PinChanged,
     /// The server last showed the tool with a character that people do not see.
     HiddenCharacter,
-}
-
-/// A rule by file, line and path: `policies/records.yaml:4 roles.reader.tools`, or `default`, or `protocol`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RuleId {
-    text: Arc<str>,
-    /// Where the path begins in the text.
-    path: usize,
-}
-
-impl RuleId {
-    /// The rule at `path`, written in `file` at `line` (from 1). Of the file only its name and its folder's stay: the
-    /// same rule has the same id in every replica, wherever the folder is mounted.
-    pub fn at(file: &str, line: u64, path: &str) -> Self {
-        let mut slashes = file.rmatch_indices('/').map(|(at, _)| at + 1);
-        let short = file.get(slashes.nth(1).unwrap_or(0)..).unwrap_or(file);
-        let place = format!("{short}:{line} ");
-        Self { text: Arc::from(format!("{place}{path}")), path: place.len() }
-    }
-
-    /// No rule: what is not granted is refused.
-    pub fn default_deny() -> Self {
-        Self { text: Arc::from("default"), path: 0 }
-    }
-
-    /// No rule: the protocol cannot work without it.
-    pub fn protocol() -> Self {
-        Self { text: Arc::from("protocol"), path: 0 }
-    }
-
-    /// The rule without its place in a file, which changes when lines above it do.
-    pub fn path(&self) -> &str {
-        self.text.get(self.path..).unwrap_or_default()
-    }
-
-    /// The rule as text.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for RuleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::RuleId;
-
-    #[test]
-    fn a_rule_is_called_the_same_wherever_its_folder_is() {
-        for (file, text) in [
-            ("policies/a.yaml", "policies/a.yaml:4 roles.r"),
-            ("/etc/my gate/policies/a.yaml", "policies/a.yaml:4 roles.r"),
-            ("./policies/a b.yaml", "policies/a b.yaml:4 roles.r"),
-            ("a.yaml", "a.yaml:4 roles.r"),
-        ] {
-            let rule = RuleId::at(file, 4, "roles.r");
-            assert_eq!((rule.as_str(), rule.path()), (text, "roles.r"));
-        }
-        assert_eq!(RuleId::default_deny().path(), "default");
-    }
 }

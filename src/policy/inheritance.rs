@@ -4,26 +4,27 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::compile::{Role, RolesElsewhere};
-use super::rules::Grants;
+use super::restriction::Restriction;
+use super::rules::Brought;
 use crate::diagnostic::{Code, Diagnostics, did_you_mean, quoted};
 
 /// A longer line of ancestors is a mistake.
 const MAX_DEPTH: usize = 32;
-/// Names in all flattened roles together: what a policy may take up in memory.
-const MAX_GRANTS: usize = 1_000_000;
+/// What all roles bring together: what a policy may take up in memory.
+const MAX_BROUGHT: usize = 200_000;
 
-/// Follows inheritance. Unknown roles and circles are told, with their place.
-pub(super) fn flatten(
+/// By role, what it brings: itself, then what it inherits. Unknown roles and circles are told, with their place.
+pub(super) fn follow(
     roles: &BTreeMap<&str, Role<'_>>,
     elsewhere: RolesElsewhere,
     found: &mut Diagnostics,
-) -> HashMap<Arc<str>, Grants> {
+) -> HashMap<Arc<str>, Box<[Brought]>> {
     let mut walk =
         Walk { roles, elsewhere, found, path: Vec::new(), told: HashSet::new(), done: HashMap::new(), size: 0 };
     for name in roles.keys() {
         walk.role(name);
     }
-    walk.done.into_iter().map(|(name, grants)| (Arc::from(name), grants)).collect()
+    walk.done.into_iter().map(|(name, brought)| (Arc::from(name), brought.into())).collect()
 }
 
 struct Walk<'a, 'b> {
@@ -34,7 +35,7 @@ struct Walk<'a, 'b> {
     path: Vec<&'a str>,
     /// The members of circles that were told.
     told: HashSet<&'a str>,
-    done: HashMap<&'a str, Grants>,
+    done: HashMap<&'a str, Vec<Brought>>,
     size: usize,
 }
 
@@ -44,13 +45,14 @@ impl<'a> Walk<'a, '_> {
         let Some(role) = roles.get(name).filter(|_| !self.done.contains_key(name)) else {
             return;
         };
-        let mut grants = role.grants.clone();
+        let own: Vec<_> = role.rules.restriction.iter().cloned().collect();
+        let mut brought = vec![Brought { role: Arc::clone(&role.rules), restrictions: own.clone().into() }];
         self.path.push(name);
         for parent in role.source.inherits.as_ref().map(|list| list.0.value.as_slice()).unwrap_or_default() {
             if self.may_follow(role, parent.value.as_str(), parent.referenced) {
                 self.role(&parent.value);
-                if let Some(inherited) = self.done.get(parent.value.as_str()) {
-                    grants.inherit(inherited);
+                for inherited in self.done.get(parent.value.as_str()).into_iter().flatten() {
+                    add(&mut brought, inherited, &own);
                 }
             }
         }
@@ -62,14 +64,14 @@ impl<'a> Walk<'a, '_> {
                     .help("delete it, or name a role"),
             );
         }
-        self.size += grants.len();
-        if self.size > MAX_GRANTS {
-            grants = Grants::default();
-            let message = format!("the roles grant more than {MAX_GRANTS} names when inheritance is followed");
+        self.size += brought.len();
+        if self.size > MAX_BROUGHT {
+            brought.truncate(1);
+            let message = format!("roles inherit each other more than {MAX_BROUGHT} times");
             let problem = role.file.error(Code::TooLarge, role.name.referenced, message);
-            self.found.push(problem.help("use patterns such as `get_*` in place of long lists"));
+            self.found.push(problem.help("put roles together that are always inherited together"));
         }
-        self.done.insert(name, grants);
+        self.done.insert(name, brought);
     }
 
     /// Whether the parent is there and the walk does not come back to where it was.
@@ -103,5 +105,20 @@ impl<'a> Walk<'a, '_> {
             return false;
         }
         true
+    }
+}
+
+/// Adds an inherited role, which is restricted like the one that inherits it, too. One that comes by two ways counts
+/// once, unless it is restricted differently on each.
+fn add(brought: &mut Vec<Brought>, inherited: &Brought, own: &[Arc<Restriction>]) {
+    let restrictions: Box<[_]> = own.iter().chain(&inherited.restrictions).cloned().collect();
+    let same = |known: &Brought| {
+        let alike = |(a, b): (&Arc<Restriction>, &Arc<Restriction>)| Arc::ptr_eq(a, b);
+        Arc::ptr_eq(&known.role, &inherited.role)
+            && known.restrictions.len() == restrictions.len()
+            && known.restrictions.iter().zip(&restrictions).all(alike)
+    };
+    if !brought.iter().any(same) {
+        brought.push(Brought { role: Arc::clone(&inherited.role), restrictions });
     }
 }

@@ -33,11 +33,18 @@ impl Kind {
     }
 }
 
+/// What a list of names is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Grant,
+    Deny,
+}
+
 /// Checks one name or pattern. `Err` must not be compiled; warnings go to `found`.
 pub(super) fn check(
     file: &SourceFile,
     name: &Spanned<String>,
-    kind: Kind,
+    (kind, purpose): (Kind, Purpose),
     found: &mut Diagnostics,
 ) -> Result<(), Diagnostic> {
     legible(file, name)?;
@@ -48,9 +55,10 @@ pub(super) fn check(
             .help("one `*` stands for any run of characters; write several patterns"));
     }
     match kind {
-        Kind::Methods => method(file, name),
-        Kind::Tools => tool(file, name, found),
-        Kind::Prompts | Kind::Resources => Ok(()),
+        Kind::Methods => method(file, name, purpose),
+        Kind::Tools if purpose == Purpose::Grant => tool(file, name, found),
+        // A pattern that denies means every name, also one that no tool should have.
+        Kind::Tools | Kind::Prompts | Kind::Resources => Ok(()),
     }
 }
 
@@ -143,16 +151,17 @@ fn splits_a_word(pattern: &str) -> bool {
     pattern.split_once('*').is_some_and(|(head, tail)| joins(head.chars().next_back()) && joins(tail.chars().next()))
 }
 
-fn method(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
+fn method(file: &SourceFile, name: &Spanned<String>, purpose: Purpose) -> Result<(), Diagnostic> {
     let text = name.value.as_str();
     if text == "*" || Method::grantable().any(|known| known == text) {
         return Ok(());
     }
-    let problem = file.error(
-        Code::UngrantableMethod,
-        name.referenced,
-        format!("{} is not granted under `methods`", quoted(text)),
-    );
+    let verb = match purpose {
+        Purpose::Grant => "granted",
+        Purpose::Deny => "denied",
+    };
+    let message = format!("{} is not {verb} under `methods`", quoted(text));
+    let problem = file.error(Code::UngrantableMethod, name.referenced, message);
     let way_out = match Method::named(text).subject() {
         Subject::Protocol => "it is open to every caller; leave it out".to_owned(),
         Subject::Task => {

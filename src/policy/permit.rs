@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Effect, PolicySet, Query, Reason, RuleId, Shown, ToolRules, Unmet};
+use super::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Shadowed, ToolRules, Unmet};
 use crate::identity::Principal;
 use crate::mcp::{Call, Method, ServerName, Target};
 
@@ -13,7 +13,9 @@ pub struct Permit {
     principal: Arc<Principal>,
     call: Arc<Call>,
     server: ServerName,
+    context: Context,
     rule: RuleId,
+    would_deny: Option<Shadowed>,
     tool: Option<Arc<ToolRules>>,
 }
 
@@ -39,28 +41,34 @@ impl PolicySet {
         principal: &Arc<Principal>,
         call: &Arc<Call>,
         server: &ServerName,
-        shown: Shown,
+        context: Context,
     ) -> Result<Permit, Denial> {
-        let query = Query { principal, server, method: call.method(), target: call.target(), shown };
-        let decision = self.decide(&query);
+        let decision = self.decide(&Query { principal, server, method: call.method(), target: call.target(), context });
         if let Effect::Deny(reason) = decision.effect {
             return Err(Denial { reason, rule: decision.rule, unmet: None });
         }
+        let mut would_deny = decision.would_deny;
         let tool = match call.target() {
             Target::Tool(name) => Some(self.tool_rules(server, name)),
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
         };
-        let condition = tool.as_ref().and_then(|tool| tool.arguments.as_ref());
-        if let Some(condition) = condition.filter(|_| call.method() == Method::ToolsCall)
+        if let Some(tool) = tool.as_ref().filter(|_| call.method() == Method::ToolsCall)
+            && let Some(condition) = &tool.arguments
             && let Err(unmet) = condition.check(principal, call.arguments().as_deref())
         {
-            return Err(Denial { reason: Reason::Arguments, rule: condition.rule.clone(), unmet: Some(unmet) });
+            let (reason, rule) = (Reason::Arguments, condition.rule.clone());
+            match tool.mode {
+                Mode::Enforce => return Err(Denial { reason, rule, unmet: Some(unmet) }),
+                Mode::Shadow => would_deny = would_deny.or(Some(Shadowed { reason, rule })),
+            }
         }
         Ok(Permit {
             principal: Arc::clone(principal),
             call: Arc::clone(call),
             server: server.clone(),
+            context,
             rule: decision.rule,
+            would_deny,
             tool,
         })
     }
@@ -82,9 +90,19 @@ impl Permit {
         &self.server
     }
 
+    /// When and from where it was asked.
+    pub fn context(&self) -> Context {
+        self.context
+    }
+
     /// By which rule.
     pub fn rule(&self) -> &RuleId {
         &self.rule
+    }
+
+    /// What would have said no if it were enforced.
+    pub fn would_deny(&self) -> Option<&Shadowed> {
+        self.would_deny.as_ref()
     }
 
     /// How the tool may be used, if the call is one of a tool.
@@ -97,6 +115,9 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.reason {
             Reason::NotGranted => "no role of the principal grants it",
+            Reason::Denied => "a rule denies it",
+            Reason::OutsideHours => "it is granted, but not at this time",
+            Reason::OutsideNetworks => "it is granted, but not from this address",
             Reason::IllFormedName => "no rule spells out this unusual name",
             Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
@@ -113,6 +134,9 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Self::NotGranted => "not_granted",
+            Self::Denied => "denied",
+            Self::OutsideHours => "outside_hours",
+            Self::OutsideNetworks => "outside_networks",
             Self::IllFormedName => "ill_formed_name",
             Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",

@@ -9,7 +9,7 @@ use serde_yaml::Spanned;
 use super::compile::server_of;
 use super::lock::{LOCK_FILE, LockedServer, ToolLock};
 use super::source::PolicyFile;
-use super::{PolicySet, Reason, RuleId};
+use super::{Mode, PolicySet, Reason, RuleId};
 use crate::diagnostic::{At, Code, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
 use crate::mcp::{Fingerprint, ServerName};
 
@@ -38,21 +38,21 @@ pub enum Shown {
 /// The pins of one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pins {
-    pinning: Pinning,
+    mode: Mode,
     tools: HashMap<Box<str>, (Fingerprint, RuleId)>,
     /// Where the server stands in the lock.
     server: RuleId,
 }
 
-/// What keeps a tool that is granted from being used.
+/// What is wrong with the definition that the server shows of a tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Deviation {
     /// What it is.
     pub reason: Reason,
     /// Where it stands what the tool should be.
     pub rule: RuleId,
-    /// Whether the tool is withheld, or only warned of.
-    pub pinning: Pinning,
+    /// Whether the tool is withheld.
+    pub mode: Mode,
 }
 
 impl Pins {
@@ -60,29 +60,41 @@ impl Pins {
     pub fn has(&self, tool: &str) -> bool {
         self.tools.contains_key(tool)
     }
+}
 
-    fn find(&self, tool: &str, shown: Shown) -> Option<Finding> {
-        let (reason, rule) = match (self.tools.get(tool), shown) {
-            (None, _) => (Reason::PinMissing, &self.server),
-            (Some((pinned, rule)), Shown::As(shown)) if *pinned != shown => (Reason::PinChanged, rule),
-            (Some(_), _) => return None,
-        };
-        Some(Finding { reason, rule: rule.clone(), pinning: self.pinning })
+/// What is wrong with a tool, by which pin, and whether it is withheld for that. What hides something always is.
+pub(super) fn deviation<'a>(
+    pins: Option<&'a Pins>,
+    tool: &str,
+    shown: Shown,
+) -> Option<(Reason, Option<&'a RuleId>, Mode)> {
+    if let Shown::Hiding(_) = shown {
+        return Some((Reason::HiddenCharacter, None, Mode::Enforce));
+    }
+    let pins = pins?;
+    match (pins.tools.get(tool), shown) {
+        (None, _) => Some((Reason::PinMissing, Some(&pins.server), pins.mode)),
+        (Some((pinned, rule)), Shown::As(shown)) if *pinned != shown => {
+            Some((Reason::PinChanged, Some(rule), pins.mode))
+        }
+        (Some(_), _) => None,
+    }
+}
+
+impl From<Pinning> for Mode {
+    fn from(pinning: Pinning) -> Self {
+        match pinning {
+            Pinning::Enforce => Self::Enforce,
+            Pinning::Warn => Self::Shadow,
+        }
     }
 }
 
 impl PolicySet {
-    /// What is wrong with the definition that the server shows of a tool.
-    pub fn finding(&self, server: &ServerName, tool: &str, shown: Shown) -> Option<Finding> {
-        self.found(self.pins(server), tool, shown)
-    }
-
-    pub(super) fn found(&self, pins: Option<&Pins>, tool: &str, shown: Shown) -> Option<Finding> {
-        if let Shown::Hiding(_) = shown {
-            let (reason, rule) = (Reason::HiddenCharacter, self.default.clone());
-            return Some(Finding { reason, rule, pinning: Pinning::Enforce });
-        }
-        pins?.find(tool, shown)
+    /// What is wrong with the definition that the server shows of a tool: what [`PolicySet::decide`] finds of it.
+    pub fn deviation(&self, server: &ServerName, tool: &str, shown: Shown) -> Option<Deviation> {
+        let (reason, rule, mode) = deviation(self.pins(server), tool, shown)?;
+        Some(Deviation { reason, rule: rule.unwrap_or(&self.default).clone(), mode })
     }
 
     /// The pins of this server, if it is in the lock.
@@ -141,7 +153,7 @@ fn compile(file: &SourceFile, server: &ServerName, locked: &LockedServer, pinnin
         (name.clone(), (pin.definition.fingerprint(), rule(pin.at, &path)))
     });
     let tools = pins.collect();
-    Pins { pinning, tools, server: rule(locked.at, &format!("servers.{server}")) }
+    Pins { mode: pinning.into(), tools, server: rule(locked.at, &format!("servers.{server}")) }
 }
 
 /// What the files say of how pins count, by server.

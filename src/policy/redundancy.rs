@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde_yaml::{Location, Spanned};
 
-use super::RuleId;
 use super::compile::Role;
 use super::names::Kind;
-use super::rules::{Grants, Limit, Names};
+use super::rules::{Brought, Denied, Limit, Names, Targets};
 use super::source::List;
+use super::{Mode, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
 use crate::mcp;
 
@@ -22,20 +22,51 @@ const MAX_ANCESTORS: usize = 256;
 const MAX_LIMITS: usize = 64;
 
 /// Grants that the same role has anyway, by itself or by what it inherits, and roles that it inherits twice.
-pub(super) fn roles(roles: &BTreeMap<&str, Role<'_>>, flat: &HashMap<Arc<str>, Grants>, found: &mut Diagnostics) {
-    for role in roles.values() {
-        let parents = parents(role);
-        let inherited: Vec<&Grants> = parents.iter().filter_map(|parent| flat.get(parent.value.as_str())).collect();
+pub(super) fn roles(
+    roles: &BTreeMap<&str, Role<'_>>,
+    brought: &HashMap<Arc<str>, Box<[Brought]>>,
+    found: &mut Diagnostics,
+) {
+    for (name, role) in roles {
+        let own = usize::from(role.rules.restriction.is_some());
+        // What is inherited under a restriction more does not grant the same.
+        let inherited = brought.get(*name).into_iter().flatten().skip(1).filter(|it| it.restrictions.len() == own);
+        let inherited: Vec<&Targets> = inherited.map(|it| &it.role.grants).collect();
         for kind in Kind::ALL {
             if let Some(list) = role.source.list(kind) {
                 let inherited = inherited.iter().map(|grants| grants.of(kind)).collect();
-                shadowed(role.file, list, kind, &Granted { own: role.grants.of(kind), inherited }, found);
+                let granted = Granted { own: role.rules.grants.of(kind), inherited };
+                shadowed(role.file, list, kind, &granted, found);
             }
         }
+        let parents = parents(role);
         for (index, parent) in parents.iter().enumerate() {
             let before = parents.get(..index).unwrap_or_default();
             if let Some(problem) = repeated(role, parent, before, roles) {
                 found.push(problem);
+            }
+        }
+    }
+}
+
+/// Grants of what is denied: they can never be used.
+pub(super) fn denied(roles: &BTreeMap<&str, Role<'_>>, for_all: &[Denied], found: &mut Diagnostics) {
+    for role in roles.values() {
+        let denied = || role.rules.denied.iter().chain(for_all).filter(|denied| denied.mode == Mode::Enforce);
+        for kind in Kind::ALL {
+            for name in role.source.list(kind).into_iter().flat_map(|list| &list.0.value) {
+                let by = denied().find_map(|denied| {
+                    let names = denied.names.of(kind);
+                    names.same(&name.value).or_else(|| names.wider(&name.value).map(|(_, rule)| rule))
+                });
+                if let Some(rule) = by {
+                    let message = format!("{} is denied, whatever grants it", quoted(&name.value));
+                    found.push(
+                        role.file
+                            .warning(Code::DeniedGrant, name.referenced, message)
+                            .help(format!("see {rule}; delete this one, or the other if it denies too much")),
+                    );
+                }
             }
         }
     }
@@ -100,6 +131,10 @@ fn repeated(
         );
     }
     let by = parents(role).iter().find(|other| other.value != parent.value && comes_with(other, parent, roles))?;
+    // What comes by a role that is restricted comes under its restrictions.
+    if roles.values().any(|role| role.rules.restriction.is_some()) {
+        return None;
+    }
     let by = quoted(&by.value);
     Some(warning(format!("the role {name} is inherited by {by}, too")).help("delete it here: nothing changes by that"))
 }

@@ -6,28 +6,68 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::names::Kind;
-use super::{Condition, Pins, RuleId};
+use super::query::Context;
+use super::restriction::Restriction;
+use super::{Condition, Mode, Pins, Reason, RuleId};
 
 /// What one server's policy says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rules {
-    /// By role, inheritance already followed.
-    pub(super) roles: HashMap<Arc<str>, Grants>,
+    /// By role: what it brings, itself first, then what it inherits.
+    pub(super) roles: HashMap<Arc<str>, Box<[Brought]>>,
     /// What every authenticated caller may use: the `allowed_tools` form.
-    pub(super) authenticated: Grants,
+    pub(super) authenticated: Option<Brought>,
+    /// What nobody may use, whatever grants it.
+    pub(super) denied: Vec<Denied>,
+    /// What becomes of what no rule grants.
+    pub(super) ungranted: Ungranted,
     /// Settings of the tools that have an entry of their own.
     pub(super) tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Settings of all others: the entry `"*"`, or the defaults.
     pub(super) other_tools: Arc<ToolRules>,
     /// Every tool that some rule spells out.
-    pub(super) named_tools: HashSet<Box<str>>,
+    pub(super) named_tools: HashSet<Arc<str>>,
     /// What its tools are, if it is in the lock.
     pub(super) pins: Option<Pins>,
 }
 
-/// What a role opens.
+/// A role, and what restricts it on the way to who holds it.
+#[derive(Clone, Debug)]
+pub(super) struct Brought {
+    pub(super) role: Arc<RoleRules>,
+    /// Its own, and those of the roles that inherit it. All must hold.
+    pub(super) restrictions: Box<[Arc<Restriction>]>,
+}
+
+/// What a role says by itself.
+#[derive(Debug)]
+pub(super) struct RoleRules {
+    /// Where it is written.
+    pub(super) rule: RuleId,
+    pub(super) grants: Targets,
+    /// Denied to whoever holds the role, at any time and from everywhere.
+    pub(super) denied: Option<Denied>,
+    pub(super) restriction: Option<Arc<Restriction>>,
+}
+
+/// Names that are denied.
+#[derive(Debug)]
+pub(super) struct Denied {
+    pub(super) names: Targets,
+    pub(super) mode: Mode,
+}
+
+/// Refused by default; recorded only where all files of the server are in shadow.
+#[derive(Debug)]
+pub(super) struct Ungranted {
+    pub(super) mode: Mode,
+    /// The default; in shadow, what says so.
+    pub(super) rule: RuleId,
+}
+
+/// Names of all kinds: what a role grants, or what is denied.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Grants {
+pub(super) struct Targets {
     pub(super) tools: Names,
     pub(super) prompts: Names,
     pub(super) resources: Names,
@@ -37,7 +77,7 @@ pub(super) struct Grants {
 /// A set of names: exact ones found by hash, and globs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    exact: HashMap<Box<str>, RuleId>,
+    exact: HashMap<Arc<str>, RuleId>,
     globs: Vec<(Glob, RuleId)>,
     /// The first rule of all: which one is told must not depend on the order of a map.
     first: Option<RuleId>,
@@ -67,10 +107,14 @@ pub(super) enum Found<'a> {
 pub struct ToolRules {
     /// What must hold of the arguments.
     pub arguments: Option<Arc<Condition>>,
+    /// When and from where it can be used.
+    pub(super) restriction: Option<Arc<Restriction>>,
     /// All must have room.
     pub limits: Vec<LimitRule>,
     /// How long the server may stay silent about a call.
     pub timeout: Duration,
+    /// Whether all this is enforced. The timeout always is.
+    pub mode: Mode,
 }
 
 /// One limit, and where it stands.
@@ -101,38 +145,45 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self { arguments: None, limits: Vec::new(), timeout: DEFAULT_TIMEOUT }
+        Self { arguments: None, restriction: None, limits: Vec::new(), timeout: DEFAULT_TIMEOUT, mode: Mode::Enforce }
     }
 }
 
 impl Rules {
-    /// The rules of one server, with what is looked up at every call looked up once.
-    pub(super) fn new(
-        roles: HashMap<Arc<str>, Grants>,
-        authenticated: Grants,
-        tools: HashMap<Box<str>, Arc<ToolRules>>,
-        other_tools: Arc<ToolRules>,
-    ) -> Self {
-        let granted = roles.values().chain([&authenticated]).flat_map(|grants| grants.tools.spelt_out());
-        let named_tools = granted.chain(tools.keys().map(|name| &**name)).map(Box::from).collect();
-        Self { roles, authenticated, tools, other_tools, named_tools, pins: None }
+    /// How this tool may be used.
+    pub(super) fn tool(&self, name: &str) -> &Arc<ToolRules> {
+        self.tools.get(name).unwrap_or(&self.other_tools)
+    }
+}
+
+impl Ungranted {
+    /// Of several files, one that enforces decides: what it does not grant is refused.
+    pub(super) fn both(known: Option<Self>, mode: Mode, rule: Option<RuleId>) -> Self {
+        match (known, mode, rule) {
+            (Some(Self { mode: Mode::Enforce, rule }), _, _) => Self { mode: Mode::Enforce, rule },
+            (known, Mode::Shadow, rule) => {
+                Self { mode, rule: rule.or(known.map(|it| it.rule)).unwrap_or_else(RuleId::default_deny) }
+            }
+            (_, Mode::Enforce, _) => Self::default(),
+        }
+    }
+}
+
+impl Default for Ungranted {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, rule: RuleId::default_deny() }
     }
 }
 
 impl Names {
-    /// Adds a name or a pattern. The first rule that grants a name is the one that is told.
-    pub(super) fn add(&mut self, pattern: &str, rule: &RuleId) {
+    /// Adds a name or a pattern. The first rule that has a name is the one that is told.
+    pub(super) fn add(&mut self, pattern: &Arc<str>, rule: &RuleId) {
         self.first.get_or_insert_with(|| rule.clone());
         match pattern.split_once('*') {
             None => {
-                self.exact.entry(pattern.into()).or_insert_with(|| rule.clone());
+                self.exact.entry(Arc::clone(pattern)).or_insert_with(|| rule.clone());
             }
-            Some((head, tail)) => {
-                let glob = Glob { head: head.into(), tail: tail.into() };
-                if !self.globs.iter().any(|(known, _)| *known == glob) {
-                    self.globs.push((glob, rule.clone()));
-                }
-            }
+            Some((head, tail)) => self.globs.push((Glob { head: head.into(), tail: tail.into() }, rule.clone())),
         }
     }
 
@@ -140,13 +191,9 @@ impl Names {
     pub(super) fn extend(&mut self, other: &Self) {
         self.first = self.first.take().or_else(|| other.first.clone());
         for (name, rule) in &other.exact {
-            self.exact.entry(name.clone()).or_insert_with(|| rule.clone());
+            self.exact.entry(Arc::clone(name)).or_insert_with(|| rule.clone());
         }
-        for (glob, rule) in &other.globs {
-            if !self.globs.iter().any(|(known, _)| known == glob) {
-                self.globs.push((glob.clone(), rule.clone()));
-            }
-        }
+        self.globs.extend(other.globs.iter().cloned());
     }
 
     /// The rule that grants this name.
@@ -183,13 +230,8 @@ impl Names {
     }
 
     /// The names that are spelt out.
-    pub(super) fn spelt_out(&self) -> impl Iterator<Item = &str> {
-        self.exact.keys().map(|name| &**name)
-    }
-
-    /// How many names and patterns there are.
-    pub(super) fn len(&self) -> usize {
-        self.exact.len() + self.globs.len()
+    pub(super) fn spelt_out(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.exact.keys()
     }
 
     /// Any rule at all: who may use something of a kind may ask for the list of it.
@@ -198,18 +240,8 @@ impl Names {
     }
 }
 
-impl Grants {
-    /// Adds all that another role grants.
-    pub(super) fn inherit(&mut self, other: &Self) {
-        self.tools.extend(&other.tools);
-        self.prompts.extend(&other.prompts);
-        self.resources.extend(&other.resources);
-        self.methods.extend(&other.methods);
-    }
-}
-
-impl Grants {
-    /// What is granted of this kind.
+impl Targets {
+    /// The names of this kind.
     pub(super) fn of(&self, kind: Kind) -> &Names {
         match kind {
             Kind::Tools => &self.tools,
@@ -218,10 +250,21 @@ impl Grants {
             Kind::Methods => &self.methods,
         }
     }
+}
 
-    /// How many names and patterns there are of all kinds.
-    pub(super) fn len(&self) -> usize {
-        self.tools.len() + self.prompts.len() + self.resources.len() + self.methods.len()
+impl Brought {
+    /// Of nobody's but the role's own doing.
+    pub(super) fn alone(role: RoleRules) -> Self {
+        let restrictions = role.restriction.iter().cloned().collect();
+        Self { role: Arc::new(role), restrictions }
+    }
+
+    /// What keeps the role from granting anything now and from there. What is enforced counts first.
+    pub(super) fn broken(&self, context: &Context) -> Option<(Reason, &RuleId, Mode)> {
+        let broken = |restriction: &'_ &Arc<Restriction>| restriction.broken(context).is_some();
+        let enforced = self.restrictions.iter().filter(|it| it.mode == Mode::Enforce).find(broken);
+        let restriction = enforced.or_else(|| self.restrictions.iter().find(broken))?;
+        restriction.broken(context).map(|(reason, rule)| (reason, rule, restriction.mode))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct PolicyFile {
 #[serde(deny_unknown_fields)]
 pub struct PolicySource {
     pub(super) server: Option<Spanned<String>>,
+    pub(super) mode: Option<Spanned<String>>,
+    pub(super) deny: Option<Spanned<TargetsSource>>,
     #[serde(default)]
     pub(super) roles: Entries<RoleSource>,
     #[serde(default)]
@@ -33,9 +35,9 @@ pub struct PolicySource {
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "roles", "tools", "allowed_tools", "pinning"];
+pub const POLICY_KEYS: &[&str] = &["server", "mode", "deny", "roles", "tools", "allowed_tools", "pinning"];
 
-/// A role.
+/// A role: what it grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoleSource {
@@ -44,6 +46,35 @@ pub(super) struct RoleSource {
     pub(super) prompts: Option<List>,
     pub(super) resources: Option<List>,
     pub(super) methods: Option<List>,
+    pub(super) deny: Option<Spanned<TargetsSource>>,
+    pub(super) when: Option<Windows>,
+    pub(super) networks: Option<List>,
+    pub(super) mode: Option<Spanned<String>>,
+}
+
+/// What is denied, by kind.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetsSource {
+    pub(super) tools: Option<List>,
+    pub(super) prompts: Option<List>,
+    pub(super) resources: Option<List>,
+    pub(super) methods: Option<List>,
+}
+
+/// Spans of time, of which one must hold.
+pub(super) type Windows = Spanned<Vec<Spanned<WindowSource>>>;
+
+/// A span of time, or one that comes again every week.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WindowSource {
+    pub(super) days: Option<List>,
+    pub(super) from: Option<Spanned<String>>,
+    pub(super) to: Option<Spanned<String>>,
+    pub(super) zone: Option<Spanned<String>>,
+    pub(super) after: Option<Spanned<String>>,
+    pub(super) until: Option<Spanned<String>>,
 }
 
 /// How a tool may be used.
@@ -51,8 +82,11 @@ pub(super) struct RoleSource {
 #[serde(deny_unknown_fields)]
 pub(super) struct ToolSource {
     pub(super) arguments: Option<Spanned<Node>>,
+    pub(super) when: Option<Windows>,
+    pub(super) networks: Option<List>,
     pub(super) limits: Option<Spanned<Vec<Spanned<LimitSource>>>>,
     pub(super) timeout: Option<Spanned<String>>,
+    pub(super) mode: Option<Spanned<String>>,
 }
 
 /// A limit: either `calls` with `every`, or `in_flight`.
@@ -107,8 +141,28 @@ impl PolicyFile {
     }
 }
 
+impl PolicySource {
+    /// Whether nothing would be different without it.
+    pub(super) fn says_nothing(&self) -> bool {
+        let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
+        !says && self.allowed_tools.is_none() && self.deny.is_none()
+    }
+}
+
 impl RoleSource {
     /// What it grants of this kind.
+    pub(super) fn list(&self, kind: Kind) -> Option<&List> {
+        match kind {
+            Kind::Tools => self.tools.as_ref(),
+            Kind::Prompts => self.prompts.as_ref(),
+            Kind::Resources => self.resources.as_ref(),
+            Kind::Methods => self.methods.as_ref(),
+        }
+    }
+}
+
+impl TargetsSource {
+    /// What it names of this kind.
     pub(super) fn list(&self, kind: Kind) -> Option<&List> {
         match kind {
             Kind::Tools => self.tools.as_ref(),

@@ -5,7 +5,9 @@ use std::time::UNIX_EPOCH;
 
 use http::HeaderMap;
 
-use super::{Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins};
+use super::{
+    Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins,
+};
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
 use crate::mcp::{Definition, Method, ServerName, Target};
@@ -49,7 +51,7 @@ fn anonymous() -> Arc<Principal> {
 }
 
 fn ask(policy: &PolicySet, principal: &Principal, method: Method, target: Target<'_>) -> Decision {
-    policy.decide(&Query { principal, server: &server("records"), method, target, shown: Shown::NotYet })
+    policy.decide(&Query { principal, server: &server("records"), method, target, context: Context::for_test() })
 }
 
 /// `yes` or why not, and the rule.
@@ -93,7 +95,7 @@ fn tools_are_refused_unless_a_role_grants_them() {
     for nobody in [Principal::for_test("a", &[]), Principal::for_test("a", &["writer", "Reader", "*"])] {
         for name in names {
             let decision = ask(&policy, &nobody, Method::ToolsCall, Target::Tool(name));
-            assert!(decision.effect != Effect::Allow && decision.rule.as_str() == "default", "{name}");
+            assert!(decision.effect != Effect::Allow && decision.rule.path() == "default", "{name}");
         }
     }
 }
@@ -168,7 +170,7 @@ fn another_server_is_another_policy() {
             server: &server("other"),
             method,
             target: Target::Tool("search_records"),
-            shown: Shown::NotYet,
+            context: Context::for_test(),
         };
         assert!(policy.decide(&query).effect != Effect::Allow);
     }
@@ -183,7 +185,7 @@ fn settings_are_the_tools_own_or_those_of_all_others() {
         matches!(search.limits[0].limit, Limit::Calls { calls, every } if calls.get() == 60 && every.as_secs() == 60)
     );
     assert!(matches!(search.limits[1].limit, Limit::InFlight(n) if n.get() == 8));
-    assert_eq!(search.limits[1].rule.as_str(), "p/0.yaml:15 tools.search_records.limits");
+    assert_eq!(search.limits[1].rule.to_string(), "p/0.yaml:15 tools.search_records.limits");
     assert_eq!(policy.tool_rules(&server("records"), "get_x").timeout.as_secs(), 2);
     assert_eq!(policies(&["allowed_tools: [a]\n"]).tool_rules(&server("records"), "a").timeout.as_secs(), 5);
 }
@@ -196,6 +198,117 @@ fn only_names_that_are_spelt_out_may_be_labels() {
     {
         assert_eq!(policy.names_tool(&server("records"), tool), named, "{tool}");
     }
+}
+
+const DENIED: &str = r#"deny: { tools: ["purge_*"], prompts: [secret] }
+roles:
+  reader: { tools: ["*"], prompts: ["*"] }
+  careful: { inherits: [reader], deny: { tools: [delete_record, "drop *"], resources: ["*"] } }
+  anonymous: { resources: ["*"] }
+"#;
+
+#[test]
+fn what_is_denied_is_refused_whatever_grants_it() {
+    let policy = policies(&[DENIED]);
+    let names = ["get_x", "delete_record", "purge_all", "drop it"];
+    insta::assert_snapshot!(tools(&policy, &Principal::for_test("a", &["reader"]), &names));
+    for roles in [["careful", "reader"], ["reader", "careful"]] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(tools(&policy, &Principal::for_test("a", &roles), &names), @r#"
+            "get_x": yes p/0.yaml:3 roles.reader.tools
+            "delete_record": Denied p/0.yaml:4 roles.careful.deny.tools
+            "purge_all": Denied p/0.yaml:1 deny.tools
+            "drop it": Denied p/0.yaml:4 roles.careful.deny.tools
+            "#);
+        }
+    }
+    let careful = Principal::for_test("a", &["careful", "anonymous"]);
+    let secret = ask(&policy, &careful, Method::PromptsGet, Target::Prompt("secret"));
+    assert_eq!(said(&secret), "Denied p/0.yaml:1 deny.prompts");
+    let resource = ask(&policy, &careful, Method::ResourcesRead, Target::Resource("a://b"));
+    assert_eq!(said(&resource), "Denied p/0.yaml:4 roles.careful.deny.resources");
+}
+
+#[test]
+fn a_role_is_restricted_like_every_role_that_brings_it() {
+    let hours = "when: [{ until: 1970-01-02 }]";
+    let nets = "networks: [10.0.0.0/8]";
+    let policy = policies(&[&format!(
+        "roles:\n  base: {{ tools: [a] }}\n  now: {{ inherits: [base], {hours} }}\n  here: {{ inherits: [now], {nets} }}\n  \
+         elsewhere: {{ inherits: [base], {nets} }}\n"
+    )]);
+    for (roles, expected) in [
+        (&["base"][..], "yes p/0.yaml:2 roles.base.tools"),
+        (&["now"], "yes p/0.yaml:2 roles.base.tools"),
+        (&["here"], "OutsideNetworks p/0.yaml:4 roles.here.networks"),
+        (&["elsewhere"], "OutsideNetworks p/0.yaml:5 roles.elsewhere.networks"),
+        (&["elsewhere", "now"], "yes p/0.yaml:2 roles.base.tools"),
+    ] {
+        let decision = ask(&policy, &Principal::for_test("a", roles), Method::ToolsCall, Target::Tool("a"));
+        assert_eq!(said(&decision), expected, "{roles:?}");
+    }
+}
+
+/// The answer, and what would have been said without the shadow.
+fn tried(policy: &PolicySet, roles: &[&str], tool: &str) -> String {
+    let decision = ask(policy, &Principal::for_test("a", roles), Method::ToolsCall, Target::Tool(tool));
+    let would = decision.would_deny.as_ref().map(|no| format!(", would be {:?} {}", no.reason, no.rule));
+    format!("{}{}", said(&decision), would.unwrap_or_default())
+}
+
+#[test]
+fn what_is_tried_out_is_recorded_and_refuses_nothing() {
+    let whole = policies(&["mode: shadow\nroles: { reader: { tools: [a], deny: { tools: [c] } } }\n"]);
+    assert_eq!(tried(&whole, &["reader"], "a"), "yes p/0.yaml:2 roles.reader.tools");
+    assert_eq!(tried(&whole, &["reader"], "b"), "yes p/0.yaml:1 mode, would be NotGranted p/0.yaml:1 mode");
+    assert_eq!(
+        tried(&whole, &["reader"], "c"),
+        "yes p/0.yaml:1 mode, would be Denied p/0.yaml:2 roles.reader.deny.tools"
+    );
+    assert_eq!(tried(&whole, &[], "b c"), "yes p/0.yaml:1 mode, would be IllFormedName p/0.yaml:1 mode");
+    // One file that enforces is enough for what no rule grants.
+    let mixed = policies(&["mode: shadow\ndeny: { tools: [a] }\n", "roles: { reader: { tools: [a] } }\n"]);
+    assert_eq!(
+        tried(&mixed, &["reader"], "a"),
+        "yes p/1.yaml:1 roles.reader.tools, would be Denied p/0.yaml:2 deny.tools"
+    );
+    assert_eq!(tried(&mixed, &["reader"], "b"), "NotGranted default");
+    let role = policies(&[
+        "roles: { reader: { mode: shadow, tools: [a, b], deny: { tools: [b] }, networks: [10.0.0.0/8] } }\n",
+    ]);
+    assert_eq!(
+        tried(&role, &["reader"], "a"),
+        "yes p/0.yaml:1 roles.reader.tools, would be OutsideNetworks p/0.yaml:1 roles.reader.networks"
+    );
+    assert_eq!(
+        tried(&role, &["reader"], "b"),
+        "yes p/0.yaml:1 roles.reader.tools, would be Denied p/0.yaml:1 roles.reader.deny.tools"
+    );
+    assert_eq!(tried(&role, &["reader"], "c"), "NotGranted default");
+    let tool = policies(&[
+        "roles: { reader: { tools: [a] } }\ntools: { a: { mode: shadow, arguments: { required: [b], properties: { b: { claim: c } } } } }\n",
+    ]);
+    assert_eq!(
+        tried(&tool, &["reader"], "a"),
+        "yes p/0.yaml:1 roles.reader.tools, would be NotGranted p/0.yaml:2 tools.a.arguments"
+    );
+}
+
+#[test]
+fn a_decision_is_explained_by_all_that_it_looked_at() {
+    let policy = policies(&[DENIED]);
+    let explained = |roles: &[&str], tool: &str| {
+        let principal = Principal::for_test("a", roles);
+        let (method, target, context) = (Method::ToolsCall, Target::Tool(tool), Context::for_test());
+        let query = Query { principal: &principal, server: &server("records"), method, target, context };
+        let (decision, findings) = policy.explain(&query);
+        assert_eq!(decision, policy.decide(&query));
+        let findings: Vec<_> = findings.iter().map(|it| format!("{:?} {}", it.look, it.rule)).collect();
+        findings.join("\n")
+    };
+    insta::assert_snapshot!(explained(&["anonymous", "reader"], "get_x"));
+    insta::assert_snapshot!(explained(&["careful"], "purge_all"));
+    insta::assert_snapshot!(explained(&[], "get_x"));
 }
 
 #[test]
@@ -219,7 +332,7 @@ fn what_is_granted_is_what_was_pinned_or_it_is_not_there() {
                 server: &server,
                 method: Method::ToolsCall,
                 target: Target::Tool(tool),
-                shown,
+                context: Context::for_test().showing(shown),
             };
             said(&policy.decide(&query))
         };

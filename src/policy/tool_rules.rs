@@ -7,63 +7,89 @@ use std::time::Duration;
 
 use serde_yaml::{Location, Spanned};
 
-use super::RuleId;
 use super::duration::parse_duration;
 use super::redundancy;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
 use super::schema;
 use super::source::{LimitSource, ToolSource};
+use super::when::{self, Written};
+use super::{Mode, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
 
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
-/// Compiles the settings of one tool; problems go to `found`.
-pub(super) fn compile(
-    file: &SourceFile,
-    name: &Spanned<String>,
-    tool: &ToolSource,
-    path: &str,
-    found: &mut Diagnostics,
-) -> ToolRules {
-    if tool.arguments.is_none() && tool.limits.is_none() && tool.timeout.is_none() {
-        found.push(
-            file.error(Code::NoSettings, name.referenced, format!("{} has no settings", quoted(&name.value)))
-                .help("give it `arguments:`, `limits:` or `timeout:`, or delete it"),
-        );
+/// Where the settings of one tool stand.
+pub(super) struct Settings<'a> {
+    pub(super) file: &'a SourceFile,
+    pub(super) name: &'a Spanned<String>,
+    pub(super) path: &'a str,
+    pub(super) mode: Mode,
+}
+
+impl Settings<'_> {
+    /// Compiles them; problems go to `found`.
+    pub(super) fn compile(&self, tool: &ToolSource, found: &mut Diagnostics) -> ToolRules {
+        let Self { file, path, mode, .. } = *self;
+        let ToolSource { arguments, when, networks, limits, timeout, mode: tried } = tool;
+        let restricts = arguments.is_some() || when.is_some() || networks.is_some() || limits.is_some();
+        if !restricts && timeout.is_none() {
+            let message = format!("{} has no settings", quoted(&self.name.value));
+            found.push(
+                file.error(Code::NoSettings, self.name.referenced, message)
+                    .help("give it `arguments:`, `limits:`, `when:`, `networks:` or `timeout:`, or delete it"),
+            );
+        } else if let Some(tried) = tried.as_ref().filter(|_| !restricts) {
+            found.push(
+                file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out")
+                    .help("`mode` is about `arguments:`, `limits:`, `when:` and `networks:`; delete it"),
+            );
+        }
+        let written = Written { file, path, when: when.as_ref(), networks: networks.as_ref(), mode };
+        ToolRules {
+            arguments: arguments.as_ref().and_then(|it| schema::compile(file, it, path, found)).map(Arc::new),
+            restriction: when::compile(&written, found).map(Arc::new),
+            limits: self.limits(tool, found),
+            timeout: self.timeout(tool, found),
+            mode,
+        }
     }
-    let timeout = match &tool.timeout {
-        None => DEFAULT_TIMEOUT,
-        Some(text) => match parse_duration(&text.value, TIMEOUT) {
-            Ok(timeout) => timeout,
-            Err(expected) => {
-                found.push(not_a_duration(file, text, &expected));
+
+    fn timeout(&self, tool: &ToolSource, found: &mut Diagnostics) -> Duration {
+        match tool.timeout.as_ref().map(|text| (text, parse_duration(&text.value, TIMEOUT))) {
+            None => DEFAULT_TIMEOUT,
+            Some((_, Ok(timeout))) => timeout,
+            Some((text, Err(expected))) => {
+                found.push(not_a_duration(self.file, text, &expected));
                 DEFAULT_TIMEOUT
             }
-        },
-    };
-    let (mut limits, mut places) = (Vec::new(), Vec::new());
-    if let Some(list) = &tool.limits {
+        }
+    }
+
+    fn limits(&self, tool: &ToolSource, found: &mut Diagnostics) -> Vec<LimitRule> {
+        let Some(list) = &tool.limits else {
+            return Vec::new();
+        };
+        let (file, path) = (self.file, format!("{}.limits", self.path));
         if list.value.is_empty() {
             found.push(
-                file.error(Code::EmptyList, list.referenced, format!("`{path}.limits` is empty"))
+                file.error(Code::EmptyList, list.referenced, format!("`{path}` is empty"))
                     .help("delete it, or add a limit"),
             );
         }
+        let (mut limits, mut places) = (Vec::new(), Vec::new());
         for written in &list.value {
             match limit(file, &written.value, written.referenced) {
                 Ok(limit) => {
-                    let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.limits"));
                     places.push((limit, written.referenced));
-                    limits.push(LimitRule { limit, rule });
+                    limits.push(LimitRule { limit, rule: RuleId::at(file.name(), written.referenced.line(), &path) });
                 }
                 Err(problem) => found.push(problem),
             }
         }
+        redundancy::limits(file, &places, found);
+        limits
     }
-    redundancy::limits(file, &places, found);
-    let arguments = tool.arguments.as_ref().and_then(|written| schema::compile(file, written, path, found));
-    ToolRules { arguments: arguments.map(Arc::new), limits, timeout }
 }
 
 fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit, Diagnostic> {

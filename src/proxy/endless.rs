@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, Room};
+use crate::clock;
 use crate::inspect::Watch;
-use crate::policy::Shown;
 use crate::telemetry::Counted;
 
 /// A stream without an end of its own: it is counted, is judged again when the policy changes, hears when other tools are
@@ -74,7 +74,9 @@ impl Endless {
                     let permit = room.map(|room| room.admission.permit());
                     let still = permit.and_then(|permit| {
                         let principal = now.authenticators.still(permit.principal())?;
-                        now.policy.permit(&principal, permit.call(), permit.server(), Shown::NotYet).ok()
+                        now.policy
+                            .permit(&principal, permit.call(), permit.server(), permit.context().later(clock::wall()))
+                            .ok()
                     });
                     let Some(permit) = still else {
                         return false;

@@ -14,7 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::clock;
 use crate::exchange::HttpRefusal;
+use crate::policy;
 
 /// The other end of a connection, and what the guard holds against it.
 #[derive(Debug)]
@@ -32,6 +34,11 @@ impl Peer {
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Now, and from there.
+    pub(super) fn context(&self) -> policy::Context {
+        policy::Context { at: clock::wall(), from: self.address.ip(), shown: policy::Shown::NotYet }
     }
 
     /// Whether every byte so far has one reading.

@@ -104,11 +104,12 @@ impl Gateway {
         let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
         seen.asks(&call, &now.policy);
         receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
-        let shown = self.state.shown().of(call.target());
-        let permit = now.policy.permit(&principal, &call, &self.server, shown)?; // may they?
-        seen.rule = Some(permit.rule().clone());
+        let context = peer.context().showing(self.state.shown().of(call.target()));
+        let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
+        seen.permitted(&permit);
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         let admission = now.limits.admit(permit)?; // is there room for it?
+        seen.admitted(&admission);
         let under_way = conversation.begin(&call);
         seen.begin_attempt().apply(&mut head.headers);
         let request_id = seen.id.header();

@@ -10,7 +10,7 @@ use crate::identity::AuthError;
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
-use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, TASKS, Target};
+use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Unmet};
 use crate::state::{Session, StateError};
 use crate::upstream::UpstreamError;
@@ -207,7 +207,8 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
     let unknown = |text: String| {
         Saying::new(Status::InBand(StatusCode::BAD_REQUEST), ErrorObject::new(code::INVALID_PARAMS, text))
     };
-    match (denial.reason, call.map(|call| (call.method(), call.target()))) {
+    let asked = call.map(|call| (call.method(), call.target()));
+    match (denial.reason, asked) {
         (Reason::IllFormedName, _) => Saying::new(
             Status::Http(StatusCode::BAD_REQUEST),
             ErrorObject::new(
@@ -216,13 +217,19 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
             ),
         ),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
-        (Reason::UnknownMethod, _) | (Reason::NotGranted, None | Some((_, Target::None))) => no_method(call),
-        (Reason::NotGranted, Some((method, _))) if method.subject() == crate::mcp::Subject::Method => no_method(call),
-        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _)
-        | (Reason::NotGranted, Some((_, Target::Tool(_)))) => unknown(format!("Unknown tool: {name}")),
-        (Reason::NotGranted, Some((_, Target::Prompt(_)))) => unknown(format!("Unknown prompt: {name}")),
-        (Reason::NotGranted, Some((_, Target::Resource(_)))) => unknown(format!("Resource not found: {name}")),
-        (Reason::NotGranted, Some((_, Target::Task(_)))) => unknown(format!("Task not found: {name}")),
+        (Reason::UnknownMethod, _) => no_method(call),
+        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _) => {
+            unknown(format!("Unknown tool: {name}"))
+        }
+        // Something that is there at other times, elsewhere or for others is not there.
+        (Reason::NotGranted | Reason::Denied | Reason::OutsideHours | Reason::OutsideNetworks, asked) => match asked {
+            None | Some((_, Target::None)) => no_method(call),
+            Some((method, _)) if method.subject() == Subject::Method => no_method(call),
+            Some((_, Target::Tool(_))) => unknown(format!("Unknown tool: {name}")),
+            Some((_, Target::Prompt(_))) => unknown(format!("Unknown prompt: {name}")),
+            Some((_, Target::Resource(_))) => unknown(format!("Resource not found: {name}")),
+            Some((_, Target::Task(_))) => unknown(format!("Task not found: {name}")),
+        },
     }
 }
 

@@ -138,9 +138,9 @@ impl State {
         }
         let principal = permit.principal();
         let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
-        let target = Target::Tool(&tool);
-        let shown = self.shown.of(target);
-        let query = Query { principal, server: permit.server(), method: Method::ToolsCall, target, shown };
+        let (server, target) = (permit.server(), Target::Tool(&tool));
+        let context = permit.context().showing(self.shown.of(target));
+        let query = Query { principal, server, method: Method::ToolsCall, target, context };
         match policy.decide(&query).effect {
             Effect::Allow => Ok(()),
             Effect::Deny(_) => Err(StateError::NoTask),

@@ -10,7 +10,7 @@ use super::{Conversation, Known, Place, SESSION_ID, SessionBounds, Sessions, Sta
 use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Form, ServerName, Target};
-use crate::policy::{PolicySet, Shown};
+use crate::policy::{Context, PolicySet, Shown};
 
 const BOUNDS: SessionBounds = SessionBounds { most: 3, most_per_principal: 2, idle: Duration::from_mins(1) };
 const OK: Form = Form::Result { failed: false };
@@ -31,7 +31,7 @@ fn request(id: u32) -> Call {
 fn sent(state: &State, who: &str, session: Option<&HeaderValue>, call: Call) -> Result<Conversation, StateError> {
     let policy = PolicySet::for_test("server: records\nroles: { reader: { tools: [a] } }\n");
     let permit = policy
-        .permit(&Arc::new(principal(who)), &Arc::new(call), &ServerName::new("records").unwrap(), Shown::NotYet)
+        .permit(&Arc::new(principal(who)), &Arc::new(call), &ServerName::new("records").unwrap(), Context::for_test())
         .unwrap();
     let headers: HeaderMap = session.map(|ours| (SESSION_ID, ours.clone())).into_iter().collect();
     state.enter(&permit, &Place::Endpoint, &headers, &policy)

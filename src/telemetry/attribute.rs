@@ -78,11 +78,14 @@ const TABLE: &[Attribute] = &[
     row("tollgate.principal", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.id().clone().into())),
     row("tollgate.outcome", &[ServerSpan], |f| Some(f.outcome.label().into())),
     row("tollgate.refused", &[ServerSpan], |f| f.exchange.refused.map(Into::into)),
-    row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| rule.as_str().to_owned().into())),
+    row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| text(rule.to_string()))),
+    row("tollgate.would_deny", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
+    row("tollgate.would_deny.rule", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| text(it.rule.to_string()))),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tool_name", &[ToolCalls], |f| f.tool_label().map(text)),
     row("server", &[ToolCalls, Decisions], |f| Some(f.server())),
     row("outcome", &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
+    row("would_deny", &[Decisions], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row("method", &[Decisions], |f| Some(f.method().name().into())),
 ];
 

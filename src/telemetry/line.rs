@@ -40,7 +40,13 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
         let _ = write!(line, ",\"code\":{code}");
     }
     line.push_str(",\"rule\":");
-    text(exchange.rule.as_ref().map(RuleId::as_str), line);
+    rule(exchange.rule.as_ref(), line);
+    if let Some(would) = &exchange.would_deny {
+        line.push_str(",\"would_deny\":");
+        json::quote(would.reason, line);
+        line.push_str(",\"would_deny_rule\":");
+        rule(Some(&would.rule), line);
+    }
     line.push_str(",\"policy\":");
     json::quote(&exchange.policy, line);
     let micros = took.as_micros();
@@ -58,6 +64,14 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
 fn name<'a>(facts: &Facts<'a>) -> &'a str {
     let call = facts.exchange.call.as_ref();
     call.map_or(Method::Other.name(), |call| call.method_name())
+}
+
+/// The rule as text, or `null`.
+fn rule(rule: Option<&RuleId>, line: &mut String) {
+    match rule {
+        Some(rule) => json::quote_shown(rule, line),
+        None => line.push_str("null"),
+    }
 }
 
 fn text(value: Option<&str>, line: &mut String) {

@@ -25,7 +25,7 @@ fn the_example_fits() {
 #[test]
 fn wrong_shapes() {
     let cases = [
-        "roles:\n  reader: { tools: [x], deny: [y] }\n",
+        "roles:\n  reader: { tools: [x], forbid: [y] }\n",
         "version: 1\nallow: [x]\n",
         "rolse: { reader: { tools: [x] } }\n",
         "roles: { reader: { tools: [a] } }\nkeys: []\n",
@@ -60,11 +60,11 @@ fn grants_of_nothing() {
     roles: ⏎   reader: {}
         policies/records.yaml:2:3 the role `reader` grants nothing | give it `tools:`, `prompts:`, `resources:`, `methods:` or `inherits:`, or delete it
     roles: ⏎   reader: { tools: [] }
-        policies/records.yaml:2:20 `roles.reader.tools` is empty | an empty list grants nothing; delete it, or name what it should grant
+        policies/records.yaml:2:20 `roles.reader.tools` is empty | an empty list names nothing; delete it, or name what it should hold
     roles: ⏎   reader: { inherits: [], tools: [a] }
         policies/records.yaml:2:23 `inherits` is empty | delete it, or name a role
     allowed_tools: [] ⏎ roles: { reader: { tools: [a] } }
-        policies/records.yaml:1:16 `allowed_tools` is empty | an empty list grants nothing; delete it, or name what it should grant
+        policies/records.yaml:1:16 `allowed_tools` is empty | an empty list names nothing; delete it, or name what it should hold
     server: records
         policies/principals.yaml:1:110 unknown role `reader` | no policy file defines any role
         policies/records.yaml the file grants nothing | name roles under `roles:`, or tools for every caller under `allowed_tools:`
@@ -72,7 +72,7 @@ fn grants_of_nothing() {
         policies/principals.yaml:1:110 unknown role `reader` | no policy file defines any role
         policies/records.yaml the file grants nothing | name roles under `roles:`, or tools for every caller under `allowed_tools:`
     roles: { reader: { tools: [a] } } ⏎ tools: { a: {} }
-        policies/records.yaml:2:10 `a` has no settings | give it `arguments:`, `limits:` or `timeout:`, or delete it
+        policies/records.yaml:2:10 `a` has no settings | give it `arguments:`, `limits:`, `when:`, `networks:` or `timeout:`, or delete it
     ");
 }
 
