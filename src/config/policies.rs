@@ -75,7 +75,9 @@ impl Folder {
             hash.update(format!("{file}\0{}\0", bytes.len()));
             hash.update(&bytes);
             let path = join(&name, &file);
-            match if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) } {
+            let read =
+                if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) };
+            match read {
                 Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
                 Ok(Kind::Lock(file)) => lock = Some(file),

@@ -318,3 +318,19 @@ fn changed(reply: Reply) -> Reply {
         reply => reply,
     }
 }
+
+#[tokio::test]
+async fn a_policy_that_demands_pins_is_refused_until_there_are_some() {
+    let upstream = Upstream::start().await;
+    let policy = format!("{POLICY}pinning: enforce\n");
+    let home = home(&[("policies/records.yaml", &policy), ("policies/principals.yaml", &keys("reader"))]);
+    let config = format!("servers: {{ records: {{ url: {} }} }}\n", upstream.url());
+    fs::write(home.path().join("tollgate.yaml"), config).expect("it can be written");
+    for command in ["check", "run"] {
+        let refused = said(&tollgate(home.path(), &[command]).await);
+        assert!(!refused.starts_with("exit 0\n") && refused.contains("no tool of `records` is pinned"), "{refused}");
+    }
+    let pinned = said(&tollgate(home.path(), &["lock"]).await);
+    assert!(pinned.starts_with("exit 0\n") && pinned.contains("+ search_records"), "{pinned}");
+    assert!(said(&tollgate(home.path(), &["check"]).await).starts_with("exit 0\n"));
+}

@@ -168,8 +168,11 @@ async fn where_pins_only_warn_everything_passes_with_a_warning() {
     for reason in ["pin_changed", "pin_missing"] {
         assert!(gate.log.wait_since(logged, DEADLINE, |line| line.contains(reason)).await.is_some(), "{reason}");
     }
-    assert_eq!(called(gate.data, "search_records").await, "yes");
-    assert_eq!(called(gate.data, "get_record_detail").await, "yes");
+    for (tool, reason) in [("search_records", "pin_changed"), ("get_record_detail", "pin_missing")] {
+        let before = gate.decisions.count();
+        assert_eq!(called(gate.data, tool).await, "yes");
+        assert_eq!(decided(&gate, before, reason).await["would_deny"], reason);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
