@@ -177,6 +177,20 @@ fn conditions() {
 }
 
 #[test]
+fn questions() {
+    let roles = "roles: { r: { tools: [a] } }";
+    let asks = |list: &str| format!("server_may: {list}\n{roles}");
+    assert_eq!(
+        told(roles, &asks("[roots, elicitation]")),
+        "widened the whole server [whoever may use it] server_may: nothing → elicitation, roots"
+    );
+    assert_eq!(
+        told(&asks("[roots, sampling]"), &asks("[roots]")),
+        "narrowed the whole server [whoever may use it] server_may: sampling, roots → roots"
+    );
+}
+
+#[test]
 fn modes() {
     let roles = "roles: { r: { tools: [a] } }";
     assert_eq!(
