@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::ask::{self, Tool};
-use super::changes::{Change, changes, for_people, for_programs};
+use super::lock_changes::{Change, changes, for_people, for_programs};
 use super::output;
 use crate::config::{self, Config, Overrides, read_lock};
 use crate::diagnostic::{Diagnostics, escaped};

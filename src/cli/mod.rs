@@ -3,9 +3,11 @@
 mod ask;
 mod changes;
 mod check;
+mod diff;
 mod init;
 mod keys;
 mod lock;
+mod lock_changes;
 mod output;
 mod run;
 
@@ -29,6 +31,8 @@ enum Command {
     Run(run::Args),
     /// Say every problem of configuration and policies, and how to put it right
     Check(check::Args),
+    /// Say who gains or loses what between two policies
+    Diff(diff::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools, and write a starter policy and a lock of what they are
@@ -43,6 +47,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
             Command::Lock(args) => lock::run(&args),

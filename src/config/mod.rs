@@ -4,6 +4,7 @@ mod address;
 mod build;
 mod given;
 mod policies;
+mod revision;
 mod server;
 mod source;
 mod survey;
@@ -24,6 +25,7 @@ use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
 pub use policies::{Folder, Policies, read_lock};
+pub use revision::Revision;
 
 use build::Draft;
 
@@ -197,6 +199,8 @@ pub enum Reach {
     Network,
     /// Not known: the policies are looked at by themselves.
     Unknown,
+    /// From nowhere: what would be decided is asked, of callers who are supposed. Nobody needs a key.
+    Nowhere,
 }
 
 impl Reach {

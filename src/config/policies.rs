@@ -17,7 +17,7 @@ use crate::mcp::{self, ServerName};
 use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere, ToolLock};
 
 /// A folder with more files is not a policy.
-const MAX_FILES: usize = 256;
+pub(super) const MAX_FILES: usize = 256;
 
 /// What is enforced.
 #[derive(Debug)]
@@ -89,6 +89,16 @@ impl Folder {
         Self { name, digest: Arc::from(digest), policies, principals, lock, found }
     }
 
+    /// Whether there is no file at all.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty() && self.principals.is_empty() && self.found.is_empty()
+    }
+
+    /// Whether a policy file says which server it is for.
+    pub fn names_servers(&self) -> bool {
+        self.policies.iter().any(|file| file.server().is_some())
+    }
+
     /// The servers that the policy files name, or else the lock; `default` if they name none.
     pub fn servers(&self) -> Vec<ServerName> {
         let named: BTreeSet<&str> =
@@ -129,6 +139,7 @@ impl Folder {
         let known = self.known(elsewhere, now);
         let identity = match (whole, &known) {
             (false, _) if self.principals.is_empty() => None,
+            (true, _) if self.principals.is_empty() && reach == Reach::Nowhere => Some(identity::Compiled::nobody()),
             (_, known) => found.take(identity::compile(&self.name, &self.principals, known)),
         };
         // Which roles are held is known only once every key is right.
@@ -276,16 +287,20 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             )
             .help("put together what belongs together"));
         }
-        let most = if file == LOCK_FILE { MAX_LOCK_BYTES } else { MAX_BYTES };
-        let bytes = read_file(&entry.path(), most).map_err(|error| cannot(&join(name, &file), &error))?;
+        let bytes = read_file(&entry.path(), most_bytes(&file)).map_err(|error| cannot(&join(name, &file), &error))?;
         files.push((file, bytes));
     }
     files.sort();
     Ok(files)
 }
 
+/// How large a file of this name may be.
+pub(super) fn most_bytes(name: &str) -> usize {
+    if name == LOCK_FILE { MAX_LOCK_BYTES } else { MAX_BYTES }
+}
+
 /// Files of test cases lie beside the policies, and Kubernetes and editors leave names that begin with a dot.
-fn is_policy_file(name: &str) -> bool {
+pub(super) fn is_policy_file(name: &str) -> bool {
     if name == LOCK_FILE {
         return true;
     }
