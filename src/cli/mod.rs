@@ -1,13 +1,11 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
-mod changes;
 mod check;
 mod diff;
 mod init;
 mod keys;
 mod lock;
-mod lock_changes;
 mod output;
 mod run;
 

@@ -147,11 +147,10 @@ impl Both<'_> {
 
     /// What the server may ask of its clients.
     fn questions(&self, found: &mut Vec<Change>) {
-        let may = |rules: &Rules| {
-            let may = rules.server_may | rules.in_shadow;
-            Question::ALL.into_iter().filter(move |it| may.has(*it))
-        };
-        let [old, new] = [self.old, self.new].map(|rules| may(rules).map(Question::name).collect::<Vec<_>>());
+        let [old, new] = [self.old, self.new].map(|rules| {
+            let may = Question::ALL.into_iter().filter(|it| (rules.server_may | rules.in_shadow).has(*it));
+            may.map(Question::name).collect::<Vec<_>>()
+        });
         let direction = match new.iter().all(|question| old.contains(question)) {
             _ if old == new => return,
             true => Direction::Narrowed,

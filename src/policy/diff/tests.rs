@@ -195,10 +195,10 @@ fn modes() {
     let roles = "roles: { r: { tools: [a] } }";
     assert_eq!(
         told(roles, &format!("mode: shadow\n{roles}")),
-        "widened the whole server [whoever may use it] mode: enforce → shadow; what no rule grants is recorded and not refused"
+        "widened the whole server [whoever may use it] mode: enforce → shadow; what no rule grants is recorded and not refused\nwidened the whole server [whoever may use it] server_may: nothing → elicitation, sampling, roots"
     );
     assert_eq!(
         told(&format!("mode: shadow\n{roles}"), roles),
-        "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused"
+        "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused\nnarrowed the whole server [whoever may use it] server_may: elicitation, sampling, roots → nothing"
     );
 }

@@ -1,5 +1,7 @@
 //! `tollgate lock`: asks a live server for its tools and pins them, showing what has changed since they were pinned last.
 
+mod changes;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,12 +10,13 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::ask::{self, Tool};
-use super::lock_changes::{Change, changes, for_people, for_programs};
 use super::output;
 use crate::config::{self, Config, Overrides, read_lock};
 use crate::diagnostic::{Diagnostics, escaped};
 use crate::mcp::Definition;
 use crate::policy::LOCK_FILE;
+
+use changes::{Change, changes, for_people, for_programs};
 
 /// Exits with 0 if the lock is as the server is, and with 2 if that could not be said; with --check, with 1 if something
 /// differs.
