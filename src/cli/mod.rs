@@ -5,6 +5,7 @@ mod check;
 mod diff;
 mod init;
 mod keys;
+mod lock;
 mod output;
 mod run;
 
@@ -32,8 +33,10 @@ enum Command {
     Diff(diff::Args),
     /// Make keys for callers
     Keys(keys::Args),
-    /// Ask a live server for its tools and write a starter policy
+    /// Ask a live server for its tools, and write a starter policy and a lock of what they are
     Init(init::Args),
+    /// Ask a live server for its tools, show what it has changed, and pin them
+    Lock(lock::Args),
 }
 
 /// The whole program: reads arguments, runs the command.
@@ -45,6 +48,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
+            Command::Lock(args) => lock::run(&args),
         },
         Err(told) => output::usage(&told),
     }

@@ -76,7 +76,7 @@ pub fn compile(
 }
 
 /// The server that a file is for.
-fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
+pub(super) fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
     let known = || servers.iter().map(ServerName::as_str);
     match (&file.written.server, servers) {
         (None, [only]) => Ok(only),
@@ -185,6 +185,7 @@ impl<'a, 'b> Server<'a, 'b> {
             ungranted,
             tools: self.tools,
             other_tools,
+            pins: None,
         }
     }
 

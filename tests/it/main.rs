@@ -22,6 +22,7 @@ mod idle_streams;
 mod judgement;
 mod listening;
 mod ownership;
+mod pinning;
 mod questions;
 mod reload;
 mod review;
