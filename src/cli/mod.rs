@@ -6,6 +6,7 @@ mod init;
 mod keys;
 mod output;
 mod run;
+mod schema;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Keys(keys::Args),
     /// Ask a live server for its tools and write a starter policy
     Init(init::Args),
+    /// Print the form of a file as JSON Schema, for editors
+    Schema(schema::Args),
 }
 
 /// The whole program: reads arguments, runs the command.
@@ -41,6 +44,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Check(args) => check::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
+            Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),
     }

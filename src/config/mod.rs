@@ -2,6 +2,7 @@
 
 mod address;
 mod build;
+mod form;
 mod given;
 mod policies;
 mod server;
@@ -23,7 +24,9 @@ use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
+pub use form::form;
 pub use policies::{Folder, Policies};
+pub use source::ConfigSource;
 
 use build::Draft;
 

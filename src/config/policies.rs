@@ -271,7 +271,7 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
 }
 
 /// Files of test cases lie beside the policies, and Kubernetes and editors leave names that begin with a dot.
-fn is_policy_file(name: &str) -> bool {
+pub(super) fn is_policy_file(name: &str) -> bool {
     let Some((stem, "yaml" | "yml")) = name.rsplit_once('.') else {
         return false;
     };

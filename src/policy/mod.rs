@@ -8,6 +8,7 @@ mod duration;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
+mod keywords;
 mod names;
 mod node;
 mod permit;
@@ -34,7 +35,7 @@ pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
-pub use duration::parse_duration;
+pub use duration::{DURATION, parse_duration};
 pub use permit::{Denial, Permit};
 pub use query::{Context, Query};
 pub use rule_id::RuleId;

@@ -5,15 +5,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use serde_yaml::Spanned;
 
 use super::restriction::{DAY, Days, Restricted, Restriction, Window};
 use super::source::{List, WindowSource, Windows};
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::identity::parse_expiry;
 
-const DAYS: [(&str, Weekday); 7] = [
+pub(super) const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
     ("wed", Weekday::Wednesday),
@@ -22,6 +21,10 @@ const DAYS: [(&str, Weekday); 7] = [
     ("sat", Weekday::Saturday),
     ("sun", Weekday::Sunday),
 ];
+/// The form of a time of the day, for editors.
+pub(super) const TIME: &str = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
+/// The words for a mode.
+pub(super) const MODES: [&str; 2] = ["enforce", "shadow"];
 const EXAMPLE: &str = "write `{ days: [mon, fri], from: \"08:00\", to: \"18:00\", zone: Europe/Berlin }`";
 /// More than that nobody reviews.
 const MAX_WINDOWS: usize = 64;
@@ -73,7 +76,7 @@ pub(super) fn mode(
         (other, _) => {
             found.push(
                 file.error(Code::UnknownMode, written.referenced, format!("unknown mode {}", quoted(other))).help(
-                    did_you_mean(other, ["enforce", "shadow"]).unwrap_or_else(|| {
+                    did_you_mean(other, MODES).unwrap_or_else(|| {
                         "`enforce` refuses, which is what happens if nothing is said; `shadow` only records".to_owned()
                     }),
                 ),
@@ -176,7 +179,8 @@ fn week(file: &SourceFile, list: &List) -> Result<Days, Box<Diagnostic>> {
 
 /// Minutes of the day; `24:00` is its end.
 fn time(file: &SourceFile, written: &Spanned<String>) -> Result<i32, Box<Diagnostic>> {
-    let two = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten();
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    let two = |text: &str| text.parse::<u8>().ok().filter(|_| digits(text));
     let read = written.value.split_once(':').and_then(|(hours, minutes)| Some((two(hours)?, two(minutes)?)));
     match read {
         Some((hours, minutes)) if (hours < 24 && minutes < 60) || (hours, minutes) == (24, 0) => {

@@ -4,6 +4,7 @@ mod attacks;
 mod broken_files;
 mod deployment;
 mod folder;
+mod forms;
 mod policy_files;
 mod principals_files;
 
