@@ -3,6 +3,7 @@
 mod attacks;
 mod broken_files;
 mod deployment;
+mod examples;
 mod folder;
 mod forms;
 mod policy_files;
