@@ -22,4 +22,5 @@ mod idle_streams;
 mod listening;
 mod ownership;
 mod reload;
+mod review;
 mod wire;
