@@ -1,7 +1,9 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
+mod changes;
 mod check;
+mod diff;
 mod init;
 mod keys;
 mod output;
@@ -28,6 +30,8 @@ enum Command {
     Run(run::Args),
     /// Say every problem of configuration and policies, and how to put it right
     Check(check::Args),
+    /// Say who gains or loses what between two policies
+    Diff(diff::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools and write a starter policy
@@ -42,6 +46,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
             Command::Schema(args) => schema::run(&args),

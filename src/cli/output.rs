@@ -41,10 +41,15 @@ pub(super) fn refused(problems: &Diagnostics) -> ExitCode {
     ExitCode::from(CANNOT_SAY)
 }
 
+/// What is wrong with files that cannot be used.
+pub(super) fn problems(problems: &Diagnostics) {
+    note(rendered(problems, style(&io::stderr())).trim_end());
+}
+
 /// What is odd, though not wrong.
 pub(super) fn warnings(problems: &Diagnostics) {
     if !problems.is_empty() {
-        note(rendered(problems, style(&io::stderr())).trim_end());
+        self::problems(problems);
     }
 }
 

@@ -5,6 +5,7 @@ mod build;
 mod form;
 mod given;
 mod policies;
+mod revision;
 mod server;
 mod source;
 mod survey;
@@ -26,6 +27,7 @@ use crate::upstream::Endpoints;
 pub use address::endpoint as parse_endpoint;
 pub use form::form;
 pub use policies::{Folder, Policies};
+pub use revision::Revision;
 pub use source::ConfigSource;
 
 use build::Draft;
@@ -188,6 +190,8 @@ pub enum Reach {
     Network,
     /// Not known: the policies are looked at by themselves.
     Unknown,
+    /// From nowhere: what would be decided is asked, of callers who are supposed. Nobody needs a key.
+    Nowhere,
 }
 
 impl Reach {

@@ -17,7 +17,7 @@ use crate::mcp::{self, ServerName};
 use crate::policy::{self, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere};
 
 /// A folder with more files is not a policy.
-const MAX_FILES: usize = 256;
+pub(super) const MAX_FILES: usize = 256;
 
 /// What is enforced.
 #[derive(Debug)]
@@ -82,6 +82,16 @@ impl Folder {
         Self { name, digest: Arc::from(digest), policies, principals, found }
     }
 
+    /// Whether there is no file at all.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty() && self.principals.is_empty() && self.found.is_empty()
+    }
+
+    /// Whether a policy file says which server it is for.
+    pub fn names_servers(&self) -> bool {
+        self.policies.iter().any(|file| file.server().is_some())
+    }
+
     /// The servers that the policy files name; `default` if they name none.
     pub fn servers(&self) -> Vec<ServerName> {
         let named: BTreeSet<&str> =
@@ -116,6 +126,7 @@ impl Folder {
         let known = self.known(elsewhere, now);
         let identity = match (whole, &known) {
             (false, _) if self.principals.is_empty() => None,
+            (true, _) if self.principals.is_empty() && reach == Reach::Nowhere => Some(identity::Compiled::nobody()),
             (_, known) => found.take(identity::compile(&self.name, &self.principals, known)),
         };
         // Which roles are held is known only once every key is right.

@@ -4,6 +4,7 @@ mod compile;
 mod condition;
 mod decide;
 mod decision;
+mod diff;
 mod duration;
 #[cfg(test)]
 mod fixture;
@@ -24,6 +25,8 @@ mod targets;
 mod tool_rules;
 mod when;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
@@ -35,6 +38,7 @@ pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
+pub use diff::{Change, Direction, What, Who, diff_keys};
 pub use duration::{DURATION, parse_duration};
 pub use permit::{Denial, Permit};
 pub use query::{Context, Query};
@@ -51,6 +55,14 @@ pub struct PolicySet {
     digest: Arc<str>,
     protocol: RuleId,
     default: RuleId,
+}
+
+/// A policy that grants nothing.
+impl Default for PolicySet {
+    fn default() -> Self {
+        let (protocol, default) = (RuleId::protocol(), RuleId::default_deny());
+        Self { servers: HashMap::new(), digest: Arc::from(""), protocol, default }
+    }
 }
 
 impl PolicySet {
@@ -70,6 +82,11 @@ impl PolicySet {
     /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.
     pub fn digest(&self) -> &Arc<str> {
         &self.digest
+    }
+
+    /// The servers of whose calls nothing is refused for want of a grant: all their files are in shadow.
+    pub fn shadowed(&self) -> impl Iterator<Item = &ServerName> {
+        self.servers.iter().filter(|(_, rules)| rules.ungranted.mode == Mode::Shadow).map(|(server, _)| server)
     }
 
     /// Whether a tool is named by some rule, so that it may stand in a metric's label.

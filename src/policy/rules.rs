@@ -11,7 +11,7 @@ use super::restriction::Restriction;
 use super::{Condition, Mode, Reason, RuleId};
 
 /// What one server's policy says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rules {
     /// By role: what it brings, itself first, then what it inherits.
     pub(super) roles: HashMap<Arc<str>, Box<[Brought]>>,
@@ -200,6 +200,34 @@ impl Names {
             return Some(Found::Exact(rule));
         }
         self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
+    }
+
+    /// The rule that has all that this name or pattern means.
+    pub(super) fn covering(&self, pattern: &str) -> Option<Found<'_>> {
+        let Some((head, tail)) = pattern.split_once('*') else {
+            return self.find(pattern);
+        };
+        let covers = |glob: &Glob| head.starts_with(&*glob.head) && tail.ends_with(&*glob.tail);
+        self.globs.iter().find(|(glob, _)| covers(glob)).map(|(_, rule)| Found::Glob(rule))
+    }
+
+    /// Whether something that this name or pattern means could be among these.
+    pub(super) fn touches(&self, pattern: &str) -> bool {
+        let Some((head, tail)) = pattern.split_once('*') else {
+            return self.find(pattern).is_some();
+        };
+        let sought = Glob { head: head.into(), tail: tail.into() };
+        let one_way = |a: &str, b: &str| a.starts_with(b) || b.starts_with(a);
+        let other_way = |a: &str, b: &str| a.ends_with(b) || b.ends_with(a);
+        self.exact.keys().any(|name| sought.matches(name))
+            || self.globs.iter().any(|(glob, _)| one_way(&glob.head, head) && other_way(&glob.tail, tail))
+    }
+
+    /// All names and patterns, each with its rule.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Arc<str>, &RuleId)> {
+        let exact = self.exact.iter().map(|(name, rule)| (Arc::clone(name), rule));
+        let globs = self.globs.iter().map(|(glob, rule)| (format!("{}*{}", glob.head, glob.tail).into(), rule));
+        exact.chain(globs)
     }
 
     /// A pattern that grants all that this name or pattern does and more, and where it stands.

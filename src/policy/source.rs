@@ -14,7 +14,7 @@ use super::duration::DURATION;
 use super::keywords::Keywords;
 use super::names::Kind;
 use super::node::Node;
-use super::when;
+use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
 use crate::identity::EXPIRY;
 use crate::mcp::Method;
@@ -108,7 +108,7 @@ pub(super) type Windows = Spanned<Vec<Spanned<WindowSource>>>;
 )]
 pub(super) struct WindowSource {
     /// Days of the week on which it begins. Every day if not said.
-    #[schemars(extend("items" = one_of(when::DAYS.map(|(day, _)| day))))]
+    #[schemars(extend("items" = one_of(restriction::DAYS.map(|(day, _)| day))))]
     pub(super) days: Option<List>,
     /// The time of the day at which it begins. The whole day if neither this nor `to` is said.
     #[schemars(regex(pattern = when::TIME), example = "08:00")]

@@ -3,24 +3,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use super::restriction::{DAY, Days, Restricted, Restriction, Window};
+use super::restriction::{DAY, DAYS, Days, Restricted, Restriction, Window};
 use super::source::{List, WindowSource, Windows};
 use super::{Mode, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::identity::parse_expiry;
 
-pub(super) const DAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
 /// The form of a time of the day, for editors.
 pub(super) const TIME: &str = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
 /// The words for a mode.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::support::upstream::{Ending, Recorded, Reply, Upstream};
 
 /// Runs the binary in a folder.
-async fn tollgate(home: &Path, args: &[&str]) -> Output {
+pub(crate) async fn tollgate(home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
         command.env_remove(name);
@@ -21,7 +21,7 @@ async fn tollgate(home: &Path, args: &[&str]) -> Output {
 }
 
 /// What it said, as one text.
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!(
         "exit {}\n{}{}",
         output.status.code().unwrap_or(-1),
@@ -30,7 +30,7 @@ fn said(output: &Output) -> String {
     )
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 

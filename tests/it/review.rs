@@ -1,205 +1,127 @@
-//! The review of a change in CI (`deploy/ci`): what it reports, where it writes it, and when it fails.
+//! What a reviewer sees of a pull request: `tollgate diff`, between folders and between git revisions.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
-const POLICY: &str = "server: records\nroles:\n  reader: { tools: [search_records] }\n";
+use super::commands::{said, stdout, tollgate};
 
-/// The real one, but for `test` and `diff`: they end as the test wants it.
-const TOLLGATE: &str = r#"#!/bin/sh
-echo "$@" >> "$TEST_HOME/commands"
-case $1 in
-    test | diff) echo "said by $1"; exit "$(cat "$TEST_HOME/$1")" ;;
-    *) exec "$TEST_TOLLGATE" "$@" ;;
-esac
-"#;
+const OLD: &str = "server: records
+roles:
+  reader: { tools: [search_records] }
+  operator: { inherits: [reader], tools: [get_pool_status], networks: [10.0.0.0/8] }
+tools:
+  search_records:
+    arguments:
+      required: [store_id]
+      properties: { limit: { maximum: 100 }, store_id: { claim: store_id } }
+    limits: [{ calls: 60, every: 1m, per: principal }]
+";
 
-/// Knows the comments in the file `known`, and keeps what it is to write.
-const GH: &str = r#"#!/bin/sh
-echo "$@" >> "$TEST_HOME/asked"
-case "$*" in
-    *--jq*) cat "$TEST_HOME/known" ;;
-    *) for last; do :; done; cp "${last#body=@}" "$TEST_HOME/comment"; exit "$(cat "$TEST_HOME/gh")" ;;
-esac
-"#;
-
-/// A pull request that changes something in a repository with policies.
-struct Change {
-    home: TempDir,
+fn keys(hash: char, roles: &str) -> String {
+    let hash = hash.to_string().repeat(63);
+    format!("keys:\n  - {{ id: ci-bot, hash: \"sha256:8{hash}\", roles: [{roles}], expires: 2027-01-01 }}\n")
 }
 
-impl Change {
-    /// The repository, with the policies committed.
-    fn new() -> Self {
-        let change = Self { home: tempfile::tempdir().expect("a folder") };
-        for folder in ["bin", "policies"] {
-            fs::create_dir(change.path(folder)).expect("it is new");
-        }
-        for (program, text) in [("bin/tollgate", TOLLGATE), ("bin/gh", GH)] {
-            change.write(program, text);
-            fs::set_permissions(change.path(program), fs::Permissions::from_mode(0o755)).expect("it is ours");
-        }
-        for (file, text) in
-            [("known", ""), ("test", "0"), ("diff", "0"), ("gh", "0"), ("policies/records.yaml", POLICY)]
-        {
-            change.write(file, text);
-        }
-        let made = change.ran(env!("CARGO_BIN_EXE_tollgate"), &["keys", "new", "--id", "alice", "--role", "reader"]);
-        let (_, entry) = made.split_once("\nkeys:").expect("the entry after the key");
-        change.write("policies/principals.yaml", &format!("keys:{entry}"));
-        for arguments in [&["init", "--quiet"][..], &["add", "policies"], &["commit", "--quiet", "-m", "Policies"]] {
-            change.ran("git", &[&["-c", "user.name=a", "-c", "user.email=a@example.com"], arguments].concat());
-        }
-        change
+/// Two folders, `old` and `new`.
+fn folders(new: &str) -> TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    for (folder, policy, keys) in [("old", OLD, keys('a', "reader")), ("new", new, keys('a', "reader, operator"))] {
+        write(home.path(), folder, policy, &keys);
     }
+    home
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
+fn write(home: &Path, folder: &str, policy: &str, keys: &str) {
+    fs::create_dir_all(home.join(folder)).expect("it can be made");
+    fs::write(home.join(folder).join("records.yaml"), policy).expect("it can be written");
+    fs::write(home.join(folder).join("principals.yaml"), keys).expect("it can be written");
+}
 
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("it can be written");
-    }
+fn wider() -> String {
+    OLD.replace("[search_records]", "[search_records, \"export_*\"]").replace("maximum: 100", "maximum: 1000")
+}
 
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_default()
-    }
-
-    fn ran(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(program).args(arguments).current_dir(self.home.path()).output().expect("it starts");
-        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text").trim().to_owned()
-    }
-
-    /// The review as GitHub runs it, and its exit code.
-    fn review(&self, settings: &[(&str, &str)]) -> (i32, String) {
-        let usual = [
-            ("FOLDER", "policies"),
-            ("BASE", "HEAD"),
-            ("PULL_REQUEST", "7"),
-            ("GITHUB_ACTIONS", "true"),
-            ("GITHUB_REPOSITORY", "owner/name"),
-            ("TEST_TOLLGATE", env!("CARGO_BIN_EXE_tollgate")),
-        ];
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/ci/github.sh");
-        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").expect("a path"));
-        let output: Output = Command::new(script)
-            .env("PATH", path)
-            .env("TEST_HOME", self.home.path())
-            .env("GITHUB_STEP_SUMMARY", self.path("summary"))
-            .envs(usual)
-            .envs(settings.iter().copied())
-            .current_dir(self.home.path())
-            .output()
-            .expect("it starts");
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().expect("it ends by itself"), String::from_utf8(said).expect("text"))
+#[tokio::test]
+async fn who_gains_what_is_told_in_every_form() {
+    let home = folders(&wider());
+    for form in ["text", "markdown", "json"] {
+        let told = tollgate(home.path(), &["diff", "old", "new", "--format", form]).await;
+        insta::assert_snapshot!(form, said(&told));
     }
 }
 
-#[test]
-fn a_change_is_reported_in_the_summary_and_in_one_comment() {
-    let change = Change::new();
-    let (code, said) = change.review(&[]);
-    assert_eq!(code, 0, "{said}");
-    let summary = change.read("summary");
-    assert_eq!(
-        summary,
-        "## Policies in policies\n\n- **check**: there are no problems\n- **test**: there are no test cases\n\
-         - **diff**: nobody may do more than before\n\nsaid by diff\n"
+#[tokio::test]
+async fn only_what_widens_exits_with_3() {
+    let home = folders(OLD);
+    write(home.path(), "new", OLD, &keys('a', "reader"));
+    let same = tollgate(home.path(), &["diff", "old", "new"]).await;
+    assert_eq!(said(&same), "exit 0\nNobody may do anything else than before.\n");
+    write(home.path(), "new", &OLD.replace("calls: 60", "calls: 30"), &keys('b', "reader"));
+    let tighter = tollgate(home.path(), &["diff", "old", "new"]).await;
+    insta::assert_snapshot!(said(&tighter));
+    write(home.path(), "new", "roles: { reader: { tools: [ } }\n", &keys('a', "reader"));
+    let broken = tollgate(home.path(), &["diff", "old", "new"]).await;
+    assert_eq!(broken.status.code(), Some(2), "{}", said(&broken));
+    assert!(said(&broken).contains("new/records.yaml:1:"), "{}", said(&broken));
+}
+
+#[tokio::test]
+async fn a_name_of_a_strangers_choosing_stays_in_its_cell() {
+    let home = folders(OLD);
+    write(
+        home.path(),
+        "new",
+        &OLD.replace("[search_records]", "[search_records, 'a|b `c` <img>']"),
+        &keys('a', "reader"),
     );
-    assert_eq!(change.read("comment"), format!("<!-- tollgate review: policies -->\n{summary}"));
-    let head = change.ran("git", &["rev-parse", "HEAD"]);
-    assert!(change.read("commands").ends_with(&format!("diff {head}:policies policies --format markdown\n")));
-    assert!(
-        change.read("asked").contains("--method POST repos/owner/name/issues/7/comments "),
-        "{}",
-        change.read("asked")
-    );
-    // The next time there is that comment.
-    change.write("known", "42\n43\n");
-    assert_eq!(change.review(&[]).0, 0);
-    assert!(change.read("asked").contains("--method PATCH repos/owner/name/issues/comments/42 "));
+    let told = tollgate(home.path(), &["diff", "old", "new", "--format", "markdown"]).await;
+    assert!(stdout(&told).contains("| tool ``a\\|b `c` <img>`` of `records` |"), "{}", stdout(&told));
 }
 
-#[test]
-fn more_access_is_shown_and_fails_only_where_that_is_asked_for() {
-    let change = Change::new();
-    change.write("diff", "3");
-    for (widening, expected) in [("false", 0), ("", 0), ("true", 1)] {
-        change.write("summary", "");
-        assert_eq!(change.review(&[("WIDENING", widening)]).0, expected, "{widening}");
-        let summary = change.read("summary");
-        assert!(summary.contains("somebody may do more than before") && summary.contains("said by diff"), "{summary}");
-    }
+fn git(home: &Path, args: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
+    let done = Command::new("git").arg("-C").arg(home).args(identity).args(args).output().expect("git is there");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-#[test]
-fn what_is_wrong_fails_and_is_told() {
-    let change = Change::new();
-    change.write("policies/records.yaml", &POLICY.replace("tools", "tolls"));
-    let (code, said) = change.review(&[]);
-    assert!(code == 1 && said.contains("::error file=policies/records.yaml,line=3"), "{code}: {said}");
-    let summary = change.read("summary");
-    assert!(summary.contains("**check fails**") && summary.contains("    error[unknown-key]"), "{summary}");
+#[tokio::test]
+async fn a_revision_is_compared_with_the_folder_as_it_is_now() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("README"), "nothing yet").unwrap();
+    git(path, &["add", "-A"]);
+    git(path, &["commit", "--quiet", "-m", "begin"]);
+    write(path, "deploy/policies", OLD, &keys('a', "reader"));
+    fs::write(path.join("deploy/policies/records.test.yaml"), "[]\n").unwrap();
+    git(path, &["add", "-A"]);
+    git(path, &["commit", "--quiet", "-m", "policies"]);
+    write(path, "deploy/policies", &wider(), &keys('a', "reader"));
 
-    let change = Change::new();
-    change.write("policies/records.test.yaml", "");
-    assert_eq!(change.review(&[]).0, 0);
-    change.write("test", "1");
-    assert_eq!(change.review(&[]).0, 1);
-    assert!(change.read("comment").contains("    said by test"), "{}", change.read("comment"));
-}
-
-#[test]
-fn what_cannot_be_said_fails() {
-    let change = Change::new();
-    for (settings, told) in [
-        (&[("TOLLGATE", "no-such-program")][..], "**check fails**: it could not be said"),
-        (&[("BASE", "0123456789012345678901234567890123456789")], "cannot be had"),
-        (&[("BASE", "--upload-pack=true")], "cannot be had"),
+    let absolute = path.join("deploy/policies").display().to_string();
+    for (home, args) in [
+        ("", ["HEAD", "deploy/policies"]),
+        ("", ["HEAD:deploy/policies", "deploy/policies/"]),
+        ("deploy", ["main", "policies"]),
+        ("deploy", ["main:deploy/policies", "policies"]),
+        ("", ["HEAD", absolute.as_str()]),
     ] {
-        change.write("summary", "");
-        assert_eq!(change.review(settings).0, 2, "{settings:?}");
-        assert!(change.read("summary").contains(told), "{told}: {}", change.read("summary"));
+        let told = tollgate(&path.join(home), &["diff", args[0], args[1]]).await;
+        assert_eq!(told.status.code(), Some(3), "{args:?}: {}", said(&told));
+        assert!(stdout(&told).contains("1 gained, 1 widened. Access widens."), "{args:?}: {}", said(&told));
     }
-    change.write("diff", "2");
-    assert_eq!(change.review(&[]).0, 2);
-}
-
-#[test]
-fn without_a_base_or_a_folder_in_it_nothing_is_compared() {
-    let change = Change::new();
-    assert_eq!(change.review(&[("BASE", ""), ("PULL_REQUEST", "")]).0, 0);
-    change.ran("git", &["mv", "policies", "rules"]);
-    assert_eq!(change.review(&[("FOLDER", "./rules/")]).0, 0);
-    assert!(change.read("summary").contains("**diff**: there was no such folder before"), "{}", change.read("summary"));
-    assert!(!change.read("commands").contains("diff"));
-}
-
-#[test]
-fn where_the_token_may_not_write_the_summary_has_to_do() {
-    let change = Change::new();
-    change.write("gh", "1");
-    let (code, said) = change.review(&[]);
-    assert!(code == 0 && said.contains("::notice title=No comment::"), "{code}: {said}");
-    assert!(change.read("summary").contains("**check**"));
-}
-
-#[test]
-fn a_report_longer_than_a_comment_is_cut_between_characters() {
-    let change = Change::new();
-    change.write("bin/tollgate", &TOLLGATE.replace("echo \"said by $1\"", "printf 'é%.0s' $(seq 50000)"));
-    assert_eq!(change.review(&[]).0, 0);
-    let comment = change.read("comment");
-    assert!(
-        comment.ends_with("é\n\nIt is cut here; the whole stands in the summary of the job.\n"),
-        "{}",
-        comment.len()
-    );
-    assert!(comment.len() < 65_000 && change.read("summary").len() > 100_000);
+    // Before there was a folder, nobody could do anything.
+    let first = tollgate(path, &["diff", "HEAD~1", "deploy/policies"]).await;
+    assert!(stdout(&first).contains("gained    key ci-bot"), "{}", said(&first));
+    for (args, problem) in [
+        (["nowhere", "deploy/policies"], "git knows no revision \"nowhere\" here"),
+        (["--output=x:y", "deploy/policies"], "unexpected argument"),
+        (["nothing", "nothing"], "neither a folder nor a git revision"),
+    ] {
+        let told = tollgate(path, &["diff", args[0], args[1]]).await;
+        assert!(told.status.code() == Some(2) && said(&told).contains(problem), "{args:?}: {}", said(&told));
+    }
 }
