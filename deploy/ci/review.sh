@@ -59,6 +59,7 @@ check() {
     else
         cat "$work/said" >&2
     fi
+    checked=$code
     judged check "$code" "there are no problems" "there are problems"
 }
 
@@ -79,22 +80,20 @@ fetched() {
 }
 
 compare() {
-    local commit prefix
-    if ! { commit=$(fetched) && prefix=$(git rev-parse --show-prefix); }; then
+    local commit
+    if ! commit=$(fetched); then
         echo "the commit $base cannot be had" | tee "$work/said" >&2
         judged diff 2
         return
     fi
-    if ! git cat-file -e "$commit:$prefix$folder" 2>/dev/null; then
-        told "**diff**: there was no such folder before"
-        return
-    fi
     code=0
-    "$tollgate" diff "$commit:$prefix$folder" "$folder" --format markdown >"$work/diff" 2>"$work/said" || code=$?
+    "$tollgate" diff "$commit" "$folder" --format markdown >"$work/diff" 2>"$work/said" || code=$?
     cat "$work/said" >&2
     case $code-$widening in
         3-shown) told "**diff**: somebody may do more than before" ;;
         3-fails) judged diff 1 '' "somebody may do more than before" ;;
+        # Policies with errors cannot be compared, and that they have some was told.
+        2-*) if ((checked == 1)); then told "**diff**: it can be told once there are no problems"; else judged diff 2; fi ;;
         1-*) judged diff 2 ;;
         *) judged diff "$code" "nobody may do more than before" ;;
     esac
