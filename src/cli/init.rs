@@ -104,10 +104,21 @@ fn policy_file(args: &Args, tools: &[Tool]) -> String {
         text += "      # Not granted: the server does not say that these change nothing.\n";
         list(&mut text, "      # ", &others);
     }
+    text += SERVER_MAY;
     text += "\n# How a tool may be used, by whoever may use it. `\"*\"` is for all that have no entry of their own.\n\
              tools:\n  \"*\":\n    limits:\n      - { calls: 60, every: 1m, per: principal }\n      - { in_flight: 8, per: tool }\n    timeout: 5s\n";
     text
 }
+
+/// A server does not say beforehand what it will ask.
+const SERVER_MAY: &str = "
+# What the server may ask in the middle of a call. It does not say beforehand whether it will, so nothing stands here;
+# a question that is not allowed does not reach the client, and the server is told so. Take what its tools need:
+#   elicitation  questions to the user, and addresses for them to open
+#   sampling     texts from the client's model, at the client's cost
+#   roots        the folders that the user works in
+# server_may: [elicitation]
+";
 
 /// A name of the server's choosing, so that it is one name and nothing else.
 fn in_yaml(name: &str) -> String {

@@ -79,6 +79,7 @@ codes! {
     UnheldRole "unheld-role" "A role that nobody holds.";
     InheritanceCycle "inheritance-cycle" "Roles that inherit each other in a circle.";
     RepeatedInheritance "repeated-inheritance" "A role that is inherited twice.";
+    UnknownQuestion "unknown-question" "Something that no server can ask of a client.";
 
     InvalidWindow "invalid-window" "A span of time that says no time, or one that never comes.";
     InvalidNetwork "invalid-network" "A text that is no network.";

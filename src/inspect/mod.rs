@@ -16,7 +16,7 @@ use http::header;
 
 use crate::mcp::{Call, Form, Method};
 use crate::policy::{Permit, PolicySet};
-use crate::state::{Conversation, Session, State};
+use crate::state::{Conversation, Declined, Session, State};
 use crate::upstream::{Endpoints, MediaType, Reply, ReplyBody, Unsound, media_type};
 
 use catalog::List;
@@ -140,8 +140,13 @@ impl Watcher<'_> {
             }
             (MediaType::Json, ReplyBody::Whole(bytes)) if !bytes.is_empty() => {
                 let (verdict, sort) = judge.page(bytes)?;
-                if let Verdict::Edit(edited) = verdict {
-                    *bytes = Bytes::from(edited);
+                let edited = match verdict {
+                    Verdict::Pass => None,
+                    Verdict::Edit(edited) => Some(Bytes::from(edited)),
+                    Verdict::Drop => Some(Bytes::new()),
+                };
+                if let Some(edited) = edited {
+                    *bytes = edited;
                     reply.head.headers.remove(header::CONTENT_LENGTH);
                 }
                 heard = sort.map(Heard::from);
@@ -262,6 +267,11 @@ impl Watch {
         self.heard.take()
     }
 
+    /// What the server has asked since this was last asked, and must be told that it may not.
+    pub fn declined(&mut self) -> Vec<Declined> {
+        self.judge.declined()
+    }
+
     /// How the server answered, as far as it has.
     pub fn answer(&self) -> Answer {
         match self.judge.answered() {
@@ -284,7 +294,7 @@ impl From<Form> for Answer {
 impl From<Sort> for Heard {
     fn from(sort: Sort) -> Self {
         match sort {
-            Sort::Notification => Self::Word,
+            Sort::Notification | Sort::Declined => Self::Word,
             Sort::Request => Self::Question,
             Sort::Answer(_) => Self::Answer,
         }

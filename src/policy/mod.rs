@@ -19,6 +19,7 @@ mod restriction;
 mod rule_id;
 mod rules;
 mod schema;
+mod server_may;
 mod source;
 mod sql_rule;
 mod targets;
@@ -32,7 +33,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::mcp::ServerName;
+use crate::mcp::{Questions, ServerName};
 
 pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
@@ -69,6 +70,16 @@ impl PolicySet {
     /// How this tool may be used, by whoever may use it.
     pub fn tool_rules(&self, server: &ServerName, tool: &str) -> Arc<ToolRules> {
         self.servers.get(server).map(|rules| Arc::clone(rules.tool(tool))).unwrap_or_default()
+    }
+
+    /// What this server may ask of its clients.
+    pub fn server_may(&self, server: &ServerName) -> Questions {
+        self.servers.get(server).map(|rules| rules.server_may | rules.in_shadow).unwrap_or_default()
+    }
+
+    /// What of that it could not ask if the policy were enforced.
+    pub fn server_may_in_shadow(&self, server: &ServerName) -> Questions {
+        self.servers.get(server).map(|rules| rules.in_shadow).unwrap_or_default()
     }
 
     /// Every limit of every tool, so that each has a counter.

@@ -63,13 +63,19 @@ impl PolicySet {
         }
         Ok(Permit {
             principal: Arc::clone(principal),
-            call: Arc::clone(call),
+            call: self.offered(call, server),
             server: server.clone(),
             context,
             rule: decision.rule,
             would_deny,
             tool,
         })
+    }
+
+    /// The call as its server may have it: what that may not ask is not offered to it.
+    fn offered(&self, call: &Arc<Call>, server: &ServerName) -> Arc<Call> {
+        let less = if call.offers() { call.offering(self.server_may(server)) } else { None };
+        less.map_or_else(|| Arc::clone(call), Arc::new)
     }
 }
 

@@ -9,6 +9,7 @@ use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
 use super::{Condition, Mode, Reason, RuleId};
+use crate::mcp::Questions;
 
 /// What one server's policy says.
 #[derive(Debug, Default)]
@@ -27,6 +28,10 @@ pub(super) struct Rules {
     pub(super) other_tools: Arc<ToolRules>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Arc<str>>,
+    /// What the server may ask of its clients.
+    pub(super) server_may: Questions,
+    /// What it may ask only because all files of the server are in shadow.
+    pub(super) in_shadow: Questions,
 }
 
 /// A role, and what restricts it on the way to who holds it.

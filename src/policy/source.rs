@@ -17,7 +17,7 @@ use super::node::Node;
 use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
 use crate::identity::EXPIRY;
-use crate::mcp::Method;
+use crate::mcp::{Method, Question};
 
 /// A policy file that was read.
 #[derive(Debug)]
@@ -46,10 +46,13 @@ pub struct PolicySource {
     pub(super) tools: Entries<ToolSource>,
     /// Tools for every caller with a key, whatever roles it holds: exact names, or one `*` each.
     pub(super) allowed_tools: Option<List>,
+    /// What the server may ask of clients while it works for them. Nothing if not said.
+    #[schemars(extend("items" = one_of(Question::ALL.map(Question::name))))]
+    pub(super) server_may: Option<List>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "mode", "deny", "roles", "tools", "allowed_tools"];
+pub const POLICY_KEYS: &[&str] = &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may"];
 
 /// What a role grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -223,7 +226,7 @@ impl PolicySource {
     /// Whether nothing would be different without it.
     pub(super) fn says_nothing(&self) -> bool {
         let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
-        !says && self.allowed_tools.is_none() && self.deny.is_none()
+        !says && self.allowed_tools.is_none() && self.deny.is_none() && self.server_may.is_none()
     }
 }
 

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use super::{Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, compile};
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
-use crate::mcp::{Method, ServerName, Target};
+use crate::mcp::{Method, Question, Questions, ServerName, Target};
 
 const POLICY: &str = r#"server: records
 roles:
@@ -196,6 +196,28 @@ fn only_names_that_are_spelt_out_may_be_labels() {
     {
         assert_eq!(policy.names_tool(&server("records"), tool), named, "{tool}");
     }
+}
+
+#[test]
+fn a_server_may_ask_what_its_files_say_together_and_nothing_by_default() {
+    let may = |texts: &[&str]| policies(texts).server_may(&server("records"));
+    assert_eq!(may(&[POLICY]), Questions::default());
+    let files = [POLICY, "server_may: [elicitation]\n", "server_may: [roots, elicitation]\n"];
+    assert_eq!(may(&files), [Question::Elicitation, Question::Roots].into_iter().collect());
+    assert_eq!(policies(&files).server_may(&server("another")), Questions::default());
+}
+
+#[test]
+fn in_shadow_a_server_may_ask_anything_and_what_it_may_not_is_known() {
+    let asks = |texts: &[&str]| {
+        let policy = policies(texts);
+        (policy.server_may(&server("records")), policy.server_may_in_shadow(&server("records")))
+    };
+    let all: Questions = Question::ALL.into_iter().collect();
+    let others: Questions = [Question::Sampling, Question::Roots].into_iter().collect();
+    let shadow = "mode: shadow\nserver_may: [elicitation]\n";
+    assert_eq!(asks(&[shadow]), (all, others));
+    assert_eq!(asks(&[shadow, POLICY]), (Question::Elicitation.into(), Questions::default()), "one file enforces");
 }
 
 const DENIED: &str = r#"deny: { tools: ["purge_*"], prompts: [secret] }

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
-use crate::state::UnderWay;
+use crate::state::{Declined, UnderWay};
 use crate::telemetry::{Counted, Recorder};
 use crate::upstream::UpstreamError;
 
@@ -361,6 +361,9 @@ impl Relay {
         if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
             patience.hear(heard);
         }
+        for declined in self.watch.declined() {
+            self.decline(declined);
+        }
         if let Some(unsound) = unsound {
             return Some(self.fail(bytes, &UpstreamError::Unsound(unsound)));
         }
@@ -368,6 +371,16 @@ impl Relay {
             self.close(None);
         }
         (!bytes.is_empty()).then_some(Poll::Ready(Some(Ok(bytes))))
+    }
+
+    /// The server has asked what it may not: it is told so in its client's stead, and the stream goes on.
+    fn decline(&self, declined: Declined) {
+        if let (Some(room), Some(recorder)) = (&self.room, &self.recorder) {
+            let (server, method) = (&recorder.server, declined.question.method());
+            tracing::warn!(%server, method, decision = %recorder.id, "the server asked what it may not (server_may)");
+            recorder.declined(declined.question);
+            self.elsewhere.decline(declined, room, self.watch.conversation(), recorder.id);
+        }
     }
 
     /// Nothing has come. Has the gate something to say, has the server been silent for too long, or is it time to go?

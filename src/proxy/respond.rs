@@ -12,7 +12,7 @@ use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Unmet};
-use crate::state::{Session, StateError};
+use crate::state::{Declined, Session, StateError};
 use crate::upstream::UpstreamError;
 
 /// Marks an error as the gate's own.
@@ -79,6 +79,12 @@ pub(super) fn refusal(
 /// The last event of a stream that the server did not end: the same error, in the stream.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
     as_event(&message(upstream(error).error, decision, Some(id)))
+}
+
+/// What the server hears that asked what it may not: the words of a client that does not offer it, as the server was told.
+pub(super) fn declined(declined: &Declined, decision: DecisionId) -> String {
+    let text = format!("Method not found: {}", declined.question.method());
+    message(ErrorObject::new(code::METHOD_NOT_FOUND, text), decision, Some(&declined.id))
 }
 
 fn as_event(message: &str) -> Bytes {

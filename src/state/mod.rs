@@ -21,7 +21,7 @@ use crate::policy::{Effect, Permit, PolicySet, Query};
 
 pub use conversation::{Conversation, UnderWay};
 pub use mirrors::Mirrors;
-pub use session::{About, Known, Session};
+pub use session::{About, Declined, Known, Session};
 pub use sessions::{MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
 pub use tasks::Tasks;
 

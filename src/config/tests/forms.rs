@@ -21,6 +21,7 @@ const SHAPE: &[Code] = &[
     Code::UnknownKeyword,
     Code::UnknownMode,
     Code::UnknownScope,
+    Code::UnknownQuestion,
     Code::EmptyList,
     Code::InvalidDuration,
     Code::InvalidKeyHash,

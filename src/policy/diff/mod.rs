@@ -22,7 +22,7 @@ pub use keys::diff_keys;
 use super::names::Kind;
 use super::rules::Rules;
 use super::{Mode, PolicySet, RuleId};
-use crate::mcp::ServerName;
+use crate::mcp::{Question, ServerName};
 
 /// One thing that is different, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,7 +111,8 @@ impl PolicySet {
         for server in servers {
             let [old, new] = [self, new].map(|policy| policy.servers.get(server).unwrap_or(&none));
             let both = Both { server, old, new };
-            both.default(&mut found);
+            both.ungranted(&mut found);
+            both.questions(&mut found);
             both.grants(&mut found);
             both.tools(&mut found);
         }
@@ -129,7 +130,7 @@ struct Both<'a> {
 
 impl Both<'_> {
     /// What becomes of what no rule grants.
-    fn default(&self, found: &mut Vec<Change>) {
+    fn ungranted(&self, found: &mut Vec<Change>) {
         let (direction, detail) = match (self.old.ungranted.mode, self.new.ungranted.mode) {
             (Mode::Enforce, Mode::Shadow) => {
                 (Direction::Widened, "mode: enforce → shadow; what no rule grants is recorded and not refused")
@@ -142,6 +143,21 @@ impl Both<'_> {
         let place = |rules: &Rules| Some(rules.ungranted.rule.clone()).filter(|rule| rule.file().is_some());
         let change = self.change(direction, What::Server, vec![detail.to_owned()]);
         found.push(Change { old: place(self.old), new: place(self.new), ..change });
+    }
+
+    /// What the server may ask of its clients.
+    fn questions(&self, found: &mut Vec<Change>) {
+        let [old, new] = [self.old, self.new].map(|rules| {
+            let may = Question::ALL.into_iter().filter(|it| (rules.server_may | rules.in_shadow).has(*it));
+            may.map(Question::name).collect::<Vec<_>>()
+        });
+        let direction = match new.iter().all(|question| old.contains(question)) {
+            _ if old == new => return,
+            true => Direction::Narrowed,
+            false => Direction::Widened,
+        };
+        let [old, new] = [old, new].map(|all| if all.is_empty() { "nothing".to_owned() } else { all.join(", ") });
+        found.push(self.change(direction, What::Server, vec![format!("server_may: {old} → {new}")]));
     }
 
     /// A change for everyone whom it concerns.

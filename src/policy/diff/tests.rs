@@ -177,14 +177,28 @@ fn conditions() {
 }
 
 #[test]
+fn questions() {
+    let roles = "roles: { r: { tools: [a] } }";
+    let asks = |list: &str| format!("server_may: {list}\n{roles}");
+    assert_eq!(
+        told(roles, &asks("[roots, elicitation]")),
+        "widened the whole server [whoever may use it] server_may: nothing → elicitation, roots"
+    );
+    assert_eq!(
+        told(&asks("[roots, sampling]"), &asks("[roots]")),
+        "narrowed the whole server [whoever may use it] server_may: sampling, roots → roots"
+    );
+}
+
+#[test]
 fn modes() {
     let roles = "roles: { r: { tools: [a] } }";
     assert_eq!(
         told(roles, &format!("mode: shadow\n{roles}")),
-        "widened the whole server [whoever may use it] mode: enforce → shadow; what no rule grants is recorded and not refused"
+        "widened the whole server [whoever may use it] mode: enforce → shadow; what no rule grants is recorded and not refused\nwidened the whole server [whoever may use it] server_may: nothing → elicitation, sampling, roots"
     );
     assert_eq!(
         told(&format!("mode: shadow\n{roles}"), roles),
-        "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused"
+        "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused\nnarrowed the whole server [whoever may use it] server_may: elicitation, sampling, roots → nothing"
     );
 }
