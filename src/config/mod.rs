@@ -2,6 +2,7 @@
 
 mod address;
 mod build;
+mod form;
 mod given;
 mod policies;
 mod revision;
@@ -24,8 +25,10 @@ use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
+pub use form::form;
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
+pub use source::ConfigSource;
 
 use build::Draft;
 

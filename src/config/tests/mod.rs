@@ -3,7 +3,9 @@
 mod attacks;
 mod broken_files;
 mod deployment;
+mod examples;
 mod folder;
+mod forms;
 mod policy_files;
 mod principals_files;
 
