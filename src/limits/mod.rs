@@ -18,7 +18,7 @@ use rate::Rate;
 /// The counters of all limits in force.
 #[derive(Debug)]
 pub struct Limits {
-    counters: HashMap<RuleId, Counter>,
+    counters: HashMap<LimitRule, Counter>,
     hasher: RandomState,
 }
 
@@ -58,7 +58,7 @@ impl Limits {
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (rule.rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
+                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
             })
             .collect();
         let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
@@ -104,12 +104,12 @@ impl Limits {
         rules: &'a [LimitRule],
         kind: fn(&Counter) -> Option<&C>,
     ) -> impl Iterator<Item = (&'a LimitRule, &'a C)> {
-        rules.iter().filter_map(move |rule| Some((rule, kind(self.counters.get(&rule.rule)?)?)))
+        rules.iter().filter_map(move |rule| Some((rule, kind(self.counters.get(rule)?)?)))
     }
 
     fn counter_like(&self, rule: &LimitRule) -> Option<Counter> {
-        let same = |(known, counter): (&RuleId, &Counter)| {
-            (known.path() == rule.rule.path() && counter.counts(rule.limit)).then(|| counter.clone())
+        let same = |(known, counter): (&LimitRule, &Counter)| {
+            (known.rule.path() == rule.rule.path() && counter.counts(rule.limit)).then(|| counter.clone())
         };
         self.counters.iter().find_map(same)
     }
@@ -169,5 +169,37 @@ impl fmt::Display for LimitExceeded {
             Limit::Calls { calls, every } => write!(f, "rate limit: at most {calls} in {every:?}"),
             Limit::InFlight(most) => write!(f, "concurrency limit: at most {most} at once"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::identity::Principal;
+    use crate::json::Bounds;
+    use crate::mcp::{self, ServerName};
+    use crate::policy::Context;
+
+    #[test]
+    fn every_limit_counts_by_itself_also_where_several_stand_in_one_line() {
+        let policy = PolicySet::for_test(
+            "roles: { reader: { tools: [a] } }\n\
+             tools: { a: { limits: [{ calls: 3, every: 1h, per: principal }, { in_flight: 2, per: tool }] } }\n",
+        );
+        let limits = Limits::of(&policy, None);
+        let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#);
+        let call = Arc::new(mcp::read(&body, &Bounds::default()).unwrap());
+        let (principal, server) =
+            (Arc::new(Principal::for_test("al", &["reader"])), ServerName::new("records").unwrap());
+        let admit = || limits.admit(policy.permit(&principal, &call, &server, Context::for_test()).unwrap());
+        let refused = |admitted: Result<Admission, LimitExceeded>| admitted.err().map(|exceeded| exceeded.to_string());
+
+        let under_way = (admit().unwrap(), admit().unwrap());
+        assert_eq!(refused(admit()).as_deref(), Some("concurrency limit: at most 2 at once"));
+        drop(under_way);
+        assert_eq!(refused(admit()), None);
+        assert_eq!(refused(admit()).as_deref(), Some("rate limit: at most 3 in 3600s"));
     }
 }

@@ -115,8 +115,8 @@ pub struct ToolRules {
     pub mode: Mode,
 }
 
-/// One limit, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One limit, and where it stands. Two of one list may stand in one line: the place alone does not tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitRule {
     /// What is counted.
     pub limit: Limit,
@@ -125,7 +125,7 @@ pub struct LimitRule {
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// At most so many calls in any such period, per principal and tool.
     Calls {
