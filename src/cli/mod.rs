@@ -2,10 +2,13 @@
 
 mod ask;
 mod check;
+mod consult;
 mod init;
 mod keys;
 mod output;
 mod run;
+mod test;
+mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +30,8 @@ enum Command {
     Run(run::Args),
     /// Say every problem of configuration and policies, and how to put it right
     Check(check::Args),
+    /// Try the cases beside the policies, and say what no case shows
+    Test(test::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools and write a starter policy
@@ -39,6 +44,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Test(args) => test::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
         },

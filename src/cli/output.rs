@@ -41,6 +41,13 @@ pub(super) fn refused(problems: &Diagnostics) -> ExitCode {
     ExitCode::from(CANNOT_SAY)
 }
 
+/// These files answer nothing.
+pub(super) fn unclear(problems: &Diagnostics) -> ExitCode {
+    note(&rendered(problems, style(&io::stderr())));
+    note(&format!("it cannot be said: {}", problems.summary()));
+    ExitCode::from(CANNOT_SAY)
+}
+
 /// What is odd, though not wrong.
 pub(super) fn warnings(problems: &Diagnostics) {
     if !problems.is_empty() {

@@ -2,6 +2,7 @@
 
 mod address;
 mod build;
+mod cases;
 mod given;
 mod policies;
 mod server;
@@ -23,6 +24,7 @@ use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
+pub use cases::{is_case_file, read_case_file, read_cases};
 pub use policies::{Folder, Policies};
 
 use build::Draft;
@@ -185,6 +187,8 @@ pub enum Reach {
     Network,
     /// Not known: the policies are looked at by themselves.
     Unknown,
+    /// From nowhere: what would be decided is asked, of callers who are supposed. Nobody needs a key.
+    Nowhere,
 }
 
 impl Reach {

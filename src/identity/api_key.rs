@@ -59,6 +59,16 @@ impl ApiKeys {
         self.0.values().find(valid).map(|key| Arc::clone(&key.principal))
     }
 
+    /// Who has a key and this id, valid or not.
+    pub(super) fn named(&self, id: &str) -> Option<Arc<Principal>> {
+        self.0.values().find(|key| &**key.principal.id() == id).map(|key| Arc::clone(&key.principal))
+    }
+
+    /// The ids of all keys.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|key| &**key.principal.id())
+    }
+
     /// Whose key this is.
     pub(super) fn identify(&self, key: &[u8], now: SystemTime) -> Result<Arc<Principal>, AuthError> {
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {
@@ -72,6 +82,11 @@ impl ApiKeys {
             _ => Ok(Arc::clone(&known.principal)),
         }
     }
+}
+
+/// Whether a text is likely a key itself, where its id was asked for.
+pub fn looks_like_key(text: &str) -> bool {
+    text.starts_with(PREFIX)
 }
 
 /// What is probably the matter with a key that the policy does not list.

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
 
-pub use api_key::{NewKey, hash_entry, new_key};
+pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
 pub use expiry::{Date, parse_expiry};
 pub use principal::{ANONYMOUS, Principal, Proof};
 pub use principals::{
@@ -90,6 +90,22 @@ impl Authenticators {
             Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
             Proof::Anonymous => self.anonymous.clone(),
         }
+    }
+
+    /// Who has the key of this id, valid or not, for asking what would be decided; or all ids there are.
+    ///
+    /// # Errors
+    /// No key has this id.
+    pub fn supposed_key(&self, id: &str) -> Result<Arc<Principal>, Vec<&str>> {
+        self.keys.named(id).ok_or_else(|| self.keys.ids().collect())
+    }
+
+    /// Whoever shows no credential, if such callers are let in; for asking what would be decided.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn supposed_anonymous(&self) -> Result<Arc<Principal>, AuthError> {
+        self.anonymous.clone().ok_or(AuthError::Missing)
     }
 
     /// Whether callers without a credential are let in.

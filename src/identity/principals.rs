@@ -77,6 +77,14 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
+impl Compiled {
+    /// Nobody is let in.
+    pub fn nobody() -> Self {
+        let authenticators = Authenticators { keys: ApiKeys::default(), anonymous: None };
+        Self { authenticators, warnings: Diagnostics::new() }
+    }
+}
+
 impl PrincipalsFile {
     /// What was read from this file.
     pub fn new(file: SourceFile, written: PrincipalsSource) -> Self {

@@ -13,7 +13,7 @@ use crate::mcp::Target;
 use crate::policy::{Limit, LimitRule, Mode, Permit, PolicySet, RuleId};
 
 use concurrency::{Concurrency, Slot};
-use rate::Rate;
+use rate::{Rate, Time};
 
 /// The counters of all limits in force.
 #[derive(Debug)]
@@ -54,11 +54,20 @@ impl Limits {
     /// Counters for every limit of a policy. Those that an earlier policy had too go on counting, so that an edit of
     /// some other line gives nobody a fresh quota.
     pub fn of(policy: &PolicySet, earlier: Option<&Self>) -> Self {
+        Self::counting(policy, earlier, &Time::running())
+    }
+
+    /// Fresh counters in one moment that does not pass: what they say depends on nothing but what was asked.
+    pub fn in_one_moment(policy: &PolicySet) -> Self {
+        Self::counting(policy, None, &Time::still())
+    }
+
+    fn counting(policy: &PolicySet, earlier: Option<&Self>, time: &Time) -> Self {
         let counters = policy
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
+                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit, time)))
             })
             .collect();
         let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
@@ -116,9 +125,9 @@ impl Limits {
 }
 
 impl Counter {
-    fn of(limit: Limit) -> Self {
+    fn of(limit: Limit, time: &Time) -> Self {
         match limit {
-            Limit::Calls { calls, every } => Self::Rate(Arc::new(Rate::new(calls, every))),
+            Limit::Calls { calls, every } => Self::Rate(Arc::new(Rate::new(calls, every, time))),
             Limit::InFlight(most) => Self::Concurrency(Arc::new(Concurrency::new(most))),
         }
     }

@@ -5,7 +5,7 @@
 use serde_yaml::Spanned;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, is_invisible, quoted};
-use crate::mcp::{self, Method, Subject};
+use crate::mcp::{self, Method, Subject, Target};
 
 /// No name or URI is longer.
 const MAX_LENGTH: usize = 2048;
@@ -21,6 +21,16 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Methods];
+
+    /// What a target is one of.
+    pub(super) fn of(target: Target<'_>) -> Option<Self> {
+        match target {
+            Target::Tool(_) => Some(Self::Tools),
+            Target::Prompt(_) => Some(Self::Prompts),
+            Target::Resource(_) => Some(Self::Resources),
+            Target::None | Target::Task(_) => None,
+        }
+    }
 
     /// The key it stands under.
     pub(super) fn key(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! The rules of one server, compiled: grants by role, settings by tool. Built by `compile`, read by `decide`.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -202,6 +203,20 @@ impl Names {
         self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
     }
 
+    /// What [`Names::find`] finds this name by, as it is written.
+    pub(super) fn pattern_of(&self, name: &str) -> Option<String> {
+        match self.find(name)? {
+            Found::Exact(_) => Some(name.to_owned()),
+            Found::Glob(_) => self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(glob, _)| glob.to_string()),
+        }
+    }
+
+    /// Each name and pattern as it is written, and where.
+    pub(super) fn all(&self) -> impl Iterator<Item = (String, &RuleId)> {
+        let exact = self.exact.iter().map(|(name, rule)| (name.to_string(), rule));
+        exact.chain(self.globs.iter().map(|(glob, rule)| (glob.to_string(), rule)))
+    }
+
     /// A pattern that grants all that this name or pattern does and more, and where it stands.
     pub(super) fn wider(&self, pattern: &str) -> Option<(String, &RuleId)> {
         let sought = pattern.split_once('*');
@@ -213,7 +228,7 @@ impl Names {
                     && tail.ends_with(&*glob.tail)
             }
         })?;
-        Some((format!("{}*{}", glob.head, glob.tail), rule))
+        Some((glob.to_string(), rule))
     }
 
     /// Where the very same name or pattern stands.
@@ -269,6 +284,12 @@ impl Brought {
 impl Glob {
     fn matches(&self, name: &str) -> bool {
         name.len() >= self.head.len() + self.tail.len() && name.starts_with(&*self.head) && name.ends_with(&*self.tail)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*{}", self.head, self.tail)
     }
 }
 

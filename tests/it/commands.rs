@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::support::upstream::{Ending, Recorded, Reply, Upstream};
 
 /// Runs the binary in a folder.
-async fn tollgate(home: &Path, args: &[&str]) -> Output {
+pub(super) async fn tollgate(home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
         command.env_remove(name);
@@ -21,7 +21,7 @@ async fn tollgate(home: &Path, args: &[&str]) -> Output {
 }
 
 /// What it said, as one text.
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     format!(
         "exit {}\n{}{}",
         output.status.code().unwrap_or(-1),
@@ -35,7 +35,7 @@ fn stdout(output: &Output) -> String {
 }
 
 /// A folder with these files.
-fn home(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn home(files: &[(&str, &str)]) -> TempDir {
     let home = tempfile::tempdir().expect("a folder");
     fs::create_dir(home.path().join("policies")).expect("it is new");
     for (name, text) in files {
