@@ -3,8 +3,10 @@
 mod ask;
 mod check;
 mod consult;
+mod explain;
 mod init;
 mod keys;
+mod lines;
 mod output;
 mod run;
 mod test;
@@ -32,6 +34,8 @@ enum Command {
     Check(check::Args),
     /// Try the cases beside the policies, and say what no case shows
     Test(test::Args),
+    /// Say of one call how it is decided, by which lines, and what the caller hears
+    Explain(explain::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools and write a starter policy
@@ -45,6 +49,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Test(args) => test::run(&args),
+            Command::Explain(args) => explain::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
         },

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use crate::diagnostic::Style;
 use crate::policy::RuleId;
 use crate::trial::{Answer, Sources, Step};
@@ -46,6 +48,19 @@ pub(super) fn rule(rule: &RuleId, sources: &Sources) -> String {
         Some((file, line)) => format!("{file}:{line} {}", rule.path()),
         None => rule.path().to_owned(),
     }
+}
+
+/// A rule for programs, and where it is written; of no file where none says so.
+#[derive(Serialize)]
+pub(super) struct Place<'a> {
+    path: &'a str,
+    file: Option<&'a str>,
+    line: Option<u32>,
+}
+
+pub(super) fn place<'a>(rule: &'a RuleId, sources: &'a Sources) -> Place<'a> {
+    let (file, line) = sources.place(rule).unzip();
+    Place { path: rule.path(), file, line }
 }
 
 /// Every step with its place, what it said, and its line.

@@ -59,14 +59,9 @@ impl ApiKeys {
         self.0.values().find(valid).map(|key| Arc::clone(&key.principal))
     }
 
-    /// Who has a key and this id, valid or not.
-    pub(super) fn named(&self, id: &str) -> Option<Arc<Principal>> {
-        self.0.values().find(|key| &**key.principal.id() == id).map(|key| Arc::clone(&key.principal))
-    }
-
-    /// The ids of all keys.
-    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.0.values().map(|key| &**key.principal.id())
+    /// Everybody who has a key, valid or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Principal>> {
+        self.0.values().map(|key| &key.principal)
     }
 
     /// Whose key this is.

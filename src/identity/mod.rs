@@ -92,12 +92,9 @@ impl Authenticators {
         }
     }
 
-    /// Who has the key of this id, valid or not, for asking what would be decided; or all ids there are.
-    ///
-    /// # Errors
-    /// No key has this id.
-    pub fn supposed_key(&self, id: &str) -> Result<Arc<Principal>, Vec<&str>> {
-        self.keys.named(id).ok_or_else(|| self.keys.ids().collect())
+    /// Everybody who has a key, valid or not, for asking what would be decided.
+    pub fn supposed(&self) -> impl Iterator<Item = &Arc<Principal>> {
+        self.keys.all()
     }
 
     /// Whoever shows no credential, if such callers are let in; for asking what would be decided.

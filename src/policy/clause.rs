@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::names::Kind;
 use super::restriction::Restriction;
-use super::rules::{Denied, Names, RoleRules, Targets};
+use super::rules::{Denied, Names, RoleRules, Rules, Targets};
 use super::{Limit, LimitRule, Permit, PolicySet, RuleId, ToolRules};
 use crate::diagnostic::quoted;
 use crate::mcp::{Call, Method, ServerName, Target};
@@ -54,13 +54,14 @@ impl PolicySet {
         let mut clauses = Vec::new();
         for (server, rules) in &self.servers {
             let mut found = Clauses { server, clauses: &mut clauses };
-            for role in rules.roles.values().filter_map(|brought| brought.first()).chain(&rules.authenticated) {
+            let Rules { roles, authenticated, denied, ungranted: _, tools, other_tools, named_tools: _ } = rules;
+            for role in roles.values().filter_map(|brought| brought.first()).chain(authenticated) {
                 found.role(&role.role);
             }
-            for denied in &rules.denied {
+            for denied in denied {
                 found.denied(denied);
             }
-            for tool in rules.tools.values().chain([&rules.other_tools]) {
+            for tool in tools.values().chain([other_tools]) {
                 found.tool(tool);
             }
         }
@@ -69,42 +70,43 @@ impl PolicySet {
     }
 }
 
+/// Takes everything apart by name: what is added to a policy does not compile before it is said here what shows it.
 struct Clauses<'a, 'b> {
     server: &'a ServerName,
     clauses: &'b mut Vec<Clause<'a>>,
 }
 
 impl<'a> Clauses<'a, '_> {
-    fn role(&mut self, role: &'a RoleRules) {
-        self.names(&role.grants, Says::Grant);
-        if let Some(denied) = &role.denied {
+    fn role(&mut self, RoleRules { rule: _, grants, denied, restriction }: &'a RoleRules) {
+        self.names(grants, Says::Grant);
+        if let Some(denied) = denied {
             self.denied(denied);
         }
-        if let Some(restriction) = &role.restriction {
+        if let Some(restriction) = restriction {
             self.restriction(restriction);
         }
     }
 
-    fn denied(&mut self, denied: &'a Denied) {
-        self.names(&denied.names, Says::Deny);
+    fn denied(&mut self, Denied { names, mode: _ }: &'a Denied) {
+        self.names(names, Says::Deny);
     }
 
-    fn tool(&mut self, tool: &'a ToolRules) {
-        if let Some(condition) = &tool.arguments {
+    fn tool(&mut self, ToolRules { arguments, restriction, limits, timeout: _, mode: _ }: &'a ToolRules) {
+        if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);
         }
-        if let Some(restriction) = &tool.restriction {
+        if let Some(restriction) = restriction {
             self.restriction(restriction);
         }
-        for LimitRule { limit, rule } in &tool.limits {
+        for LimitRule { limit, rule } in limits {
             self.add(rule, Says::Limits(*limit));
         }
     }
 
-    fn restriction(&mut self, restriction: &'a Restriction) {
-        let when = restriction.when.as_ref().map(|it| &it.rule);
-        for rule in when.into_iter().chain(restriction.networks.as_ref().map(|it| &it.rule)) {
+    fn restriction(&mut self, Restriction { when, networks, mode: _ }: &'a Restriction) {
+        let when = when.as_ref().map(|it| &it.rule);
+        for rule in when.into_iter().chain(networks.as_ref().map(|it| &it.rule)) {
             self.add(rule, Says::Restricts);
         }
     }

@@ -1,19 +1,21 @@
 //! Cases: from a file as written to questions with the answers that are expected, or every problem in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use serde_yaml::{Location, Spanned};
 
 use super::question::{Asked, Question, Verdict};
 use super::source::{AsSource, CallerSource, CaseSource, CasesSource};
+use super::who::{Against, Unknown};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
-use crate::identity::{AuthError, Authenticators, Principal, looks_like_key, parse_expiry};
+use crate::identity::{AuthError, Principal, looks_like_key, parse_expiry};
 use crate::mcp::{Method, ServerName, Subject};
-use crate::policy::{Context, PolicySet};
+use crate::policy::Context;
 
 /// More calls before one tell nothing more.
 const MOST_CALLS: u32 = 100_000;
@@ -25,17 +27,6 @@ const MIRRORS: [&str; 3] = ["mcp-protocol-version", "mcp-method", "mcp-name"];
 pub struct CaseFile {
     file: SourceFile,
     written: CasesSource,
-}
-
-/// What the cases are about.
-#[derive(Clone, Copy, Debug)]
-pub struct Against<'a> {
-    /// Who may do what.
-    pub policy: &'a PolicySet,
-    /// Who is who.
-    pub authenticators: &'a Authenticators,
-    /// The servers that the policy is for.
-    pub servers: &'a [ServerName],
 }
 
 /// A question, and what is expected of the answer.
@@ -80,7 +71,7 @@ impl CaseFile {
     /// Every problem in the file.
     pub fn compile(&self, against: &Against<'_>) -> Result<Vec<Case>, Diagnostics> {
         let (file, cases) = (&self.file, &self.written.cases);
-        let server = server(file, self.written.server.as_ref(), against.servers)?;
+        let server = server(file, self.written.server.as_ref(), against)?;
         let reader = Reader { file, server, against };
         let (mut read, mut names, mut found) = (Vec::new(), BTreeSet::new(), Diagnostics::new());
         if cases.value.is_empty() {
@@ -107,23 +98,14 @@ impl CaseFile {
 fn server<'a>(
     file: &SourceFile,
     written: Option<&Spanned<String>>,
-    servers: &'a [ServerName],
+    against: &Against<'a>,
 ) -> Result<&'a ServerName, Diagnostic> {
-    let known = || servers.iter().map(ServerName::as_str);
-    match (written, servers) {
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Diagnostic::error(
-            Code::MissingServer,
-            file.name(),
-            "the file does not say which server its cases are about",
-        )
-        .help(format!("begin it with `server:` and one of {}", known().collect::<Vec<_>>().join(", ")))),
-        (Some(name), _) => servers.iter().find(|known| known.as_str() == name.value).ok_or_else(|| {
-            let hint = format!("the policies are for {}", known().map(quoted).collect::<Vec<_>>().join(", "));
-            file.error(Code::UnknownServer, name.referenced, format!("unknown server {}", quoted(&name.value)))
-                .help(did_you_mean(&name.value, known()).unwrap_or(hint))
-        }),
-    }
+    against.server(written.map(|name| name.value.as_str())).map_err(|Unknown { message, help }| match written {
+        Some(name) => file.error(Code::UnknownServer, name.referenced, message).help(help),
+        None => {
+            Diagnostic::error(Code::MissingServer, file.name(), message).help(format!("begin with `server:`; {help}"))
+        }
+    })
 }
 
 /// Reads the cases of one file.
@@ -177,8 +159,8 @@ impl Reader<'_> {
 
     fn principal(&self, written: &Spanned<AsSource>) -> Result<Result<Arc<Principal>, AuthError>, Diagnostic> {
         match &written.value {
-            AsSource::Word(word) if word == "anonymous" => Ok(self.against.authenticators.supposed_anonymous()),
-            AsSource::Word(word) if word == "authenticated" => Ok(Ok(Arc::new(Principal::supposed(&[], &[].into())))),
+            AsSource::Word(word) if word == "anonymous" => Ok(self.against.anonymous()),
+            AsSource::Word(word) if word == "authenticated" => Ok(Ok(self.against.holder(&[], &BTreeMap::new()))),
             AsSource::Word(word) => {
                 let known = "write `{ roles: [reader] }`, `{ key: ci-bot }`, `anonymous`, or `authenticated`: a key without a role";
                 let help = did_you_mean(word, ["anonymous", "authenticated"]).unwrap_or_else(|| known.to_owned());
@@ -189,7 +171,7 @@ impl Reader<'_> {
                 let roles = roles.as_deref().unwrap_or_default();
                 roles.iter().try_for_each(|role| self.role(role))?;
                 let roles: Vec<_> = roles.iter().map(|role| role.value.as_str()).collect();
-                Ok(Ok(Arc::new(Principal::supposed(&roles, &claims.clone().unwrap_or_default()))))
+                Ok(Ok(self.against.holder(&roles, claims.as_ref().unwrap_or(&BTreeMap::new()))))
             }
             AsSource::Caller(CallerSource { key: Some(_), .. }) => {
                 let help = "leave `roles` and `claims` out, or the key";
@@ -209,28 +191,15 @@ impl Reader<'_> {
                 .without_source_line()
                 .help("treat it as leaked; `key:` takes the `id` of an entry under `keys:`"));
         }
-        self.against.authenticators.supposed_key(&id.value).map_err(|known| {
-            let hint = "the ids of keys stand in a principals file beside the policies";
-            self.file
-                .error(Code::UnknownKeyId, id.referenced, format!("no key has the id {}", quoted(&id.value)))
-                .help(did_you_mean(&id.value, known).unwrap_or_else(|| hint.to_owned()))
-        })
+        self.against
+            .key(&id.value)
+            .map_err(|Unknown { message, help }| self.file.error(Code::UnknownKeyId, id.referenced, message).help(help))
     }
 
     fn role(&self, role: &Spanned<String>) -> Result<(), Diagnostic> {
-        let known: BTreeSet<&str> = self.against.policy.roles(self.server).collect();
-        if known.contains(role.value.as_str()) {
-            return Ok(());
-        }
-        let defined = known.iter().copied().map(quoted).collect::<Vec<_>>().join(", ");
-        let hint = if known.is_empty() {
-            "no policy file defines any role".to_owned()
-        } else {
-            format!("the policy files define {defined}")
-        };
-        let message = format!("unknown role {}", quoted(&role.value));
-        let problem = self.file.error(Code::UnknownRole, role.referenced, message);
-        Err(problem.help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint)))
+        self.against.role(self.server, &role.value).map_err(|Unknown { message, help }| {
+            self.file.error(Code::UnknownRole, role.referenced, message).help(help)
+        })
     }
 
     /// The one thing that is asked for.
@@ -238,7 +207,7 @@ impl Reader<'_> {
         let CaseSource { call, arguments, prompt, resource, method, .. } = &written.value;
         let (asked, method) = match (call, prompt, resource, method) {
             (Some(tool), None, None, None) => {
-                let arguments = arguments.as_ref().map(|arguments| arguments.value.clone());
+                let arguments = arguments.as_ref().map(|arguments| Value::Object(arguments.value.clone()).to_string());
                 return Ok(Asked::Call { tool: tool.value.clone(), arguments });
             }
             (None, Some(prompt), None, None) => (Asked::Prompt(prompt.value.clone()), None),

@@ -36,9 +36,4 @@ impl Coverage {
     pub fn tested(&self) -> usize {
         self.clauses - self.untested.len()
     }
-
-    /// The same in percent, rounded down: only all of it is 100.
-    pub fn percent(&self) -> usize {
-        (self.tested() * 100).checked_div(self.clauses).unwrap_or(100)
-    }
 }

@@ -5,13 +5,17 @@
 mod case;
 mod coverage;
 mod question;
+mod record;
 mod run;
 mod source;
 mod told;
+mod who;
 
-pub use case::{Against, Case, CaseFile, Expected};
+pub use case::{Case, CaseFile, Expected};
 pub use coverage::{Coverage, Untested};
 pub use question::{Answer, Asked, Question, Verdict};
+pub use record::{Record, Said};
 pub use run::{Ran, Trial, Wrong};
 pub use source::CasesSource;
 pub use told::{Sources, Step};
+pub use who::{Against, Unknown};

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde_json::{Map, Value, json};
 
 use crate::exchange::{Outcome, Refusal};
 use crate::identity::{AuthError, Principal};
-use crate::json::Bounds;
+use crate::json::{self, Bounds};
 use crate::limits::{Admission, Limits};
 use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName};
 use crate::policy::{Bearing, Context, PolicySet, Query, RuleId, Shown};
@@ -30,14 +29,14 @@ pub struct Question {
 }
 
 /// What a message asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// A call of a tool.
     Call {
         /// Its name.
         tool: String,
-        /// With these arguments.
-        arguments: Option<Map<String, Value>>,
+        /// With these arguments, as JSON.
+        arguments: Option<String>,
     },
     /// A prompt by name.
     Prompt(String),
@@ -105,35 +104,36 @@ impl Question {
         let version = version.and_then(ProtocolVersion::named).filter(|version| version.is_modern());
         let (method, mut params) = self.asked.parts();
         if let Some(version) = version {
-            let meta = json!({
-                "io.modelcontextprotocol/protocolVersion": version.name(),
-                "io.modelcontextprotocol/clientCapabilities": {},
-            });
-            params.insert("_meta".to_owned(), meta);
+            params.push(("_meta", format!("{{{VERSION}:\"{version}\",{CAPABILITIES}:{{}}}}")));
         }
-        let mut message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        if !method.starts_with("notifications/")
-            && let Some(message) = message.as_object_mut()
-        {
-            message.insert("id".to_owned(), json!(1));
-        }
-        Bytes::from(message.to_string())
+        let params: Vec<_> = params.iter().map(|(member, value)| format!("\"{member}\":{value}")).collect();
+        let id = if method.starts_with("notifications/") { "" } else { "\"id\":1," };
+        let (method, params) = (text(method), params.join(","));
+        Bytes::from(format!("{{\"jsonrpc\":\"2.0\",{id}\"method\":{method},\"params\":{{{params}}}}}"))
     }
 }
 
+/// Members of `_meta` that a request of 2026-07-28 has.
+const VERSION: &str = "\"io.modelcontextprotocol/protocolVersion\"";
+const CAPABILITIES: &str = "\"io.modelcontextprotocol/clientCapabilities\"";
+
+fn text(value: &str) -> String {
+    let mut quoted = String::new();
+    json::quote(value, &mut quoted);
+    quoted
+}
+
 impl Asked {
-    /// The method and its parameters.
-    fn parts(&self) -> (&str, Map<String, Value>) {
-        let named = |member: &str, name: &str| Map::from_iter([(member.to_owned(), json!(name))]);
+    /// The method, and the members of its parameters as JSON.
+    fn parts(&self) -> (&str, Vec<(&'static str, String)>) {
         match self {
             Self::Call { tool, arguments } => {
-                let mut params = named("name", tool);
-                params.extend(arguments.clone().map(|arguments| ("arguments".to_owned(), Value::Object(arguments))));
-                (Method::ToolsCall.name(), params)
+                let arguments = arguments.iter().map(|arguments| ("arguments", arguments.clone()));
+                (Method::ToolsCall.name(), [("name", text(tool))].into_iter().chain(arguments).collect())
             }
-            Self::Prompt(name) => (Method::PromptsGet.name(), named("name", name)),
-            Self::Resource(uri) => (Method::ResourcesRead.name(), named("uri", uri)),
-            Self::Method(name) => (name, Map::new()),
+            Self::Prompt(name) => (Method::PromptsGet.name(), vec![("name", text(name))]),
+            Self::Resource(uri) => (Method::ResourcesRead.name(), vec![("uri", text(uri))]),
+            Self::Method(name) => (name, Vec::new()),
         }
     }
 }

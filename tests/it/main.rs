@@ -18,6 +18,7 @@ mod commands;
 mod conversation;
 mod disconnects;
 mod drain;
+mod explain;
 mod framing;
 mod idle_streams;
 mod listening;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::super::told::{Place, place};
 use super::{Totals, Tried};
-use crate::policy::RuleId;
 use crate::trial::{Ran, Sources};
 
 #[derive(Serialize)]
@@ -37,14 +37,6 @@ struct Actual<'a> {
     rule: Option<Place<'a>>,
     would_deny: Option<Place<'a>>,
     detail: Option<String>,
-}
-
-/// A rule, and where it is written; of no file where none says so.
-#[derive(Serialize)]
-struct Place<'a> {
-    path: &'a str,
-    file: Option<&'a str>,
-    line: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -104,9 +96,4 @@ fn case<'a>(ran: &'a Ran, sources: &'a Sources) -> Case<'a> {
             detail: answer.detail(),
         },
     }
-}
-
-fn place<'a>(rule: &'a RuleId, sources: &'a Sources) -> Place<'a> {
-    let (file, line) = sources.place(rule).unzip();
-    Place { path: rule.path(), file, line }
 }
