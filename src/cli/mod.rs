@@ -8,6 +8,7 @@ mod init;
 mod keys;
 mod lines;
 mod output;
+mod replay;
 mod run;
 mod test;
 mod told;
@@ -36,6 +37,8 @@ enum Command {
     Test(test::Args),
     /// Say of one call how it is decided, by which lines, and what the caller hears
     Explain(explain::Args),
+    /// Say which calls of a log would be decided otherwise by these policies
+    Replay(replay::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools and write a starter policy
@@ -50,6 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Check(args) => check::run(&args),
             Command::Test(args) => test::run(&args),
             Command::Explain(args) => explain::run(&args),
+            Command::Replay(args) => replay::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
         },

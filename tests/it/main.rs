@@ -24,4 +24,5 @@ mod idle_streams;
 mod listening;
 mod ownership;
 mod reload;
+mod replay;
 mod wire;
