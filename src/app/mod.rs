@@ -111,6 +111,7 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 /// The judgement that begins.
 fn snapshot(policies: Policies, telemetry: &Telemetry) -> Snapshot {
     telemetry.policy(Arc::clone(policies.policy.digest()));
+    reload::warn_of_shadow(&policies.policy);
     let limits = Limits::of(&policies.policy, None);
     Snapshot { authenticators: policies.authenticators, policy: Arc::new(policies.policy), limits }
 }

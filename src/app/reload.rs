@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::limits::Limits;
+use crate::policy::PolicySet;
 use crate::proxy::{Gateway, Snapshot};
 use crate::telemetry::Reload;
 
@@ -63,6 +64,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             let limits = Limits::of(&read.policy, Some(&now.limits));
             let policy = Arc::new(read.policy);
             let digest = Arc::clone(policy.digest());
+            warn_of_shadow(&policy);
             gateway.judge_by(Snapshot { authenticators: read.authenticators, policy, limits });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
@@ -77,5 +79,12 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             }
             Some(said)
         }
+    }
+}
+
+/// A gate that refuses nothing must not be taken for one that does.
+pub(super) fn warn_of_shadow(policy: &PolicySet) {
+    for server in policy.shadowed() {
+        tracing::warn!(%server, "all policies of this server are in shadow: what no rule grants passes, and is recorded");
     }
 }

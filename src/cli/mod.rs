@@ -3,10 +3,12 @@
 mod ask;
 mod check;
 mod consult;
+mod diff;
 mod explain;
 mod init;
 mod keys;
 mod lines;
+mod lock;
 mod output;
 mod replay;
 mod run;
@@ -39,10 +41,14 @@ enum Command {
     Explain(explain::Args),
     /// Say which calls of a log would be decided otherwise by these policies
     Replay(replay::Args),
+    /// Say who gains or loses what between two policies
+    Diff(diff::Args),
     /// Make keys for callers
     Keys(keys::Args),
-    /// Ask a live server for its tools and write a starter policy
+    /// Ask a live server for its tools, and write a starter policy and a lock of what they are
     Init(init::Args),
+    /// Ask a live server for its tools, show what it has changed, and pin them
+    Lock(lock::Args),
 }
 
 /// The whole program: reads arguments, runs the command.
@@ -54,8 +60,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Test(args) => test::run(&args),
             Command::Explain(args) => explain::run(&args),
             Command::Replay(args) => replay::run(&args),
+            Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
+            Command::Lock(args) => lock::run(&args),
         },
         Err(told) => output::usage(&told),
     }

@@ -43,15 +43,20 @@ pub(super) fn refused(problems: &Diagnostics) -> ExitCode {
 
 /// These files answer nothing.
 pub(super) fn unclear(problems: &Diagnostics) -> ExitCode {
-    note(&rendered(problems, style(&io::stderr())));
+    self::problems(problems);
     note(&format!("it cannot be said: {}", problems.summary()));
     ExitCode::from(CANNOT_SAY)
+}
+
+/// What is wrong with files that cannot be used.
+pub(super) fn problems(problems: &Diagnostics) {
+    note(rendered(problems, style(&io::stderr())).trim_end());
 }
 
 /// What is odd, though not wrong.
 pub(super) fn warnings(problems: &Diagnostics) {
     if !problems.is_empty() {
-        note(rendered(problems, style(&io::stderr())).trim_end());
+        self::problems(problems);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::policies::{self, folder_name, join, read_file};
-use super::yaml::Document;
+use super::yaml::{Document, MAX_BYTES};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::trial::CaseFile;
 
@@ -30,7 +30,7 @@ pub fn read_cases(folder: &Path) -> Result<Vec<CaseFile>, Diagnostics> {
 /// Every problem of it.
 pub fn read_case_file(path: &Path) -> Result<CaseFile, Diagnostics> {
     let name = path.display().to_string();
-    let bytes = read_file(path).map_err(|error| {
+    let bytes = read_file(path, MAX_BYTES).map_err(|error| {
         Diagnostic::error(Code::Unreadable, &name, format!("cannot be read: {error}")).help("this is a file of cases")
     })?;
     case_file(&name, &bytes)

@@ -5,6 +5,7 @@ mod build;
 mod cases;
 mod given;
 mod policies;
+mod revision;
 mod server;
 mod source;
 mod survey;
@@ -25,7 +26,8 @@ use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
 pub use cases::{is_case_file, read_case_file, read_cases};
-pub use policies::{Folder, Policies};
+pub use policies::{Folder, Policies, read_lock};
+pub use revision::Revision;
 
 use build::Draft;
 
@@ -158,6 +160,18 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
             Err(found)
         }
     }
+}
+
+/// Reads the configuration alone, whatever is in the policies: for what makes them right.
+///
+/// # Errors
+/// Every problem of the configuration.
+pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let mut draft = Draft::read(overrides, &mut found);
+    let folder = Folder::read(&draft.policies);
+    draft.name_server(&folder, &mut found);
+    draft.finish().filter(|_| !found.has_errors()).ok_or(found)
 }
 
 impl Config {

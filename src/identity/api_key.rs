@@ -53,15 +53,20 @@ impl ApiKeys {
         self.0.insert(hash, key)
     }
 
+    /// All keys.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ApiKey> {
+        self.0.values()
+    }
+
+    /// The hash of this id's key.
+    pub(super) fn hash_of(&self, id: &str) -> Option<KeyHash> {
+        self.0.iter().find(|(_, key)| &**key.principal.id() == id).map(|(hash, _)| *hash)
+    }
+
     /// Who has a valid key and this id.
     pub(super) fn of(&self, id: &str, now: SystemTime) -> Option<Arc<Principal>> {
         let valid = |key: &&ApiKey| &**key.principal.id() == id && key.expires.is_none_or(|end| now < end);
         self.0.values().find(valid).map(|key| Arc::clone(&key.principal))
-    }
-
-    /// Everybody who has a key, valid or not.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Principal>> {
-        self.0.values().map(|key| &key.principal)
     }
 
     /// Whose key this is.

@@ -8,8 +8,10 @@ mod weak;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,8 +30,8 @@ use api_key::ApiKeys;
 /// The header that carries a key by itself.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// All ways to prove an identity that the policy allows.
-#[derive(Debug)]
+/// All ways to prove an identity that the policy allows; by default none.
+#[derive(Debug, Default)]
 pub struct Authenticators {
     keys: ApiKeys,
     anonymous: Option<Arc<Principal>>,
@@ -92,9 +94,14 @@ impl Authenticators {
         }
     }
 
-    /// Everybody who has a key, valid or not, for asking what would be decided.
-    pub fn supposed(&self) -> impl Iterator<Item = &Arc<Principal>> {
-        self.keys.all()
+    /// The principals that keys prove, by id, and when each key ends.
+    pub fn keys(&self) -> BTreeMap<&str, (&Arc<Principal>, Option<SystemTime>)> {
+        self.keys.iter().map(|key| (&**key.principal.id(), (&key.principal, key.expires))).collect()
+    }
+
+    /// Whether the key of this id is the same one in both.
+    pub fn has_same_key(&self, other: &Self, id: &str) -> bool {
+        self.keys.hash_of(id).is_some_and(|hash| other.keys.hash_of(id) == Some(hash))
     }
 
     /// Whoever shows no credential, if such callers are let in; for asking what would be decided.

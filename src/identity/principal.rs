@@ -60,6 +60,11 @@ impl Principal {
         self.claims.get(name).map(|value| &**value)
     }
 
+    /// All that is known of it, by name.
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.claims.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// How that was proved.
     pub fn proof(&self) -> Proof {
         self.proof

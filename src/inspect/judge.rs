@@ -10,10 +10,12 @@ use super::outline::LongAnswer;
 use crate::clock;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, ServerMessage, ServerName, Target};
+use crate::mcp::{
+    self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
+};
 use crate::policy::{Context, Effect, Permit, PolicySet, Query};
 use crate::sse::Event;
-use crate::state::{About, Conversation, State};
+use crate::state::{About, Conversation, Declined, State};
 use crate::upstream::Unsound;
 
 /// Judges the messages of one reply.
@@ -28,6 +30,12 @@ pub(super) struct Judge {
     conversation: Conversation,
     awaits: Awaits,
     answered: Option<Form>,
+    /// A subscription has begun.
+    acknowledged: bool,
+    /// Other tools are there than the client knows.
+    tools_changed: bool,
+    /// What the server has asked and may not.
+    declined: Vec<Declined>,
 }
 
 /// Which answers belong into a reply.
@@ -56,6 +64,8 @@ pub(super) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     Request,
+    /// The same, of what the server may not ask.
+    Declined,
     Notification,
     Answer(Form),
 }
@@ -84,13 +94,48 @@ impl Judge {
             conversation,
             awaits,
             answered: None,
+            acknowledged: false,
+            tools_changed: false,
+            declined: Vec::new(),
         }
     }
 
     /// From now on this decides.
     pub(super) fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
         self.principal = Arc::clone(permit.principal());
+        self.tools_changed |= self.policy.pins(&self.server) != policy.pins(&self.server);
         self.policy = Arc::clone(policy);
+    }
+
+    /// Other tools are there than before.
+    pub(super) fn tools_changed(&mut self) {
+        self.tools_changed = true;
+    }
+
+    /// That the list of tools has changed, if the client does not know yet and can be told here.
+    pub(super) fn news(&mut self) -> Option<String> {
+        let about = match self.call.era() {
+            Era::Legacy if matches!(self.conversation, Conversation::Begins(_)) => return None,
+            Era::Legacy => String::new(),
+            Era::Modern if !self.acknowledged => return None,
+            Era::Modern => {
+                let id = self.call.id()?.as_json();
+                format!(r#","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}"#)
+            }
+        };
+        let told = std::mem::take(&mut self.tools_changed) && self.hears_of_tools();
+        told.then(|| format!(r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed"{about}}}"#))
+    }
+
+    /// Whether the client wants to hear of other tools: a subscription says what it is for.
+    fn hears_of_tools(&self) -> bool {
+        if self.call.era() == Era::Legacy {
+            return true;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the call was read within tight bounds")]
+        let asked: Option<serde_json::Value> = serde_json::from_slice(self.call.body()).ok();
+        let wanted = asked.as_ref().and_then(|asked| asked.pointer("/params/notifications/toolsListChanged"));
+        wanted.and_then(serde_json::Value::as_bool) == Some(true)
     }
 
     /// The conversation that the reply belongs to.
@@ -125,6 +170,11 @@ impl Judge {
         self.answered
     }
 
+    /// What the server has asked since, and must be told that it may not.
+    pub(super) fn declined(&mut self) -> Vec<Declined> {
+        std::mem::take(&mut self.declined)
+    }
+
     /// Whether an answer must come.
     pub(super) fn must_answer(&self) -> bool {
         self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none() && !self.is_cancelled()
@@ -142,20 +192,18 @@ impl Judge {
     /// The server must not say that here.
     pub(super) fn message(&mut self, message: &[u8]) -> Result<(Verdict, Sort), Unsound> {
         match mcp::read_server(message).map_err(Unsound::Message)? {
-            ServerMessage::Request { id, asked } => {
-                self.asks(id, &asked)?;
-                Ok((Verdict::Pass, Sort::Request))
-            }
+            ServerMessage::Request { id, asked } => self.asks(id, &asked),
             ServerMessage::Notification(notice) => {
+                self.acknowledged |= matches!(notice, Notice::Acknowledged);
                 if let Some(session) = self.conversation.session() {
                     session.touch();
                 }
                 Ok((self.notice(&notice, message)?, Sort::Notification))
             }
             ServerMessage::Answer(answer) => {
-                let about = self.settle(answer.id.as_ref(), answer.form)?;
+                let about = self.about(answer.id.as_ref(), answer.form)?;
                 for asked in &answer.asks {
-                    self.may_ask(asked)?;
+                    self.wants(asked, answer.form)?;
                 }
                 let verdict = match answer.form {
                     Form::Error { .. } => Verdict::Pass,
@@ -164,6 +212,8 @@ impl Judge {
                         self.result(about.method, message, answer.cache_scope)?
                     }
                 };
+                // What does not pass is no answer to anybody.
+                self.settle(answer.id.as_ref(), answer.form)?;
                 Ok((verdict, Sort::Answer(answer.form)))
             }
         }
@@ -183,58 +233,100 @@ impl Judge {
     /// Judges an answer that was too long to be held.
     pub(super) fn long(&mut self, answer: Option<LongAnswer>) -> Result<Sort, Unsound> {
         let answer = answer.ok_or(Unsound::Message(Problem::Answer))?;
+        self.about(Some(&answer.id), answer.form)?;
         self.settle(Some(&answer.id), answer.form)?;
         Ok(Sort::Answer(answer.form))
     }
 
-    /// An answer belongs to exactly one request, which is answered then. Returns what that was about.
-    fn settle(&mut self, id: Option<&RequestId>, form: Form) -> Result<About, Unsound> {
+    /// An answer belongs to exactly one request that waits for it. Returns what that is about.
+    fn about(&self, id: Option<&RequestId>, form: Form) -> Result<About, Unsound> {
         match (self.awaits, id) {
             (Awaits::Anything, id) => {
                 let session = self.conversation.session().zip(id);
-                session.and_then(|(session, id)| session.answered(id, form)).ok_or(Unsound::WrongId)
+                session.and_then(|(session, id)| session.about(id)).ok_or(Unsound::WrongId)
             }
             (Awaits::TheCall | Awaits::TheCallOrNone, Some(id)) if Some(id) == self.call.id() => {
-                if self.answered.replace(form).is_some() {
-                    return Err(Unsound::SecondAnswer);
-                }
-                if let Some(session) = self.conversation.session() {
-                    session.answered(id, form);
-                }
-                Ok(About::of(&self.call))
+                if self.answered.is_some() { Err(Unsound::SecondAnswer) } else { Ok(About::of(&self.call)) }
             }
             // `server-error` is what SDKs of before 2026 call a request whose id they could not read.
             (Awaits::TheCallOrNone, id)
                 if matches!(form, Form::Error { .. }) && id.is_none_or(|id| id.as_json() == "\"server-error\"") =>
             {
-                self.answered = Some(form);
                 Ok(About::of(&self.call))
             }
             (Awaits::TheCall | Awaits::TheCallOrNone, _) => Err(Unsound::WrongId),
         }
     }
 
-    /// A request of the server: only legacy ones make any, and only within what can be answered.
-    fn asks(&self, id: RequestId, asked: &Asked) -> Result<(), Unsound> {
-        safe(asked)?;
-        match (self.conversation.session(), self.call.era()) {
-            (_, Era::Modern) => Err(Unsound::Asks),
-            (Some(session), Era::Legacy) if !session.asks(id) => Err(Unsound::Asks),
-            (_, Era::Legacy) => Ok(()),
+    /// The request is answered then.
+    fn settle(&mut self, id: Option<&RequestId>, form: Form) -> Result<(), Unsound> {
+        let session = self.conversation.session().zip(id);
+        let told = session.is_some_and(|(session, id)| session.answered(id, form).is_some());
+        match self.awaits {
+            Awaits::Anything if !told => Err(Unsound::WrongId),
+            Awaits::Anything => Ok(()),
+            Awaits::TheCall | Awaits::TheCallOrNone => {
+                self.answered = Some(form);
+                Ok(())
+            }
         }
     }
 
-    /// What a modern server wants to know before it answers: only what the client declared (MCP 2026-07-28, MRTR).
-    fn may_ask(&self, asked: &Asked) -> Result<(), Unsound> {
+    /// A request of the server: only legacy ones make any, and only within what can be answered. What the server may not
+    /// ask does not reach the client.
+    fn asks(&mut self, id: RequestId, asked: &Asked) -> Result<(Verdict, Sort), Unsound> {
+        let session = self.conversation.session();
+        match (Question::of(&asked.method), self.call.era()) {
+            (_, Era::Modern) => Err(Unsound::Asks),
+            (Some(question), Era::Legacy) if !self.policy.server_may(&self.server).has(question) => {
+                let declined = session.and_then(|session| session.declines(id, question)).ok_or(Unsound::Asks)?;
+                self.declined.push(declined);
+                Ok((Verdict::Drop, Sort::Declined))
+            }
+            (_, Era::Legacy) => {
+                safe(asked)?;
+                if session.is_some_and(|session| !session.asks(id)) {
+                    return Err(Unsound::Asks);
+                }
+                self.tried(asked);
+                Ok((Verdict::Pass, Sort::Request))
+            }
+        }
+    }
+
+    /// What a server wants to know before it answers: only what it may ask, and what the client declared (MCP 2026-07-28,
+    /// MRTR).
+    fn wants(&self, asked: &Asked, form: Form) -> Result<(), Unsound> {
         safe(asked)?;
-        if self.call.declared().covers(&asked.method) { Ok(()) } else { Err(Unsound::Asks) }
+        let may = self.policy.server_may(&self.server);
+        let may = match (form, self.call.era()) {
+            // What a legacy client declared, its server knows (MCP 2025-11-25, URL elicitation required).
+            (Form::Error { .. }, Era::Legacy) => may,
+            _ => may & self.call.declared().asks(),
+        };
+        if !is_among(asked, may) {
+            return Err(Unsound::Asks);
+        }
+        self.tried(asked);
+        Ok(())
+    }
+
+    /// What passes only because the policy is tried out is told.
+    fn tried(&self, asked: &Asked) {
+        if is_among(asked, self.policy.server_may_in_shadow(&self.server)) {
+            tracing::warn!(server = %self.server, method = %asked.method, "the server asks what it may not (server_may), in shadow");
+        }
     }
 
     /// News of a thing reach those who may see it.
     fn notice(&self, notice: &Notice, message: &[u8]) -> Result<Verdict, Unsound> {
         let passes = match notice {
             Notice::Resource(uri) => self.may(Method::ResourcesRead, Target::Resource(uri)),
-            Notice::Task(task) => !self.state.tasks().is_foreign(task, &self.principal),
+            Notice::Task { id, asks } => {
+                let may = self.policy.server_may(&self.server);
+                let sound = asks.iter().all(|asked| safe(asked).is_ok() && is_among(asked, may));
+                sound && !self.state.tasks().is_foreign(id, &self.principal)
+            }
             Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
             Notice::Other => true,
         };
@@ -263,7 +355,7 @@ impl Judge {
 
     fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
         let Self { principal, server, policy, state, .. } = self;
-        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), tasks: state.tasks() };
+        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), state };
         let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
     }
@@ -282,9 +374,14 @@ impl Judge {
     }
 
     fn may(&self, method: Method, target: Target<'_>) -> bool {
-        let query = Query { principal: &self.principal, server: &self.server, method, target, context: self.now() };
+        let context = self.now().showing(self.state.shown().of(target));
+        let query = Query { principal: &self.principal, server: &self.server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
     }
+}
+
+fn is_among(asked: &Asked, may: Questions) -> bool {
+    Question::of(&asked.method).is_some_and(|question| may.has(question))
 }
 
 /// An address that a user may be sent to: `https`, or this machine.

@@ -6,6 +6,7 @@ mod endpoint;
 mod events;
 mod judge;
 mod outline;
+mod pinning;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use http::header;
 
 use crate::mcp::{Call, Form, Method};
 use crate::policy::{Permit, PolicySet};
-use crate::state::{Conversation, Session, State};
+use crate::state::{Conversation, Declined, Session, State};
 use crate::upstream::{Endpoints, MediaType, Reply, ReplyBody, Unsound, media_type};
 
 use catalog::List;
@@ -140,8 +141,13 @@ impl Watcher<'_> {
             }
             (MediaType::Json, ReplyBody::Whole(bytes)) if !bytes.is_empty() => {
                 let (verdict, sort) = judge.page(bytes)?;
-                if let Verdict::Edit(edited) = verdict {
-                    *bytes = Bytes::from(edited);
+                let edited = match verdict {
+                    Verdict::Pass => None,
+                    Verdict::Edit(edited) => Some(Bytes::from(edited)),
+                    Verdict::Drop => Some(Bytes::new()),
+                };
+                if let Some(edited) = edited {
+                    *bytes = edited;
                     reply.head.headers.remove(header::CONTENT_LENGTH);
                 }
                 heard = sort.map(Heard::from);
@@ -194,6 +200,17 @@ impl Watch {
     /// From now on this decides what passes.
     pub fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
         self.judge.judge_by(permit, policy);
+    }
+
+    /// Other tools are there than before.
+    pub fn tools_changed(&mut self) {
+        self.judge.tools_changed();
+    }
+
+    /// What the gate itself has to say here, as an event: that the list of tools has changed.
+    pub fn news(&mut self) -> Option<Bytes> {
+        let news = if self.is_between_events() { self.judge.news() } else { None };
+        news.map(|news| Bytes::from(format!("event: message\ndata: {news}\n\n")))
     }
 
     /// Looks at the next bytes; says what passes now.
@@ -262,6 +279,11 @@ impl Watch {
         self.heard.take()
     }
 
+    /// What the server has asked since this was last asked, and must be told that it may not.
+    pub fn declined(&mut self) -> Vec<Declined> {
+        self.judge.declined()
+    }
+
     /// How the server answered, as far as it has.
     pub fn answer(&self) -> Answer {
         match self.judge.answered() {
@@ -284,7 +306,7 @@ impl From<Form> for Answer {
 impl From<Sort> for Heard {
     fn from(sort: Sort) -> Self {
         match sort {
-            Sort::Notification => Self::Word,
+            Sort::Notification | Sort::Declined => Self::Word,
             Sort::Request => Self::Question,
             Sort::Answer(_) => Self::Answer,
         }

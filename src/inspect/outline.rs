@@ -4,7 +4,7 @@
 //! It follows strings and nesting, which is enough to read the members that tell what a message is, once and exactly;
 //! what stands deeper is not looked at.
 
-use crate::jsonrpc::RequestId;
+use crate::jsonrpc::{RequestId, code};
 use crate::mcp::Form;
 
 /// A long answer.
@@ -112,7 +112,10 @@ impl Outline {
             seen if seen.contains(&Member::Method) => return None,
             seen => match (seen.contains(&Member::Result), seen.contains(&Member::Error)) {
                 (true, false) => Form::Result { failed: self.failed },
-                (false, true) => Form::Error { code: self.code? },
+                // What asks for input is short, and read as a whole.
+                (false, true) => {
+                    Form::Error { code: self.code.filter(|code| *code != code::URL_ELICITATION_REQUIRED)? }
+                }
                 (true, true) | (false, false) => return None,
             },
         };
@@ -265,6 +268,7 @@ mod tests {
             r#"{"id":1,"result":{}}{"id":1,"result":{}}"#,
             r#"{"id":[1],"result":{}}"#,
             r#"{"id":1.5,"result":{}}"#,
+            r#"{"id":1,"error":{"code":-32042,"message":""}}"#,
         ] {
             assert_eq!(finished(message, 7), None, "{message}");
         }

@@ -11,13 +11,15 @@ use super::judge::{Judge, Verdict};
 use super::{HELD, LARGEST_LIST};
 use crate::identity::Principal;
 use crate::json::Bounds;
-use crate::mcp::{self, Call, Method, ServerName};
+use crate::mcp::{self, Call, Method, Question, ServerName};
 use crate::policy::{Context, PolicySet};
 use crate::state::{Place, SessionBounds, State};
 use crate::upstream::Unsound;
 
 const POLICY: &str =
     "server: records\nroles:\n  reader: { tools: [a, c], prompts: [p], resources: ['demo://*'], methods: ['*'] }\n";
+/// The server may ask all there is.
+const ASKS: &str = "server_may: [elicitation, sampling, roots]\n";
 const BOUNDS: SessionBounds = SessionBounds { most: 10, most_per_principal: 10, idle: Duration::from_mins(1) };
 
 /// A server's replies to one principal, and what is remembered of them.
@@ -28,7 +30,13 @@ struct Gate {
 
 impl Gate {
     fn new() -> Self {
-        Self { policy: Arc::new(PolicySet::for_test(POLICY)), state: Arc::new(State::new(BOUNDS)) }
+        Self::with(ASKS)
+    }
+
+    /// One whose policy says this, too.
+    fn with(more: &str) -> Self {
+        let policy = PolicySet::for_test(&format!("{POLICY}{more}"));
+        Self { policy: Arc::new(policy), state: Arc::new(State::new(BOUNDS)) }
     }
 
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
@@ -54,7 +62,11 @@ fn modern(method: &str, params: &str, capabilities: &str) -> Call {
 }
 
 fn judged(call: Call, status: u16, message: &str) -> Result<Option<String>, Unsound> {
-    let verdict = Gate::new().judge("alice", call, status).page(message.as_bytes())?.0;
+    judged_by(&Gate::new(), call, status, message)
+}
+
+fn judged_by(gate: &Gate, call: Call, status: u16, message: &str) -> Result<Option<String>, Unsound> {
+    let verdict = gate.judge("alice", call, status).page(message.as_bytes())?.0;
     Ok(match verdict {
         Verdict::Pass => Some(message.to_owned()),
         Verdict::Edit(bytes) => Some(String::from_utf8(bytes).unwrap()),
@@ -172,6 +184,83 @@ fn a_server_asks_only_what_its_client_can_answer() {
     let request = r#"{"jsonrpc":"2.0","id":"s","method":"roots/list"}"#;
     assert_eq!(judged(call("{}"), 200, request), Err(Unsound::Asks));
     assert_eq!(judged(legacy("tools/call", r#"{"name":"a"}"#), 200, request), Ok(Some(request.to_owned())));
+}
+
+#[test]
+fn what_a_server_may_not_ask_is_declined_and_nothing_else_is() {
+    let gate = Gate::with("server_may: [roots]\n");
+    let call = || legacy("tools/call", r#"{"name":"a"}"#);
+    let asks =
+        |method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":"q","method":"{method}","params":{params}}}"#);
+    for (method, params, declined) in [
+        ("elicitation/create", "{}", Some(Question::Elicitation)),
+        ("elicitation/create", r#"{"url":"javascript:alert(1)"}"#, Some(Question::Elicitation)),
+        ("sampling/createMessage", r#"{"task":{"ttl":1}}"#, Some(Question::Sampling)),
+        ("roots/list", "{}", None),
+        ("ping", "{}", None),
+        ("tasks/get", "{}", None),
+    ] {
+        let mut judge = gate.judge("alice", call(), 200);
+        let passed = judge.message(asks(method, params).as_bytes()).unwrap().0 == Verdict::Pass;
+        let told: Vec<_> = judge.declined().iter().map(|it| (it.id.as_json().to_owned(), it.question)).collect();
+        assert_eq!(passed, declined.is_none(), "{method}");
+        assert_eq!(told, declined.map(|question| ("\"q\"".to_owned(), question)).into_iter().collect::<Vec<_>>());
+    }
+    let mut judge = gate.judge("alice", call(), 200);
+    let floods = || (0..).map(|id| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"elicitation/create"}}"#));
+    let most = floods().position(|question| judge.message(question.as_bytes()) == Err(Unsound::Asks));
+    assert_eq!(most, Some(64), "nobody asks so much without waiting to be told");
+    drop(judge.declined());
+    assert!(judge.message(floods().next().unwrap().as_bytes()).is_ok(), "what was told makes room");
+}
+
+#[test]
+fn an_answer_that_asks_what_the_server_may_not_is_refused() {
+    let input = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"roots/list"}}}}"#;
+    let url = |address: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32042,"message":"","data":{{"elicitations":[{{"mode":"url","url":"{address}"}}]}}}}}}"#
+        )
+    };
+    let modern = || modern("tools/call", r#""name":"a","#, r#"{"roots":{},"elicitation":{}}"#);
+    let legacy = || legacy("tools/call", r#"{"name":"a"}"#);
+    let (sound, unsafe_) = (url("https://a.test/x"), url("http://a.test/x"));
+    for (may, call, message, refused) in [
+        ("server_may: [roots]", modern(), input, None),
+        ("server_may: [elicitation]", modern(), input, Some(Unsound::Asks)),
+        ("", modern(), input, Some(Unsound::Asks)),
+        ("server_may: [roots]", legacy(), input, Some(Unsound::Asks)),
+        ("server_may: [elicitation]", legacy(), &sound, None),
+        ("server_may: [elicitation]", legacy(), &unsafe_, Some(Unsound::Address)),
+        ("server_may: [roots]", legacy(), &sound, Some(Unsound::Asks)),
+        ("server_may: [roots]", modern(), &sound, Some(Unsound::Asks)),
+    ] {
+        assert_eq!(judged_by(&Gate::with(may), call, 200, message).err(), refused, "{may}: {message}");
+    }
+}
+
+#[test]
+fn news_of_a_task_ask_like_its_result() {
+    let listen = || modern("subscriptions/listen", r#""notifications":{},"#, "{}");
+    let waits = r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"t","status":"input_required","inputRequests":{"a":{"method":"roots/list"}}}}"#;
+    for (may, told) in [("server_may: [roots]", true), ("server_may: [elicitation]", false)] {
+        let passed = judged_by(&Gate::with(may), listen(), 200, waits).unwrap();
+        assert_eq!(passed.is_some(), told, "{may}");
+    }
+}
+
+#[test]
+fn an_open_stream_is_judged_by_the_policy_in_force() {
+    let (gate, narrower) = (Gate::new(), Gate::with(""));
+    let mut judge = gate.judge("alice", Call::without_message(Method::OpenStream), 200);
+    let asks = |id: u32| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#);
+    assert_eq!(judge.message(asks(1).as_bytes()).unwrap().0, Verdict::Pass);
+    let alice = Arc::new(Principal::for_test("alice", &["reader"]));
+    let call = Arc::new(Call::without_message(Method::OpenStream));
+    let server = ServerName::new("records").unwrap();
+    let permit = narrower.policy.permit(&alice, &call, &server, Context::for_test()).unwrap();
+    judge.judge_by(&permit, &narrower.policy);
+    assert_eq!(judge.message(asks(2).as_bytes()).unwrap().0, Verdict::Drop);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! [`scan`] walks bytes and tells a [`Lens`] what stands where; the lens keeps the spans it cares about. There is one
 //! reading of every accepted text: two parsers that both accept it see the same names and values.
 
+mod cut;
 mod names;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use cut::{cuts, without};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
 pub use text::{decode, quote, quote_shown};

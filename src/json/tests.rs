@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Bounds, Fault, Flaw, Kind, Lens, decode, quote, scan};
+use super::{Bounds, Fault, Flaw, Kind, Lens, cuts, decode, quote, scan, without};
 
 /// Notes every value with its path.
 #[derive(Default)]
@@ -173,5 +173,94 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
         let disturbing = quoted.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}'));
         prop_assert!(!disturbing);
+    }
+}
+
+/// Notes where the values of the members called `x` stand, those within each other once.
+#[derive(Default)]
+struct Xs(Vec<Range<usize>>);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    X,
+    WithinX,
+    Other,
+}
+
+impl Lens for Xs {
+    type Place = Place;
+
+    fn member(&mut self, place: Place, name: &str) -> Result<Place, Flaw> {
+        Ok(match (place, name) {
+            (Place::Other, "x" | "x\"" | "x\\") => Place::X,
+            _ => self.element(place),
+        })
+    }
+
+    fn element(&mut self, place: Place) -> Place {
+        if place == Place::Other { Place::Other } else { Place::WithinX }
+    }
+
+    fn value(&mut self, place: Place, _: Kind, span: Range<usize>) {
+        if place == Place::X {
+            self.0.push(span);
+        }
+    }
+}
+
+fn without_x(text: &str) -> String {
+    let mut xs = Xs::default();
+    scan(text.as_bytes(), Place::Other, &Bounds::default(), &mut xs).unwrap();
+    String::from_utf8(without(text.as_bytes(), &cuts(text.as_bytes(), xs.0))).unwrap()
+}
+
+#[test]
+fn a_member_is_cut_out_with_its_comma_and_nothing_else_changes() {
+    for (text, left) in [
+        (r#"{"x":1}"#, "{}"),
+        (r#"{ "x" : 1 }"#, "{  }"),
+        (r#"{"x":1,"a":2}"#, r#"{"a":2}"#),
+        (r#"{"a":1,"x":2}"#, r#"{"a":1}"#),
+        (r#"{"a":1,"x":[2,{"x":3}],"b":4}"#, r#"{"a":1,"b":4}"#),
+        ("{\"a\":1 ,\n \"x\" :\t{} ,\r\n \"b\":1.10}", "{\"a\":1 ,\n \r\n \"b\":1.10}"),
+        (r#"{ "a":1 , "x":2 }"#, r#"{ "a":1  }"#),
+        (r#"{"x":1,"x\"":2,"x\\":3}"#, "{}"),
+        (r#"{"x":1,"a":2,"x\"":3,"x\\":4}"#, r#"{"a":2}"#),
+        (r#"{"a":2 , "x":1 , "x\"":3}"#, r#"{"a":2 }"#),
+        (r#"{"a":2,"x":1,"b":3,"x\"":4}"#, r#"{"a":2,"b":3}"#),
+        (r#"{"\u0078":1,"a":"x"}"#, r#"{"a":"x"}"#),
+        (r#"{"a\"":1,"x":2}"#, r#"{"a\"":1}"#),
+        (r#"{"a":{"x":1},"b":{"x":2,"c":3},"x":{}}"#, r#"{"a":{},"b":{"c":3}}"#),
+        (r#"[{"x":1},{"x":2}]"#, "[{},{}]"),
+        (r#"{"a":1}"#, r#"{"a":1}"#),
+    ] {
+        assert_eq!(without_x(text), left, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_when_members_are_cut_out_is_the_same_without_them(
+        members in proptest::collection::vec("(x|x\\\\\"|\\\\u0078|[a-c])", 0..6), space in "[ \n]{0,2}", nested in any::<bool>()
+    ) {
+        let mut seen = std::collections::HashSet::new();
+        let members: Vec<_> = members.into_iter().filter(|name| seen.insert(decode(name).into_owned())).collect();
+        let members: Vec<_> = members.iter().map(|name| format!("\"{name}\"{space}:{space}{{\"x\":0}}")).collect();
+        let text = format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")));
+        let text = if nested { format!("[{{\"n\":{text}}}]") } else { text };
+        let mut expected: Value = serde_json::from_str(&text).unwrap();
+        strip(&mut expected);
+        prop_assert_eq!(serde_json::from_str::<Value>(&without_x(&text)).unwrap(), expected, "{}", text);
+    }
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !matches!(name.as_str(), "x" | "x\"" | "x\\"));
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(values) => values.iter_mut().for_each(strip),
+        _ => {}
     }
 }

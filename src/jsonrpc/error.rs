@@ -19,6 +19,8 @@ pub mod code {
     pub const INVALID_PARAMS: i64 = -32602;
     /// The gate has a fault (JSON-RPC 2.0, 5.1).
     pub const INTERNAL: i64 = -32603;
+    /// The client's user must open an address first (MCP 2025-11-25, Elicitation).
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     /// A mirrored header says something else than the body (MCP 2026-07-28, Transports).
     pub const HEADER_MISMATCH: i64 = -32020;
     /// The client lacks a capability that the request needs (MCP 2026-07-28, Capabilities).

@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Method, ProtocolVersion, Target};
+use super::{Method, ProtocolVersion, Question, Questions, Target};
+use crate::json;
 use crate::jsonrpc::RequestId;
 
-/// One message of a client, read once. The bytes that were checked are the bytes that are carried.
-#[derive(Debug)]
+/// One message of a client, read once. The bytes that were checked are the bytes that are carried, or what
+/// [`Call::offering`] leaves of them.
+#[derive(Clone, Debug)]
 pub struct Call {
     pub(super) body: Bytes,
     pub(super) method: Method,
@@ -21,6 +23,8 @@ pub struct Call {
     pub(super) traceparent: Option<Box<str>>,
     pub(super) cancels: Option<RequestId>,
     pub(super) declared: Declared,
+    /// Where its client offers to be asked, in the order of the body.
+    pub(super) offers: Vec<(Question, Range<usize>)>,
     pub(super) era: Era,
 }
 
@@ -39,39 +43,20 @@ pub const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// What the client of a modern request can do (`_meta`, `clientCapabilities`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Declared(u8);
+pub struct Declared {
+    pub(super) asks: Questions,
+    pub(super) tasks: bool,
+}
 
 impl Declared {
-    const ELICITATION: u8 = 1;
-    const SAMPLING: u8 = 2;
-    const ROOTS: u8 = 4;
-    const TASKS: u8 = 8;
-
-    /// Adds what this member of `clientCapabilities`, or of its `extensions`, declares.
-    pub(super) fn add(&mut self, capability: &str) {
-        self.0 |= match capability {
-            "elicitation" => Self::ELICITATION,
-            "sampling" => Self::SAMPLING,
-            "roots" => Self::ROOTS,
-            TASKS => Self::TASKS,
-            _ => 0,
-        };
-    }
-
     /// Whether the client knows the tasks extension.
     pub fn has_tasks(self) -> bool {
-        self.0 & Self::TASKS != 0
+        self.tasks
     }
 
-    /// Whether the client can be asked this.
-    pub fn covers(self, method: &str) -> bool {
-        let needed = match method {
-            "elicitation/create" => Self::ELICITATION,
-            "sampling/createMessage" => Self::SAMPLING,
-            "roots/list" => Self::ROOTS,
-            _ => return false,
-        };
-        self.0 & needed != 0
+    /// What the client can be asked.
+    pub fn asks(self) -> Questions {
+        self.asks
     }
 }
 
@@ -98,8 +83,35 @@ impl Call {
             traceparent: None,
             cancels: None,
             declared: Declared::default(),
+            offers: Vec::new(),
             era: Era::Legacy,
         }
+    }
+
+    /// Whether its client offers to be asked anything.
+    pub fn offers(&self) -> bool {
+        !self.offers.is_empty()
+    }
+
+    /// The same message without its client's offers to be asked anything but this, every other byte as it came; `None`
+    /// if it makes none.
+    pub fn offering(&self, may: Questions) -> Option<Self> {
+        let (left, withheld): (Vec<_>, Vec<_>) = self.offers.iter().cloned().partition(|(offer, _)| may.has(*offer));
+        if withheld.is_empty() {
+            return None;
+        }
+        let cuts = json::cuts(&self.body, withheld.into_iter().map(|(_, span)| span));
+        let moved = |span: Range<usize>| {
+            let before: usize = cuts.iter().take_while(|cut| cut.end <= span.start).map(Range::len).sum();
+            span.start - before..span.end - before
+        };
+        Some(Self {
+            body: Bytes::from(json::without(&self.body, &cuts)),
+            arguments: self.arguments.clone().map(moved),
+            declared: Declared { asks: self.declared.asks & may, ..self.declared },
+            offers: left.into_iter().map(|(offer, span)| (offer, moved(span))).collect(),
+            ..self.clone()
+        })
     }
 
     /// The method.
@@ -128,7 +140,7 @@ impl Call {
         }
     }
 
-    /// The body, as it came.
+    /// The body, as it is carried.
     pub fn body(&self) -> &Bytes {
         &self.body
     }

@@ -2,10 +2,12 @@
 
 mod call;
 mod confusable;
+mod definition;
 mod header;
 mod method;
 mod param;
 mod problem;
+mod question;
 mod read;
 mod server;
 mod server_message;
@@ -16,10 +18,12 @@ mod tests;
 mod version;
 
 pub use call::{Call, Declared, Era, TASKS};
+pub use definition::{Definition, Fingerprint};
 pub use header::{Mismatch, agree, decode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};
 pub use problem::Problem;
+pub use question::{Question, Questions};
 pub use read::{CallError, LONGEST_BATCH, read, read_batch};
 pub use server::{NotAServerName, ServerName};
 pub use server_message::{Answer, Asked, Form, Notice, ServerMessage, read_server};

@@ -11,7 +11,7 @@ use super::call::{Subject as Named, TASKS};
 use super::confusable::{is_confusable, is_format};
 use super::problem::Problem;
 use super::span::{Text, Value};
-use super::{Call, Declared, Era, Method, ProtocolVersion, Subject};
+use super::{Call, Declared, Era, Method, ProtocolVersion, Question, Subject};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 
@@ -116,9 +116,17 @@ enum Place {
     Meta,
     MetaVersion,
     Traceparent,
-    Capabilities,
+    /// What the client can do: a legacy one says it in `params` of `initialize`, a modern one in `_meta`.
+    Capabilities(Era),
     Extensions,
-    Capability(&'static str),
+    TasksExtension,
+    /// The client offers to be asked this.
+    Offer(Era, Question),
+    /// `tasks` (2025-11-25).
+    Tasks(Era),
+    TaskRequests(Era),
+    /// The same offer, to be answered by a task.
+    TaskOffer(Era, Question),
     RequestId,
     Ref,
     RefName,
@@ -144,6 +152,7 @@ struct Found {
     version: Option<Value>,
     traceparent: Option<Value>,
     declared: Declared,
+    offers: Vec<(Era, Question, Range<usize>)>,
     request_id: Option<Value>,
     ref_name: Option<Value>,
     ref_uri: Option<Value>,
@@ -198,12 +207,18 @@ impl Lens for Found {
             (Place::Params, "requestId") => Place::RequestId,
             (Place::Meta, VERSION) => Place::MetaVersion,
             (Place::Meta, "traceparent") => Place::Traceparent,
-            (Place::Meta, CAPABILITIES) => Place::Capabilities,
-            (Place::Capabilities, "extensions") => Place::Extensions,
-            (Place::Extensions, TASKS) => Place::Capability(TASKS),
-            (Place::Capabilities, "elicitation") => Place::Capability("elicitation"),
-            (Place::Capabilities, "sampling") => Place::Capability("sampling"),
-            (Place::Capabilities, "roots") => Place::Capability("roots"),
+            (Place::Meta, CAPABILITIES) => Place::Capabilities(Era::Modern),
+            (Place::Params, "capabilities") => Place::Capabilities(Era::Legacy),
+            (Place::Capabilities(Era::Modern), "extensions") => Place::Extensions,
+            (Place::Extensions, TASKS) => Place::TasksExtension,
+            (Place::Capabilities(era), "tasks") => Place::Tasks(era),
+            (Place::Tasks(era), "requests") => Place::TaskRequests(era),
+            (Place::Capabilities(era), name) => {
+                Question::named(name).map_or(Place::Elsewhere, |question| Place::Offer(era, question))
+            }
+            (Place::TaskRequests(era), name) => {
+                Question::named(name).map_or(Place::Elsewhere, |question| Place::TaskOffer(era, question))
+            }
             (Place::Ref, "name") => Place::RefName,
             (Place::Ref, "uri") => Place::RefUri,
             _ => Place::Elsewhere,
@@ -215,6 +230,9 @@ impl Lens for Found {
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
+        if let Place::Offer(era, question) | Place::TaskOffer(era, question) = place {
+            self.offers.push((era, question, span.clone()));
+        }
         let value = Some(Value { kind, span });
         match place {
             Place::Message => self.message = Some(kind),
@@ -231,11 +249,21 @@ impl Lens for Found {
             Place::Meta => self.meta = Some(kind),
             Place::MetaVersion => self.version = value,
             Place::Traceparent => self.traceparent = value,
-            Place::Capability(name) if kind == Kind::Object => self.declared.add(name),
+            Place::TasksExtension => self.declared.tasks = kind == Kind::Object,
+            Place::Offer(Era::Modern, question) if kind == Kind::Object => {
+                self.declared.asks = self.declared.asks | question.into();
+            }
             Place::RequestId => self.request_id = value,
             Place::RefName => self.ref_name = value,
             Place::RefUri => self.ref_uri = value,
-            Place::Ref | Place::Capabilities | Place::Extensions | Place::Capability(_) | Place::Elsewhere => {}
+            Place::Ref
+            | Place::Capabilities(_)
+            | Place::Extensions
+            | Place::Offer(..)
+            | Place::Tasks(_)
+            | Place::TaskRequests(_)
+            | Place::TaskOffer(..)
+            | Place::Elsewhere => {}
         }
     }
 }
@@ -270,6 +298,7 @@ impl Found {
             traceparent: string(&self.traceparent).flatten().map(Box::from),
             cancels: self.cancelled(text, method)?,
             declared: self.declared,
+            offers: self.offers(method),
             arguments: self.arguments.map(|value| value.span),
             id,
         })
@@ -310,6 +339,13 @@ impl Found {
             Method::Other => (Method::Other, Cow::Owned(name.into_owned())),
             known => (known, Cow::Borrowed(known.name())),
         })
+    }
+
+    /// Where the client offers to be asked. `capabilities` among the params of anything but `initialize` are none.
+    fn offers(&self, method: Method) -> Vec<(Question, Range<usize>)> {
+        let counts = |era| era == Era::Modern || method == Method::Initialize;
+        let offers = self.offers.iter().filter(|(era, ..)| counts(*era));
+        offers.map(|(_, question, span)| (*question, span.clone())).collect()
     }
 
     /// The request that a `notifications/cancelled` is about.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The operator's name for an upstream server: `[a-z0-9][a-z0-9_-]{0,62}`.
 ///
 /// Never the name that the server reports of itself, which anyone could choose.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerName(Arc<str>);
 
 /// Why a text is not a server name.

@@ -4,10 +4,11 @@ use std::ops::Range;
 
 use super::confusable::is_confusable;
 use super::problem::Problem;
+use super::question::Question;
 use super::read::ENVELOPE;
 use super::span::{Text, Value};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
-use crate::jsonrpc::RequestId;
+use crate::jsonrpc::{RequestId, code};
 
 /// One message of a server.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,8 +31,13 @@ pub enum ServerMessage {
 pub enum Notice {
     /// A resource changed: its URI.
     Resource(Box<str>),
-    /// A task changed: its id.
-    Task(Box<str>),
+    /// A task changed.
+    Task {
+        /// Its id.
+        id: Box<str>,
+        /// What it waits for (2026-07-28, tasks extension).
+        asks: Vec<Asked>,
+    },
     /// A subscription stands: with what, the message says.
     Acknowledged,
     /// Something that names nothing.
@@ -49,7 +55,7 @@ pub struct Answer {
     pub cache_scope: Option<Range<usize>>,
     /// The task that was begun instead of an answer.
     pub task: Option<Box<str>>,
-    /// What it wants to know before it answers (2026-07-28, `input_required`).
+    /// What it wants to know before it answers (2026-07-28, `input_required`; 2025-11-25, URL elicitation required).
     pub asks: Vec<Asked>,
 }
 
@@ -113,6 +119,9 @@ enum Place {
     InputParams,
     Error,
     Code,
+    ErrorData,
+    Elicitations,
+    Elicitation,
     Elsewhere,
 }
 
@@ -133,6 +142,7 @@ struct Found {
     task_id: Option<Value>,
     input_method: Option<Value>,
     inputs: Vec<(Option<Value>, Option<Value>)>,
+    elicitations: Vec<Option<Value>>,
     error: Option<Kind>,
     code: Option<Value>,
 }
@@ -153,22 +163,28 @@ impl Lens for Found {
             (Place::Message, "error") => Place::Error,
             (Place::Params, "uri") => Place::ParamsUri,
             (Place::Params, "taskId") => Place::ParamsTask,
-            (Place::Params | Place::InputParams, "url") => Place::Url,
+            (Place::Params | Place::InputParams | Place::Elicitation, "url") => Place::Url,
             (Place::Result, "isError") => Place::IsError,
             (Place::Result, "cacheScope") => Place::Scope,
             (Place::Result | Place::Task, "taskId") => Place::TaskId,
             (Place::Result, "task") => Place::Task,
-            (Place::Result, "inputRequests") => Place::InputRequests,
+            (Place::Result | Place::Params, "inputRequests") => Place::InputRequests,
             (Place::InputRequests, _) => Place::InputRequest,
             (Place::InputRequest, "method") => Place::InputMethod,
             (Place::InputRequest, "params") => Place::InputParams,
             (Place::Error, "code") => Place::Code,
+            (Place::Error, "data") => Place::ErrorData,
+            (Place::ErrorData, "elicitations") => Place::Elicitations,
             _ => Place::Elsewhere,
         })
     }
 
     fn element(&mut self, place: Place) -> Place {
-        if place == Place::InputRequests { Place::InputRequest } else { Place::Elsewhere }
+        match place {
+            Place::InputRequests => Place::InputRequest,
+            Place::Elicitations => Place::Elicitation,
+            _ => Place::Elsewhere,
+        }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
@@ -188,9 +204,15 @@ impl Lens for Found {
             Place::TaskId => self.task_id = value,
             Place::InputMethod => self.input_method = value,
             Place::InputRequest => self.inputs.push((self.input_method.take(), self.url.take())),
+            Place::Elicitation => self.elicitations.push(self.url.take()),
             Place::Error => self.error = Some(kind),
             Place::Code => self.code = value,
-            Place::Task | Place::InputRequests | Place::InputParams | Place::Elsewhere => {}
+            Place::ErrorData
+            | Place::Elicitations
+            | Place::Task
+            | Place::InputRequests
+            | Place::InputParams
+            | Place::Elsewhere => {}
         }
     }
 }
@@ -228,7 +250,7 @@ impl Found {
             (None, true) => Ok(ServerMessage::Notification(match &*method {
                 "notifications/resources/updated" => Notice::Resource(string(&self.uri).ok_or(Problem::Target)?),
                 "notifications/tasks" | "notifications/tasks/status" => {
-                    Notice::Task(string(&self.task).ok_or(Problem::Target)?)
+                    Notice::Task { id: string(&self.task).ok_or(Problem::Target)?, asks: self.asks(text) }
                 }
                 "notifications/subscriptions/acknowledged" => Notice::Acknowledged,
                 _ => Notice::Other,
@@ -251,17 +273,34 @@ impl Found {
         if id.is_none() && matches!(form, Form::Result { .. }) {
             return Err(Problem::Id);
         }
-        let asks = self
-            .inputs
-            .iter()
-            .map(|(method, url)| Asked { method: string(method).unwrap_or_default(), url: string(url) });
+        let elicitation = |url| Asked { method: Question::Elicitation.method().into(), url };
+        let asks = match form {
+            Form::Error { code: code::URL_ELICITATION_REQUIRED } if self.elicitations.is_empty() => {
+                vec![elicitation(None)]
+            }
+            Form::Error { code: code::URL_ELICITATION_REQUIRED } => {
+                self.elicitations.iter().map(|url| elicitation(string(url))).collect()
+            }
+            Form::Error { .. } => Vec::new(),
+            Form::Result { .. } => self.asks(text),
+        };
         Ok(ServerMessage::Answer(Box::new(Answer {
             id,
             form,
             cache_scope: self.scope.as_ref().map(|value| value.span.clone()),
             task: string(&self.task_id),
-            asks: asks.collect(),
+            asks,
         })))
+    }
+
+    /// What `inputRequests` ask.
+    fn asks(&self, text: Text<'_>) -> Vec<Asked> {
+        let string = |value: &Option<Value>| value.as_ref().and_then(|value| text.string(value)).map(Box::<str>::from);
+        let asked = |(method, url): &(Option<Value>, Option<Value>)| Asked {
+            method: string(method).unwrap_or_default(),
+            url: string(url),
+        };
+        self.inputs.iter().map(asked).collect()
     }
 
     /// The id, if there is one that is not `null`: that stands in errors about what could not be read.
@@ -356,6 +395,12 @@ mod tests {
             "a":{"method":"elicitation/create","params":{"url":"https://a"}},"b":{"method":"roots/list"}}}}"#,
         );
         assert_eq!(input.asks, [asked, Asked { method: "roots/list".into(), url: None }]);
+        let required = answer(
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":"","data":{"elicitations":[{"mode":"url","url":"https://a"}]}}}"#,
+        );
+        assert_eq!(required.asks, input.asks[..1]);
+        let bare = answer(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32042,"message":""}}"#);
+        assert_eq!(bare.asks, [Asked { method: "elicitation/create".into(), url: None }]);
         for task in [r#""resultType":"task","taskId":"t""#, r#""task":{"taskId":"t"}"#] {
             let message = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{{task}}}}}"#);
             assert_eq!(answer(&message).task.as_deref(), Some("t"));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::{Call, CallError, Era, Method, Mismatch, Problem, Target, agree, read};
+use super::{Call, CallError, Era, Method, Mismatch, Problem, Question, Questions, Target, agree, read};
 use crate::json::Bounds;
 use crate::jsonrpc::RequestId;
 
@@ -104,6 +104,65 @@ fn answers_of_the_client_are_calls_too() {
     {
         assert_eq!(call(text).unwrap().method(), Method::Answer);
     }
+}
+
+/// What is carried of it if the server may ask this.
+fn offering(text: &str, may: &[Question]) -> Option<String> {
+    let less = call(text).unwrap().offering(may.iter().copied().collect())?;
+    Some(String::from_utf8(less.body().to_vec()).unwrap())
+}
+
+#[test]
+fn what_a_server_may_not_ask_is_not_offered_to_it_and_every_other_byte_stays() {
+    use Question::{Elicitation, Roots, Sampling};
+    let initialize = |capabilities: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"capabilities":{capabilities},"x":1.10}}}}"#
+        )
+    };
+    let call = |capabilities: &str| {
+        format!(
+            r#"{{"method":"tools/call","id":1,"params":{{"_meta":{{"io.modelcontextprotocol/clientCapabilities":{capabilities},"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},"name":"t","arguments":{{"capabilities":{{"roots":{{}}}}}}}},"jsonrpc":"2.0"}}"#
+        )
+    };
+    for (may, declared, left) in [
+        (&[][..], r#"{"roots":{"listChanged":true},"sampling":{},"elicitation":{}}"#, "{}"),
+        (&[Roots], r#"{"roots":{} , "sampling":{}, "elicitation":{"form":{}}}"#, r#"{"roots":{} }"#),
+        (&[Sampling], r#"{"roots":{},"sampling":{},"elicitation":{}}"#, r#"{"sampling":{}}"#),
+        (&[Roots, Sampling], r#"{"x":0,"elicit\u0061tion":{},"roots":{}}"#, r#"{"x":0,"roots":{}}"#),
+        (&[Roots], r#"{"elicitation":true,"sampling":null}"#, "{}"),
+        (
+            &[Sampling],
+            r#"{"tasks":{"list":{},"requests":{"elicitation":{"create":{}},"sampling":{"createMessage":{}}}}}"#,
+            r#"{"tasks":{"list":{},"requests":{"sampling":{"createMessage":{}}}}}"#,
+        ),
+        (&[], r#"{"experimental":{"roots":{}},"Roots":{}}"#, r#"{"experimental":{"roots":{}},"Roots":{}}"#),
+        (&[Elicitation, Sampling, Roots], r#"{ "elicitation":{} }"#, r#"{ "elicitation":{} }"#),
+        (&[], "[{\"roots\":{}}]", "[{\"roots\":{}}]"),
+    ] {
+        for (text, left) in [(initialize(declared), initialize(left)), (call(declared), call(left))] {
+            assert_eq!(offering(&text, may), (text != left).then_some(left), "{text}");
+        }
+    }
+    let elsewhere = call("{}").replace("tools/call", "tools/list").replace("arguments", "capabilities");
+    assert_eq!(offering(&elsewhere, &[]), None, "only initialize says so in its params");
+}
+
+#[test]
+fn what_is_left_of_a_call_reads_as_the_same_call() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":
+        {"roots":{},"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}},"io.modelcontextprotocol/protocolVersion":"2026-07-28"},
+        "name":"t","arguments":{"n":1.10}}}"#;
+    let less = call(text).unwrap().offering(Question::Roots.into()).unwrap();
+    let again = read(less.body(), &Bounds::default()).unwrap();
+    for call in [&less, &again] {
+        assert_eq!(call.arguments().unwrap(), r#"{"n":1.10}"#);
+        assert_eq!((call.target(), call.era()), (Target::Tool("t"), Era::Modern));
+        assert_eq!((call.declared().asks(), call.declared().has_tasks()), (Question::Roots.into(), true));
+    }
+    let none = less.offering(Questions::default()).unwrap();
+    assert_eq!(none.arguments().unwrap(), r#"{"n":1.10}"#);
+    assert_eq!(none.declared().asks(), Questions::default());
 }
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"VERSION"}"#;

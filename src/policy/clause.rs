@@ -1,6 +1,7 @@
 //! What a policy says, piece by piece, and whether something that was decided shows a piece: the measure of its tests.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::names::Kind;
 use super::restriction::Restriction;
@@ -20,9 +21,9 @@ pub struct Clause<'a> {
 #[derive(Debug)]
 enum Says<'a> {
     /// This name or pattern of a list is granted.
-    Grant(Kind, &'a Names, String),
+    Grant(Kind, &'a Names, Arc<str>),
     /// It is denied.
-    Deny(Kind, &'a Names, String),
+    Deny(Kind, &'a Names, Arc<str>),
     /// A grant or a tool is restricted.
     Restricts,
     /// Arguments that meet the condition pass.
@@ -35,7 +36,7 @@ enum Says<'a> {
 
 /// How one call was decided.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub struct Decided<'a> {
     /// Of which server.
     pub server: &'a ServerName,
     /// What.
@@ -54,7 +55,18 @@ impl PolicySet {
         let mut clauses = Vec::new();
         for (server, rules) in &self.servers {
             let mut found = Clauses { server, clauses: &mut clauses };
-            let Rules { roles, authenticated, denied, ungranted: _, tools, other_tools, named_tools: _ } = rules;
+            let Rules {
+                roles,
+                authenticated,
+                denied,
+                ungranted: _,
+                tools,
+                other_tools,
+                named_tools: _,
+                pins: _,
+                server_may: _,
+                in_shadow: _,
+            } = rules;
             for role in roles.values().filter_map(|brought| brought.first()).chain(authenticated) {
                 found.role(&role.role);
             }
@@ -111,10 +123,10 @@ impl<'a> Clauses<'a, '_> {
         }
     }
 
-    fn names(&mut self, targets: &'a Targets, says: fn(Kind, &'a Names, String) -> Says<'a>) {
+    fn names(&mut self, targets: &'a Targets, says: fn(Kind, &'a Names, Arc<str>) -> Says<'a>) {
         for kind in Kind::ALL {
             let names = targets.of(kind);
-            for (pattern, rule) in names.all() {
+            for (pattern, rule) in names.entries() {
                 self.add(rule, says(kind, names, pattern));
             }
         }
@@ -132,7 +144,7 @@ impl Clause<'_> {
     }
 
     /// Whether the decision turned on it.
-    pub fn is_shown(&self, by: &Shown<'_>) -> bool {
+    pub fn is_shown(&self, by: &Decided<'_>) -> bool {
         if by.server != self.server {
             return false;
         }

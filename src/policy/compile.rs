@@ -9,13 +9,14 @@ use super::inheritance;
 use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
 use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
+use super::server_may;
 use super::source::{Entries, PolicyFile, RoleSource, TargetsSource, ToolSource};
 use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
 use super::when::{self, Written};
 use super::{Mode, PolicySet, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
-use crate::mcp::ServerName;
+use crate::mcp::{Questions, ServerName};
 
 /// A policy that can be enforced, and what is odd about it.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub fn compile(
 }
 
 /// The server that a file is for.
-fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
+pub(super) fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
     let known = || servers.iter().map(ServerName::as_str);
     match (&file.written.server, servers) {
         (None, [only]) => Ok(only),
@@ -127,12 +128,16 @@ impl<'a, 'b> Server<'a, 'b> {
     }
 
     fn compile(mut self, files: &[&'a PolicyFile], elsewhere: RolesElsewhere) -> Rules {
+        let mut server_may = Questions::default();
         let mut ungranted = None;
         for PolicyFile { file, written } in files {
             let mode = when::mode(file, written.mode.as_ref(), Mode::Enforce, self.found);
             let rule = written.mode.as_ref().map(|mode| RuleId::at(file.name(), mode.referenced.line(), "mode"));
             ungranted = Some(Ungranted::both(ungranted, mode, rule));
             let page = Page { file, mode };
+            if let Some(list) = &written.server_may {
+                server_may = server_may | server_may::compile(file, list, self.found);
+            }
             self.roles(page, &written.roles);
             self.tools(page, &written.tools);
             if let Some(list) = &written.allowed_tools {
@@ -165,14 +170,22 @@ impl<'a, 'b> Server<'a, 'b> {
             let grants = std::mem::take(&mut self.authenticated);
             Brought::alone(RoleRules { rule, grants, denied: None, restriction: None })
         });
+        let ungranted = ungranted.unwrap_or_default();
+        let in_shadow = match ungranted.mode {
+            Mode::Shadow => server_may.others(),
+            Mode::Enforce => Questions::default(),
+        };
         Rules {
             named_tools,
+            server_may,
+            in_shadow,
             roles,
             authenticated,
             denied: self.denied,
-            ungranted: ungranted.unwrap_or_default(),
+            ungranted,
             tools: self.tools,
             other_tools,
+            pins: None,
         }
     }
 

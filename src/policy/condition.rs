@@ -16,6 +16,8 @@ pub struct Condition {
     pub(super) schema: Validator,
     pub(super) claims: Vec<ClaimRule>,
     pub(super) sql: Vec<SqlRule>,
+    /// As it is written, what is ours included.
+    pub(super) written: Value,
     /// Where it is written.
     pub(super) rule: RuleId,
 }

@@ -6,40 +6,51 @@ mod compile;
 mod condition;
 mod decide;
 mod decision;
+mod diff;
 mod duration;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
+mod lock;
+mod lock_file;
 mod names;
 mod node;
 mod permit;
+mod pins;
 mod query;
 mod redundancy;
 mod restriction;
 mod rule_id;
 mod rules;
 mod schema;
+mod server_may;
 mod source;
 mod sql_rule;
 mod targets;
 mod tool_rules;
 mod when;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::mcp::ServerName;
+use crate::mcp::{Questions, ServerName};
 
 pub use bearing::Bearing;
-pub use clause::{Clause, Shown};
+pub use clause::{Clause, Decided};
 pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
+pub use diff::{Change, Direction, What, Who, diff_keys};
 pub use duration::parse_duration;
+pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
+pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};
+pub use pins::{Deviation, Pinning, Pins, Shown, pins};
 pub use query::{Context, Query};
 pub use rule_id::RuleId;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
@@ -56,10 +67,28 @@ pub struct PolicySet {
     default: RuleId,
 }
 
+/// A policy that grants nothing.
+impl Default for PolicySet {
+    fn default() -> Self {
+        let (protocol, default) = (RuleId::protocol(), RuleId::default_deny());
+        Self { servers: HashMap::new(), digest: Arc::from(""), protocol, default }
+    }
+}
+
 impl PolicySet {
     /// How this tool may be used, by whoever may use it.
     pub fn tool_rules(&self, server: &ServerName, tool: &str) -> Arc<ToolRules> {
         self.servers.get(server).map(|rules| Arc::clone(rules.tool(tool))).unwrap_or_default()
+    }
+
+    /// What this server may ask of its clients.
+    pub fn server_may(&self, server: &ServerName) -> Questions {
+        self.servers.get(server).map(|rules| rules.server_may | rules.in_shadow).unwrap_or_default()
+    }
+
+    /// What of that it could not ask if the policy were enforced.
+    pub fn server_may_in_shadow(&self, server: &ServerName) -> Questions {
+        self.servers.get(server).map(|rules| rules.in_shadow).unwrap_or_default()
     }
 
     /// Every limit of every tool, so that each has a counter.
@@ -78,6 +107,11 @@ impl PolicySet {
     /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.
     pub fn digest(&self) -> &Arc<str> {
         &self.digest
+    }
+
+    /// The servers of whose calls nothing is refused for want of a grant: all their files are in shadow.
+    pub fn shadowed(&self) -> impl Iterator<Item = &ServerName> {
+        self.servers.iter().filter(|(_, rules)| rules.ungranted.mode == Mode::Shadow).map(|(server, _)| server)
     }
 
     /// Whether a tool is named by some rule, so that it may stand in a metric's label.

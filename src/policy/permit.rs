@@ -31,7 +31,8 @@ pub struct Denial {
 }
 
 impl PolicySet {
-    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs.
+    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs. `shown`: how the server last showed
+    /// the tool, if it is one.
     ///
     /// # Errors
     /// The call is refused.
@@ -63,13 +64,19 @@ impl PolicySet {
         }
         Ok(Permit {
             principal: Arc::clone(principal),
-            call: Arc::clone(call),
+            call: self.offered(call, server),
             server: server.clone(),
             context,
             rule: decision.rule,
             would_deny,
             tool,
         })
+    }
+
+    /// The call as its server may have it: what that may not ask is not offered to it.
+    fn offered(&self, call: &Arc<Call>, server: &ServerName) -> Arc<Call> {
+        let less = if call.offers() { call.offering(self.server_may(server)) } else { None };
+        less.map_or_else(|| Arc::clone(call), Arc::new)
     }
 }
 
@@ -120,13 +127,16 @@ impl fmt::Display for Denial {
             Reason::IllFormedName => "no rule spells out this unusual name",
             Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
+            Reason::PinMissing => "it is granted, but not pinned",
+            Reason::PinChanged => "the server has changed the tool since it was pinned",
+            Reason::HiddenCharacter => "the server hides a character in the tool's definition",
         };
         write!(f, "{text} ({})", self.rule)
     }
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::NotGranted,
         Self::Denied,
         Self::OutsideHours,
@@ -134,6 +144,9 @@ impl Reason {
         Self::IllFormedName,
         Self::Arguments,
         Self::UnknownMethod,
+        Self::PinMissing,
+        Self::PinChanged,
+        Self::HiddenCharacter,
     ];
 
     /// The reason that is called so in logs.
@@ -151,6 +164,9 @@ impl Reason {
             Self::IllFormedName => "ill_formed_name",
             Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",
+            Self::PinMissing => "pin_missing",
+            Self::PinChanged => "pin_changed",
+            Self::HiddenCharacter => "hidden_character",
         }
     }
 }

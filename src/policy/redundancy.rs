@@ -173,7 +173,7 @@ pub(super) fn limits(file: &SourceFile, limits: &[(Limit, Location)], found: &mu
 
 /// Whether whatever the first lets through, the second does, too. Calls per time are counted by a bucket that holds
 /// `calls` and fills evenly, so both its size and its rate matter.
-fn implies(first: Limit, second: Limit) -> bool {
+pub(super) fn implies(first: Limit, second: Limit) -> bool {
     match (first, second) {
         (Limit::Calls { calls, every }, Limit::Calls { calls: others, every: period }) => {
             let rate = |calls: u32, over: u128| u128::from(calls).saturating_mul(over);

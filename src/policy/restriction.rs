@@ -1,5 +1,6 @@
 //! When and from where a grant or a tool can be used: `when` and `networks`. Total: what cannot be told is no.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -80,12 +81,51 @@ impl Window {
     }
 }
 
+impl fmt::Display for Window {
+    /// `mon, tue 08:00-18:00 Europe/Berlin, until 2027-06-01T00:00:00Z`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let days: Vec<_> = DAYS.iter().filter(|(_, day)| self.days.has(*day)).map(|(name, _)| *name).collect();
+        if self.days != Days::ALL {
+            parts.push(days.join(", "));
+        }
+        if (self.from, self.to) != (0, DAY) {
+            let to = if self.to > DAY { self.to - DAY } else { self.to };
+            parts.push(format!("{:02}:{:02}-{:02}:{:02}", self.from / 60, self.from % 60, to / 60, to % 60));
+        }
+        if !parts.is_empty() {
+            parts.push(self.zone.iana_name().unwrap_or("UTC").to_owned());
+        }
+        let ends = [("after", self.after), ("until", self.until)];
+        for (word, moment) in ends.into_iter().filter_map(|(word, moment)| Some((word, moment?))) {
+            parts.push(format!("{word} {}", Timestamp::try_from(moment).unwrap_or_default()));
+        }
+        f.write_str(&parts.join(" "))
+    }
+}
+
+/// The days of the week, as they are written.
+pub(super) const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Monday),
+    ("tue", Weekday::Tuesday),
+    ("wed", Weekday::Wednesday),
+    ("thu", Weekday::Thursday),
+    ("fri", Weekday::Friday),
+    ("sat", Weekday::Saturday),
+    ("sun", Weekday::Sunday),
+];
+
 impl Days {
     pub(super) const NONE: Self = Self(0);
     pub(super) const ALL: Self = Self(0b0111_1111);
 
     pub(super) fn with(self, day: Weekday) -> Self {
         Self(self.0 | 1 << day.to_monday_zero_offset())
+    }
+
+    /// Whether the others have them all.
+    pub(super) fn within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
     }
 
     pub(super) fn has(self, day: Weekday) -> bool {
@@ -102,7 +142,11 @@ mod tests {
     /// What is said to a call at this moment from this address.
     fn asked(restriction: &str, at: &str, from: &str) -> Effect {
         let policy = format!("roles: {{ reader: {{ tools: [a], {restriction} }} }}\n");
-        let context = Context { at: at.parse::<jiff::Timestamp>().unwrap().into(), from: from.parse().unwrap() };
+        let context = Context {
+            at: at.parse::<jiff::Timestamp>().unwrap().into(),
+            from: from.parse().unwrap(),
+            shown: crate::policy::Shown::NotYet,
+        };
         let (principal, server) = (Principal::for_test("alice", &["reader"]), ServerName::new("records").unwrap());
         let (method, target) = (Method::ToolsCall, Target::Tool("a"));
         let query = Query { principal: &principal, server: &server, method, target, context };

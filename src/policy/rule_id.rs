@@ -6,14 +6,14 @@ use std::sync::Arc;
 /// A rule by file, line and path: `policies/records.yaml:4 roles.reader.tools`, or `default`, or `protocol`.
 ///
 /// A policy has one for every name it grants, so it is small: those of one list share all but the line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId {
     place: Arc<Place>,
     /// From 1; 0 where there is no file.
     line: u32,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place {
     file: Box<str>,
     path: Box<str>,

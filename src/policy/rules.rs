@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
-use super::{Condition, Mode, Reason, RuleId};
+use super::{Condition, Mode, Pins, Reason, RuleId};
+use crate::mcp::Questions;
 
 /// What one server's policy says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rules {
     /// By role: what it brings, itself first, then what it inherits.
     pub(super) roles: HashMap<Arc<str>, Box<[Brought]>>,
@@ -28,6 +29,12 @@ pub(super) struct Rules {
     pub(super) other_tools: Arc<ToolRules>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Arc<str>>,
+    /// What its tools are, if it is in the lock.
+    pub(super) pins: Option<Pins>,
+    /// What the server may ask of its clients.
+    pub(super) server_may: Questions,
+    /// What it may ask only because all files of the server are in shadow.
+    pub(super) in_shadow: Questions,
 }
 
 /// A role, and what restricts it on the way to who holds it.
@@ -211,10 +218,32 @@ impl Names {
         }
     }
 
-    /// Each name and pattern as it is written, and where.
-    pub(super) fn all(&self) -> impl Iterator<Item = (String, &RuleId)> {
-        let exact = self.exact.iter().map(|(name, rule)| (name.to_string(), rule));
-        exact.chain(self.globs.iter().map(|(glob, rule)| (glob.to_string(), rule)))
+    /// The rule that has all that this name or pattern means.
+    pub(super) fn covering(&self, pattern: &str) -> Option<Found<'_>> {
+        let Some((head, tail)) = pattern.split_once('*') else {
+            return self.find(pattern);
+        };
+        let covers = |glob: &Glob| head.starts_with(&*glob.head) && tail.ends_with(&*glob.tail);
+        self.globs.iter().find(|(glob, _)| covers(glob)).map(|(_, rule)| Found::Glob(rule))
+    }
+
+    /// Whether something that this name or pattern means could be among these.
+    pub(super) fn touches(&self, pattern: &str) -> bool {
+        let Some((head, tail)) = pattern.split_once('*') else {
+            return self.find(pattern).is_some();
+        };
+        let sought = Glob { head: head.into(), tail: tail.into() };
+        let one_way = |a: &str, b: &str| a.starts_with(b) || b.starts_with(a);
+        let other_way = |a: &str, b: &str| a.ends_with(b) || b.ends_with(a);
+        self.exact.keys().any(|name| sought.matches(name))
+            || self.globs.iter().any(|(glob, _)| one_way(&glob.head, head) && other_way(&glob.tail, tail))
+    }
+
+    /// All names and patterns, each with its rule.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Arc<str>, &RuleId)> {
+        let exact = self.exact.iter().map(|(name, rule)| (Arc::clone(name), rule));
+        let globs = self.globs.iter().map(|(glob, rule)| (format!("{}*{}", glob.head, glob.tail).into(), rule));
+        exact.chain(globs)
     }
 
     /// A pattern that grants all that this name or pattern does and more, and where it stands.

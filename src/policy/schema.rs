@@ -108,7 +108,7 @@ pub(super) fn compile(
     match built {
         Ok(schema) => {
             let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.arguments"));
-            Some(Condition { schema, claims, sql, rule })
+            Some(Condition { schema, claims, sql, written: written.value.value(), rule })
         }
         Err(error) => {
             let at = written.value.place(&error.instance_path().to_string()).unwrap_or(written.referenced);

@@ -9,6 +9,7 @@ use serde_yaml::Spanned;
 
 use super::names::Kind;
 use super::node::Node;
+use super::pins::Pinning;
 use crate::diagnostic::SourceFile;
 
 /// A policy file that was read.
@@ -30,10 +31,13 @@ pub struct PolicySource {
     #[serde(default)]
     pub(super) tools: Entries<ToolSource>,
     pub(super) allowed_tools: Option<List>,
+    pub(super) server_may: Option<List>,
+    pub(super) pinning: Option<Spanned<Pinning>>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "mode", "deny", "roles", "tools", "allowed_tools"];
+pub const POLICY_KEYS: &[&str] =
+    &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may", "pinning"];
 
 /// A role: what it grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize)]
@@ -143,7 +147,7 @@ impl PolicySource {
     /// Whether nothing would be different without it.
     pub(super) fn says_nothing(&self) -> bool {
         let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
-        !says && self.allowed_tools.is_none() && self.deny.is_none()
+        !says && self.allowed_tools.is_none() && self.deny.is_none() && self.server_may.is_none()
     }
 }
 

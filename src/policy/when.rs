@@ -3,25 +3,15 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use serde_yaml::Spanned;
 
-use super::restriction::{DAY, Days, Restricted, Restriction, Window};
+use super::restriction::{DAY, DAYS, Days, Restricted, Restriction, Window};
 use super::source::{List, WindowSource, Windows};
 use super::{Mode, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 use crate::identity::parse_expiry;
 
-const DAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
 const EXAMPLE: &str = "write `{ days: [mon, fri], from: \"08:00\", to: \"18:00\", zone: Europe/Berlin }`";
 /// More than that nobody reviews.
 const MAX_WINDOWS: usize = 64;

@@ -4,26 +4,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{Room, body, respond};
-use crate::exchange::Outcome;
+use crate::exchange::{DecisionId, Outcome};
 use crate::inspect::Answer;
 use crate::mcp::Form;
-use crate::state::{Conversation, Session, UnderWay};
+use crate::state::{Conversation, Declined, Session, UnderWay};
 use crate::telemetry::Recorder;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Behalf, Upstream, UpstreamError};
 
 /// Waits for such calls.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     pub(super) upstream: Arc<Upstream>,
     pub(super) waiting: TaskTracker,
-    /// The caller's headers, should the server have to be told that nobody waits.
-    pub(super) headers: HeaderMap,
+    /// The protocol revision that the caller's headers name, should the server have to be told something.
+    pub(super) version: Option<HeaderValue>,
 }
 
 /// While a client's user is asked, or until a client comes back for its answer.
@@ -32,7 +32,7 @@ const LONG: Duration = Duration::from_mins(5);
 /// A call that waits.
 struct Waiting {
     upstream: Arc<Upstream>,
-    headers: HeaderMap,
+    version: Option<HeaderValue>,
     session: Arc<Session>,
     conversation: Conversation,
     room: Room,
@@ -48,7 +48,7 @@ impl Elsewhere {
         };
         let waiting = Waiting {
             upstream: Arc::clone(&self.upstream),
-            headers: self.headers.clone(),
+            version: self.version.clone(),
             session: Arc::clone(session),
             conversation: Conversation::Within { ours: ours.clone(), session: Arc::clone(session) },
             room,
@@ -57,9 +57,19 @@ impl Elsewhere {
         self.waiting.spawn(waiting.end(told));
     }
 
+    /// Declines what the server has asked and may not, in its client's stead.
+    pub(super) fn decline(&self, declined: Declined, room: &Room, conversation: &Conversation, decision: DecisionId) {
+        let answer = respond::declined(&declined, decision);
+        self.upstream.decline(declined, answer, self.behalf(room, conversation));
+    }
+
     /// Tells the server that nobody waits for this call any more.
     pub(super) fn abandon(&self, room: &Room, conversation: &Conversation) {
-        self.upstream.abandon(&room.admission, conversation, &self.headers);
+        self.upstream.abandon(self.behalf(room, conversation));
+    }
+
+    fn behalf<'a>(&'a self, room: &'a Room, conversation: &'a Conversation) -> Behalf<'a> {
+        Behalf { admission: &room.admission, conversation, version: self.version.as_ref() }
     }
 }
 
@@ -94,7 +104,8 @@ impl Waiting {
     fn give_up(self) {
         let call = self.room.admission.permit().call();
         let error = UpstreamError::TimedOut(self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout));
-        self.upstream.abandon(&self.room.admission, &self.conversation, &self.headers);
+        let Self { room, conversation, .. } = &self;
+        self.upstream.abandon(Behalf { admission: &room.admission, conversation, version: self.version.as_ref() });
         if let Some(id) = call.id() {
             self.session.say(respond::event(&error, self.recorder.id, id));
             self.session.answered(id, Form::Error { code: 0 });

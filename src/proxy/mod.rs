@@ -3,6 +3,7 @@
 mod batch;
 mod body;
 mod elsewhere;
+mod endless;
 mod guard;
 mod joined;
 mod keep_alive;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, Request, Response, request};
+use http::{HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use crate::limits::Admission;
 use crate::mcp::{Call, Method, ServerName};
 use crate::state::{Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
-use crate::upstream::{Carried, Reply, ReplyBody, Upstream};
+use crate::upstream::{Carried, Reply, ReplyBody, Upstream, VERSION};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
@@ -37,8 +38,9 @@ pub use respond::heard;
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::{Endless, Patience, Relay};
+use body::{Patience, Relay};
 use elsewhere::Elsewhere;
+use endless::Endless;
 use keep_alive::KeepAlive;
 use receive::Calls;
 
@@ -103,7 +105,8 @@ impl Gateway {
         let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
         seen.asks(&call, &now.policy);
         receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
-        let permit = now.policy.permit(&principal, &call, &self.server, peer.context())?; // may they?
+        let context = peer.context().showing(self.state.shown().of(call.target()));
+        let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
         seen.permitted(&permit);
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         let admission = now.limits.admit(permit)?; // is there room for it?
@@ -124,7 +127,13 @@ impl Gateway {
         };
         let (watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
         self.count_sessions(&call);
-        Ok(Carriage { reply, watch, under_way, room: Room { admission, _gate: room }, headers: head.headers })
+        Ok(Carriage {
+            reply,
+            watch,
+            under_way,
+            room: Room { admission, _gate: room },
+            version: head.headers.remove(VERSION),
+        })
     }
 
     /// Answers one request. Whatever happens, every message in it is recorded once.
@@ -174,10 +183,10 @@ impl Gateway {
     }
 
     fn relay(self: &Arc<Self>, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
-        let Carriage { reply, watch, under_way, room, headers } = carriage;
+        let Carriage { reply, watch, under_way, room, version } = carriage;
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
-        let elsewhere = Elsewhere { upstream: Arc::clone(&self.upstream), waiting: self.waiting.clone(), headers };
+        let elsewhere = Elsewhere { upstream: Arc::clone(&self.upstream), waiting: self.waiting.clone(), version };
         let body = match reply.body {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
@@ -190,11 +199,6 @@ impl Gateway {
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
                 let endless = endless.then(|| Endless::new(self));
-                // Such a stream is never abandoned, and may idle for hours: it need not keep its caller's headers.
-                let elsewhere = match endless {
-                    Some(_) => Elsewhere { headers: HeaderMap::new(), ..elsewhere },
-                    None => elsewhere,
-                };
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
                     begun: Some(begun).filter(|begun| !begun.is_empty()),
@@ -258,7 +262,7 @@ struct Carriage {
     watch: Watch,
     under_way: Option<UnderWay>,
     room: Room,
-    headers: HeaderMap,
+    version: Option<HeaderValue>,
 }
 
 /// The room that a call takes until its answer has come: under the limits of its tool, and in the gate.

@@ -12,7 +12,7 @@ use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Unmet};
-use crate::state::{Session, StateError};
+use crate::state::{Declined, Session, StateError};
 use crate::upstream::UpstreamError;
 
 /// Marks an error as the gate's own.
@@ -91,6 +91,12 @@ fn answered<'a>(refusal: &'a Refusal, call: Option<&'a Call>) -> Option<&'a Requ
 /// The last event of a stream that the server did not end: the same error, in the stream.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
     as_event(&message(upstream(error).error, decision, Some(id)))
+}
+
+/// What the server hears that asked what it may not: the words of a client that does not offer it, as the server was told.
+pub(super) fn declined(declined: &Declined, decision: DecisionId) -> String {
+    let text = format!("Method not found: {}", declined.question.method());
+    message(ErrorObject::new(code::METHOD_NOT_FOUND, text), decision, Some(&declined.id))
 }
 
 fn as_event(message: &str) -> Bytes {
@@ -234,6 +240,9 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
         ),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
+        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _) => {
+            unknown(format!("Unknown tool: {name}"))
+        }
         // Something that is there at other times, elsewhere or for others is not there.
         (Reason::NotGranted | Reason::Denied | Reason::OutsideHours | Reason::OutsideNetworks, asked) => match asked {
             None | Some((_, Target::None)) => no_method(call),

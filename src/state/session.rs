@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{Call, Form, Method, Target};
+use crate::mcp::{Call, Form, Method, Question, Target};
 
 /// One session, or what a principal does outside of any.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ struct Talk {
     requests: HashMap<RequestId, Request>,
     /// Requests of the server.
     questions: HashSet<RequestId>,
+    /// How many more there are that are being declined.
+    declined: usize,
     /// Counts the client's requests.
     count: u64,
     /// To the stream that answers all (2024-11-05).
@@ -78,12 +80,27 @@ impl About {
 /// So much may be under way in one session, each way. Beyond that the oldest is forgotten.
 const MOST: usize = 1024;
 
+/// So many of the server's questions may wait at once to be declined.
+const MOST_DECLINED: usize = 64;
+
+/// A question of the server that does not reach its client: the gate declines it in the client's stead. It takes room in
+/// its session until it is dropped.
+#[derive(Debug)]
+pub struct Declined {
+    /// The server's own id for it.
+    pub id: RequestId,
+    /// What it asked.
+    pub question: Question,
+    session: Arc<Session>,
+}
+
 impl Session {
     pub(super) fn new(principal: Arc<str>, known: Known) -> Self {
         let talk = Talk {
             used: clock::monotonic(),
             requests: HashMap::new(),
             questions: HashSet::new(),
+            declined: 0,
             count: 0,
             stream: None,
         };
@@ -132,6 +149,11 @@ impl Session {
         self.talk().requests.get(id).is_some_and(|request| request.cancelled)
     }
 
+    /// What this request is about, if it is under way.
+    pub fn about(&self, id: &RequestId) -> Option<About> {
+        self.talk().requests.get(id).map(|request| request.about.clone())
+    }
+
     /// The server has answered this request: what it was about, if it was asked at all and not answered before.
     pub fn answered(&self, id: &RequestId, form: Form) -> Option<About> {
         let request = self.talk().requests.remove(id)?;
@@ -159,6 +181,16 @@ impl Session {
             talk.questions.insert(id);
             true
         }
+    }
+
+    /// The server asks what it may not; `None` if it has done so too often without waiting to be told.
+    pub fn declines(self: &Arc<Self>, id: RequestId, question: Question) -> Option<Declined> {
+        let mut talk = self.talk();
+        talk.used = clock::monotonic();
+        (talk.declined < MOST_DECLINED).then(|| {
+            talk.declined += 1;
+            Declined { id, question, session: Arc::clone(self) }
+        })
     }
 
     pub(super) fn takes_answer(&self, id: &RequestId) -> bool {
@@ -201,5 +233,12 @@ impl Session {
     fn talk(&self) -> MutexGuard<'_, Talk> {
         // Every change is one step, so what a panic left behind is as good as any.
         self.talk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Declined {
+    fn drop(&mut self) {
+        let mut talk = self.session.talk();
+        talk.declined = talk.declined.saturating_sub(1);
     }
 }

@@ -83,12 +83,16 @@ const TABLE: &[Attribute] = &[
     row("tollgate.would_deny.rule", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| text(it.rule.to_string()))),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tool_name", &[ToolCalls], |f| f.tool_label().map(text)),
-    row("server", &[ToolCalls, Decisions], |f| Some(f.server())),
+    row(SERVER, &[ToolCalls, Decisions], |f| Some(f.server())),
     row("outcome", &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
     row("would_deny", &[Decisions], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
-    row("method", &[Decisions], |f| Some(f.method().name().into())),
+    row(METHOD, &[Decisions], |f| Some(f.method().name().into())),
 ];
 
+/// The server that was asked, or asks.
+pub(super) const SERVER: &str = "server";
+/// What was asked.
+pub(super) const METHOD: &str = "method";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
 /// Label of `tollgate.policy.reloads`.

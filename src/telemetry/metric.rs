@@ -11,9 +11,9 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::attribute::{self, DIGEST, Facts, RESULT, Signal};
+use super::attribute::{self, DIGEST, Facts, METHOD, RESULT, SERVER, Signal};
 use crate::exchange::Outcome;
-use crate::mcp::{Method, ServerName};
+use crate::mcp::{Method, Question, ServerName};
 
 /// Buckets of the conventions for `mcp.*.operation.duration`, in seconds.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -33,6 +33,7 @@ pub(super) struct Metrics {
     tool_duration: Histogram<f64>,
     decisions: Counter<u64>,
     reloads: Counter<u64>,
+    declined: Counter<u64>,
     series: RwLock<Series>,
 }
 
@@ -117,6 +118,7 @@ impl Metrics {
                 .with_boundaries(MILLISECONDS.to_vec())
                 .build(),
             decisions: counter("tollgate.decisions", "Messages by how they ended"),
+            declined: counter("tollgate.questions.declined", "Questions of servers that did not reach their clients"),
             reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
             series: RwLock::default(),
         };
@@ -144,6 +146,12 @@ impl Metrics {
                 errors.add(1);
             }
         }
+    }
+
+    /// Counts a question that was declined in a client's stead.
+    pub(super) fn declined(&self, server: &ServerName, question: Question) {
+        let server = KeyValue::new(SERVER, server.as_str().to_owned());
+        self.declined.add(1, &[server, KeyValue::new(METHOD, question.method())]);
     }
 
     /// Counts a reload.

@@ -14,6 +14,7 @@ use super::span::Spans;
 use super::{Telemetry, line};
 use crate::clock;
 use crate::exchange::{Attempt, Exchange, Outcome};
+use crate::mcp::Question;
 
 /// An exchange under way. Closing it records it; so does dropping it, as cancelled.
 ///
@@ -56,6 +57,11 @@ impl Recorder {
         if let Some(attempt) = &mut self.exchange.attempt {
             attempt.status = Some(status.into());
         }
+    }
+
+    /// Counts a question of the server that did not reach its client.
+    pub fn declined(&self, question: Question) {
+        self.telemetry.metrics.declined(&self.exchange.server, question);
     }
 
     /// Ends the trip and records it.

@@ -15,7 +15,7 @@ use super::who::{Against, Unknown};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 use crate::identity::{AuthError, Principal, looks_like_key, parse_expiry};
 use crate::mcp::{Method, ServerName, Subject};
-use crate::policy::Context;
+use crate::policy::{Context, Shown};
 
 /// More calls before one tell nothing more.
 const MOST_CALLS: u32 = 100_000;
@@ -126,7 +126,11 @@ impl Reader<'_> {
             asked: self.asked(written)?,
             headers: self.headers(case)?,
             // Where these do not bear on the answer, any will do.
-            context: Context { at: at.unwrap_or(UNIX_EPOCH), from: from.unwrap_or(Ipv4Addr::LOCALHOST.into()) },
+            context: Context {
+                at: at.unwrap_or(UNIX_EPOCH),
+                from: from.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+                shown: Shown::NotYet,
+            },
         };
         let bearing = question.bearing(self.against.policy);
         if let (Some(rule), None) = (bearing.time, at) {

@@ -11,7 +11,7 @@ use crate::identity::{AuthError, Principal};
 use crate::json::{self, Bounds};
 use crate::limits::{Admission, Limits};
 use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName};
-use crate::policy::{Bearing, Context, PolicySet, Query, RuleId, Shown};
+use crate::policy::{Bearing, Context, Decided, PolicySet, Query, RuleId};
 
 /// One message of one caller, as it would come.
 #[derive(Clone, Debug)]
@@ -195,7 +195,7 @@ impl Answer {
     }
 
     /// What this shows of the policy.
-    pub(super) fn shown<'a>(&'a self, server: &'a ServerName) -> Option<Shown<'a>> {
+    pub(super) fn shown<'a>(&'a self, server: &'a ServerName) -> Option<Decided<'a>> {
         let call = self.call.as_deref()?;
         let permit = self.result.as_ref().ok().map(Admission::permit);
         let (no, full) = match &self.result {
@@ -203,7 +203,7 @@ impl Answer {
             Err(Refusal::Limit(exceeded)) => (Some(&exceeded.rule), Some(exceeded.limit)),
             Err(refusal) => (refusal.rule(), None),
         };
-        Some(Shown { server, call, permit, no, full })
+        Some(Decided { server, call, permit, no, full })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A line names who asked for what. It holds neither arguments nor headers nor the caller's address.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +13,7 @@ use super::told::Step;
 use super::who::Against;
 use crate::identity::{ANONYMOUS, AuthError, Principal};
 use crate::mcp::{Method, ServerName, Target};
-use crate::policy::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId};
+use crate::policy::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Shown};
 
 /// A line as written, as far as it matters here. Lines may come to hold more.
 #[derive(Debug, Deserialize)]
@@ -181,7 +182,7 @@ impl Record {
     pub fn now(&self, principal: &Result<Arc<Principal>, AuthError>, against: &Against<'_>) -> (Said, Option<RuleId>) {
         let principal = match principal {
             Ok(principal) => principal,
-            Err(AuthError::Unknown) if against.authenticators.supposed().next().is_none() => {
+            Err(AuthError::Unknown) if against.authenticators.keys().is_empty() => {
                 return (Said::Unsure("no keys stand beside these policies".to_owned()), None);
             }
             Err(error) => return (Said::Deny(error.reason().to_owned(), None), None),
@@ -192,6 +193,13 @@ impl Record {
         let query = self.query(principal, server);
         let decision = against.policy.decide(&query);
         let address = against.policy.bearing(&query).address;
+        let shown = [Reason::PinChanged, Reason::HiddenCharacter].map(|reason| Some(reason.word()));
+        if decision.effect == Effect::Allow && shown.contains(&self.refused()) {
+            return (
+                Said::Unsure("it was not as the server had shown it, and a line has no definitions".to_owned()),
+                None,
+            );
+        }
         let unsure = match (decision.effect, address) {
             // Denied is denied from everywhere.
             (Effect::Deny(Reason::Denied), _) | (Effect::Deny(_), None) => None,
@@ -223,7 +231,7 @@ impl Record {
     }
 
     fn query<'a>(&'a self, principal: &'a Principal, server: &'a ServerName) -> Query<'a> {
-        let context = Context { at: self.at, from: std::net::Ipv4Addr::UNSPECIFIED.into() };
+        let context = Context { at: self.at, from: Ipv4Addr::UNSPECIFIED.into(), shown: Shown::NotYet };
         Query { principal, server, method: self.method, target: self.target(), context }
     }
 

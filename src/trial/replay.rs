@@ -73,7 +73,7 @@ pub enum Direction {
 impl<'a> Replay<'a> {
     /// Nothing replayed yet.
     pub fn new(against: Against<'a>) -> Self {
-        let keys = against.authenticators.supposed().map(|principal| (&**principal.id(), principal)).collect();
+        let keys = against.authenticators.keys().into_iter().map(|(id, (principal, _))| (id, principal)).collect();
         Self {
             against,
             keys,

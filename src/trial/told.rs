@@ -83,6 +83,9 @@ fn why(reason: Reason) -> &'static str {
         Reason::IllFormedName => "no rule spells out this unusual name",
         Reason::Arguments => "not with these arguments",
         Reason::UnknownMethod => "the method is not known",
+        Reason::PinMissing => "it is not pinned",
+        Reason::PinChanged => "it is not as it was pinned",
+        Reason::HiddenCharacter => "its definition hides a character",
     }
 }
 

@@ -54,13 +54,12 @@ impl<'a> Against<'a> {
     /// # Errors
     /// Nobody has.
     pub fn key(&self, id: &str) -> Result<Arc<Principal>, Unknown> {
-        let mut all = self.authenticators.supposed();
-        all.find(|principal| &**principal.id() == id).cloned().ok_or_else(|| {
-            let ids = self.authenticators.supposed().map(|principal| &**principal.id());
+        let keys = self.authenticators.keys();
+        keys.get(id).map(|(principal, _)| Arc::clone(principal)).ok_or_else(|| {
             let hint = "the ids of keys stand in a principals file beside the policies";
             Unknown {
                 message: format!("no key has the id {}", quoted(id)),
-                help: did_you_mean(id, ids).unwrap_or_else(|| hint.to_owned()),
+                help: did_you_mean(id, keys.keys().copied()).unwrap_or_else(|| hint.to_owned()),
             }
         })
     }

@@ -36,7 +36,7 @@ pub enum Unsound {
     NoAnswer,
     /// A message, or all of them, longer than this many bytes.
     TooLong(usize),
-    /// It asks for what the client cannot do, or could not answer.
+    /// It asks what it may not, or what the client cannot do or could not answer.
     Asks,
     /// It asks the client's user to open an address that is not safe.
     Address,
@@ -102,7 +102,9 @@ impl fmt::Display for Unsound {
             Self::SecondAnswer => f.write_str("the server answers a second time"),
             Self::NoAnswer => f.write_str("the server's reply ended without an answer"),
             Self::TooLong(most) => write!(f, "the server's reply is longer than {most} bytes"),
-            Self::Asks => f.write_str("the server asks for what its client did not declare, or cannot answer"),
+            Self::Asks => f.write_str(
+                "the server asks what it may not (server_may), or what its client did not declare or cannot answer",
+            ),
             Self::Address => f.write_str("the server asks its client's user to open an address that is not https"),
             Self::Task => f.write_str("the server gives out a task that another principal began"),
             Self::Endpoint => f.write_str("the server's stream does not begin with an endpoint of its own"),

@@ -20,7 +20,7 @@ use super::error::chain;
 use super::{UpstreamError, headers};
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
-use crate::state::{Conversation, SESSION_ID};
+use crate::state::{Conversation, Declined, SESSION_ID};
 
 /// An MCP server behind the gate.
 #[derive(Debug)]
@@ -84,6 +84,17 @@ pub struct Carried<'a> {
     pub held: usize,
 }
 
+/// On whose behalf the gate says something of its own to a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Behalf<'a> {
+    /// Whose call it is about.
+    pub admission: &'a Admission,
+    /// Where that belongs.
+    pub conversation: &'a Conversation,
+    /// The protocol revision that its caller's headers name.
+    pub version: Option<&'a HeaderValue>,
+}
+
 /// What the server said.
 #[derive(Debug)]
 pub struct Reply {
@@ -113,6 +124,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// When to ask again for a stream whose predecessor the server has not seen the end of.
 const STILL_OPEN: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(40), Duration::from_millis(150)];
 
+/// Names the protocol revision (MCP 2025-06-18 and later).
+pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-gateway-principal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -178,10 +191,10 @@ impl Upstream {
         conversation: &Conversation,
         carried: Carried<'_>,
     ) -> Result<Reply, UpstreamError> {
-        let headers = carried.headers;
+        let behalf = Behalf { admission, conversation, version: carried.headers.get(VERSION) };
         let reply = self.attempt(admission, conversation, carried).await;
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
-            self.abandon(admission, conversation, headers);
+            self.abandon(behalf);
         }
         reply
     }
@@ -233,8 +246,8 @@ impl Upstream {
 
     /// Tells a legacy server that nobody waits for this call any more; a modern one knows from the connection's end.
     /// The caller has its answer by then, and whether the server hears of it changes nothing: so it is not awaited.
-    pub fn abandon(&self, admission: &Admission, conversation: &Conversation, headers: &HeaderMap) {
-        let call = admission.permit().call();
+    pub fn abandon(&self, behalf: Behalf<'_>) {
+        let call = behalf.admission.permit().call();
         let (Some(id), Era::Legacy) = (call.id(), call.era()) else {
             return;
         };
@@ -242,19 +255,43 @@ impl Upstream {
             r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{},"reason":"timeout"}}}}"#,
             id.as_json()
         );
-        let mut request = Request::new(Full::new(Bytes::from(body)));
-        *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url(call.method(), conversation);
-        *request.headers_mut() = headers::to_server(headers);
-        if let Some(theirs) = conversation.header() {
-            request.headers_mut().insert(SESSION_ID, theirs.clone());
-        }
-        let sent = timeout(CONNECT, self.client.request(request));
+        let told = self.tell(Bytes::from(body), behalf);
         self.tasks.spawn(async move {
-            if !matches!(sent.await, Ok(Ok(_))) {
+            if !told.await {
                 tracing::debug!("the server did not take a cancellation");
             }
         });
+    }
+
+    /// Declines a question of a legacy server with this answer. Its client does not know of it, and nothing waits for the
+    /// server to take it: so it is not awaited, either.
+    pub fn decline(&self, declined: Declined, answer: String, behalf: Behalf<'_>) {
+        let told = self.tell(Bytes::from(answer), behalf);
+        self.tasks.spawn(async move {
+            if !told.await {
+                tracing::debug!("the server did not take the answer to what it may not ask");
+            }
+            drop(declined);
+        });
+    }
+
+    /// Sends a message of the gate's own. Whether the server took it.
+    fn tell(&self, message: Bytes, behalf: Behalf<'_>) -> impl Future<Output = bool> + use<> {
+        let Behalf { admission, conversation, version } = behalf;
+        let permit = admission.permit();
+        let mut request = Request::new(Full::new(message));
+        *request.method_mut() = HttpMethod::POST;
+        *request.uri_mut() = self.url(permit.call().method(), conversation);
+        let headers = [
+            (header::CONTENT_TYPE, Some(HeaderValue::from_static("application/json"))),
+            (header::ACCEPT, Some(HeaderValue::from_static("application/json, text/event-stream"))),
+            (VERSION, version.cloned()),
+            (SESSION_ID, conversation.header().cloned()),
+            (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
+        ];
+        *request.headers_mut() = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let sent = timeout(CONNECT, self.client.request(request));
+        async move { matches!(sent.await, Ok(Ok(response)) if response.status().is_success()) }
     }
 
     /// Where this goes.

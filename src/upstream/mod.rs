@@ -5,4 +5,4 @@ mod headers;
 mod http;
 
 pub use error::{Unsound, UpstreamError};
-pub use http::{Carried, Endpoints, MediaType, Reply, ReplyBody, Upstream, media_type};
+pub use http::{Behalf, Carried, Endpoints, MediaType, Reply, ReplyBody, Upstream, VERSION, media_type};

@@ -48,6 +48,7 @@ POLICY = """\
 server: fixture
 roles:
   anonymous: { tools: ["*"], prompts: ["*"], resources: ["*"], methods: ["*"] }
+server_may: [elicitation, sampling, roots]
 tools:
   "*": { timeout: 60s }
 """

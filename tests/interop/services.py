@@ -22,6 +22,7 @@ POLICY = """\
 server: {name}
 roles:
   everyone: {{ tools: ["{tools}"], prompts: ["*"], resources: ["*"], methods: ["*"] }}
+server_may: [elicitation, sampling, roots]
 tools:
   "*": {{ timeout: 60s }}
 """

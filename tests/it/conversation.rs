@@ -141,7 +141,7 @@ impl Stream {
 async fn sse_world(upstream: &Upstream) -> crate::support::gate::Gate {
     upstream.answer_with(stream_and_messages);
     let sse = format!("sse: http://{}/sse", upstream.address);
-    let policy = "server: records\nroles:\n  reader: { tools: [search_records, get_statistics] }\ntools:\n  get_statistics: { timeout: 1s }\n";
+    let policy = "server: records\nroles:\n  reader: { tools: [search_records, get_statistics] }\nserver_may: [roots]\ntools:\n  get_statistics: { timeout: 1s }\n";
     World::new(&upstream.url()).server(&sse).policy("records.yaml", policy).start().await
 }
 
@@ -167,6 +167,34 @@ async fn a_2024_client_speaks_to_a_2024_server_and_sees_only_the_gate() {
     let tools = json!([{ "name": "search_records" }, { "name": "delete_record" }]);
     upstream.push(&format!("data: {}", json!({ "jsonrpc": "2.0", "id": 9, "result": { "tools": tools } })));
     assert_eq!(stream.next().await["result"], json!({ "tools": [{ "name": "search_records" }] }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_2024_server_may_not_ask_is_declined_where_its_messages_go() {
+    let upstream = Upstream::start().await;
+    let gate = sse_world(&upstream).await;
+    let mut stream = Stream::open(gate.data).await;
+    raw::call(gate.data, &stream.post(ALICE, &tool_call("7", "search_records", "{}"))).await;
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":0,"method":"sampling/createMessage","params":{}}"#);
+    assert!(upstream.wait_for(3, DEADLINE).await, "the server is told");
+    let told = &upstream.since(2)[0];
+    let error = &told.json().unwrap()["error"];
+    assert_eq!((told.path.as_str(), &error["code"]), ("/messages/?session_id=theirs", &json!(-32601)));
+    let answer = stream.post(ALICE, r#"{"jsonrpc":"2.0","id":0,"result":{}}"#);
+    assert_eq!(raw::call(gate.data, &answer).await.status, 400, "the client was not asked");
+
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":1,"method":"roots/list"}"#);
+    assert_eq!(stream.next().await["method"], "roots/list", "this one the policy names");
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#;
+    assert_eq!(raw::call(gate.data, &stream.post(ALICE, answer)).await.status, 202);
+    assert_eq!(upstream.since(3)[0].text(), answer);
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":7,"result":{}}"#);
+    assert_eq!(stream.next().await["id"], 7);
+
+    raw::call(gate.data, &stream.post(ALICE, &tool_call("8", "get_statistics", "{}"))).await;
+    upstream.push(r#"data: {"jsonrpc":"2.0","id":8,"error":{"code":-32042,"message":"open an address"}}"#);
+    let told = stream.next().await;
+    assert_eq!((&told["id"], &told["error"]["code"]), (&json!(8), &json!(-31504)), "what does not pass is no answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

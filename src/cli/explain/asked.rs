@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::clock;
 use crate::identity::{AuthError, Principal, parse_expiry};
 use crate::mcp::ServerName;
-use crate::policy::Context;
+use crate::policy::{Context, Shown};
 use crate::trial::{Against, Asked, Question, Unknown};
 
 /// Who asks for what.
@@ -75,7 +75,7 @@ impl Described {
             server: server.clone(),
             asked: self.asked()?,
             headers: HeaderMap::new(),
-            context: Context { at, from: self.from.unwrap_or(Ipv4Addr::LOCALHOST.into()) },
+            context: Context { at, from: self.from.unwrap_or(Ipv4Addr::LOCALHOST.into()), shown: Shown::NotYet },
         };
         match question.bearing(against.policy).address {
             Some(rule) if self.from.is_none() => {

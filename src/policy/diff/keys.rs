@@ -1,0 +1,96 @@
+//! Who is let in, before and now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::{Change, Direction, What};
+use crate::identity::{Authenticators, Principal};
+
+/// What is different of keys and of callers without one, most access first.
+pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
+    let mut found = Vec::new();
+    if old.admits_anonymous() != new.admits_anonymous() {
+        let (direction, detail) = if new.admits_anonymous() {
+            (Direction::Gained, "they are let in")
+        } else {
+            (Direction::Lost, "they are not let in any more")
+        };
+        found.push(change(direction, What::Anonymous, detail.to_owned()));
+    }
+    let (before, now) = (old.keys(), new.keys());
+    let ids: BTreeSet<&str> = before.keys().chain(now.keys()).copied().collect();
+    for id in ids {
+        let what = || What::Key(Arc::from(id));
+        match (before.get(id), now.get(id)) {
+            (Some((principal, _)), None) => found.push(change(Direction::Lost, what(), holds(principal))),
+            (None, Some((principal, end))) => {
+                found.push(change(Direction::Gained, what(), format!("{}, {}", holds(principal), until(*end))));
+            }
+            (Some(before), Some(now)) => {
+                let mut details = Vec::new();
+                roles(before.0, now.0, &mut details);
+                claims(before.0, now.0, &mut details);
+                ends(before.1, now.1, &mut details);
+                if !old.has_same_key(new, id) {
+                    details.push((Direction::Changed, "another key has this id now".to_owned()));
+                }
+                found.extend(details.into_iter().map(|(direction, detail)| change(direction, what(), detail)));
+            }
+            (None, None) => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+fn change(direction: Direction, what: What, detail: String) -> Change {
+    Change { direction, server: None, what, details: vec![detail], who: BTreeSet::new(), old: None, new: None }
+}
+
+fn holds(principal: &Principal) -> String {
+    let roles: Vec<_> = principal.roles().iter().map(|role| &**role).collect();
+    if roles.is_empty() { "without a role".to_owned() } else { format!("with the roles {}", roles.join(", ")) }
+}
+
+fn until(end: Option<SystemTime>) -> String {
+    match end {
+        None => "without an end".to_owned(),
+        Some(end) => format!("until {}", Timestamp::try_from(end).unwrap_or_default()),
+    }
+}
+
+fn roles(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String)>) {
+    let lacks = |principal: &Principal, role: &Arc<str>| !principal.roles().contains(role);
+    let gained = new.roles().iter().filter(|role| lacks(old, role)).map(|role| (Direction::Gained, role));
+    let lost = old.roles().iter().filter(|role| lacks(new, role)).map(|role| (Direction::Lost, role));
+    details.extend(gained.chain(lost).map(|(direction, role)| (direction, format!("role {role}"))));
+}
+
+/// Whoever has a claim may have what is bound to it.
+fn claims(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String)>) {
+    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.claims().collect(), new.claims().collect());
+    let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
+    for name in names {
+        let (before, now) = (old.get(name), new.get(name));
+        let direction = match (before, now) {
+            (before, now) if before == now => continue,
+            (Some(_), None) => Direction::Narrowed,
+            _ => Direction::Widened,
+        };
+        let [before, now] = [before, now].map(|value| value.copied().unwrap_or("none"));
+        details.push((direction, format!("claim {name}: {before} → {now}")));
+    }
+}
+
+fn ends(old: Option<SystemTime>, new: Option<SystemTime>, details: &mut Vec<(Direction, String)>) {
+    let direction = match (old, new) {
+        (old, new) if old == new => return,
+        (_, None) => Direction::Widened,
+        (Some(old), Some(new)) if new > old => Direction::Widened,
+        _ => Direction::Narrowed,
+    };
+    details.push((direction, format!("it ends: {} → {}", until(old), until(new))));
+}

@@ -1,0 +1,204 @@
+//! What a reviewer is told.
+
+use crate::policy::PolicySet;
+
+/// What is told, line by line, of policies that say this of the server.
+fn told(old: &str, new: &str) -> String {
+    let changes = PolicySet::for_test(old).diff(&PolicySet::for_test(new));
+    let line = |change: &super::Change| {
+        let who: Vec<_> = change.who.iter().map(ToString::to_string).collect();
+        let details = change.details.join("; ");
+        format!("{} {} [{}] {details}", change.direction.word(), change.what, who.join(", ")).trim_end().to_owned()
+    };
+    changes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn grants() {
+    insta::assert_snapshot!(told(
+        "roles: { reader: { tools: [a, 'get_*'] }, operator: { inherits: [reader], tools: [b] } }",
+        "roles: { reader: { tools: [c, get_x] }, operator: { inherits: [reader], tools: [b], prompts: ['*'] }, new: { methods: ['*'] } }",
+    ));
+    // What another rule says already is nothing new.
+    assert_eq!(told("roles: { r: { tools: ['*'] } }", "roles: { r: { tools: ['*', a, 'b*'] } }"), "");
+    assert_eq!(told("allowed_tools: [a]", "allowed_tools: [a]\nroles: { r: { tools: [a] } }"), "");
+    assert_eq!(told("roles: { r: { tools: [a] } }", "deny: { tools: [b] }\nroles: { r: { tools: [a, b] } }"), "");
+    // A caller without a credential has no part in what the others share.
+    assert_eq!(
+        told("allowed_tools: [a]", "allowed_tools: [a]\nroles: { anonymous: { tools: [a] } }"),
+        "gained tool a [role anonymous]"
+    );
+}
+
+#[test]
+fn denials() {
+    insta::assert_snapshot!(told(
+        "deny: { tools: ['drop_*'] }\nroles: { reader: { tools: ['*'], deny: { tools: [a] } }, blind: { deny: { tools: [a] } }, idle: { tools: [x], deny: { prompts: [p] } } }",
+        "deny: { resources: ['*'] }\nroles: { reader: { tools: ['*'], deny: { tools: [b] } }, blind: { deny: { tools: [c] } }, idle: { tools: [x], resources: [r] } }",
+    ));
+}
+
+#[test]
+fn restrictions() {
+    let role = |keys: &str| format!("roles: {{ r: {{ tools: [a]{keys} }} }}");
+    for (old, new, expected) in [
+        ("", ", networks: [10.0.0.0/8]", "narrowed tool a [role r] networks: from anywhere → 10.0.0.0/8"),
+        (
+            ", networks: [10.0.0.0/8]",
+            ", networks: [10.1.0.0/16]",
+            "narrowed tool a [role r] networks: 10.0.0.0/8 → 10.1.0.0/16",
+        ),
+        (
+            ", networks: [10.1.0.0/16]",
+            ", networks: [10.0.0.0/8]",
+            "widened tool a [role r] networks: 10.1.0.0/16 → 10.0.0.0/8",
+        ),
+        (
+            ", when: [{ days: [mon], from: '08:00', to: '18:00' }]",
+            ", when: [{ days: [mon, tue], from: '08:00', to: '18:00' }]",
+            "widened tool a [role r] when: mon 08:00-18:00 UTC → mon, tue 08:00-18:00 UTC",
+        ),
+        (
+            ", when: [{ from: '08:00', to: '18:00', zone: Europe/Berlin }]",
+            ", when: [{ from: '09:00', to: '17:00' }]",
+            "widened tool a [role r] when: 08:00-18:00 Europe/Berlin → 09:00-17:00 UTC",
+        ),
+        (
+            ", when: [{ until: 2027-01-01 }]",
+            ", when: [{ until: 2026-12-01, days: [sat] }]",
+            "narrowed tool a [role r] when: until 2027-01-01T00:00:00Z → sat UTC until 2026-12-01T00:00:00Z",
+        ),
+        (
+            ", networks: [10.0.0.0/8]",
+            ", mode: shadow, networks: [10.0.0.0/8]",
+            "widened tool a [role r] networks: 10.0.0.0/8 → from anywhere",
+        ),
+    ] {
+        assert_eq!(told(&role(old), &role(new)), expected);
+    }
+}
+
+#[test]
+fn settings_of_tools() {
+    let tool = |keys: &str| format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ timeout: 5s{keys} }} }}");
+    for (old, new, expected) in [
+        (
+            ", arguments: { properties: { m: { maximum: 10 } } }",
+            "",
+            "widened tool a [role r] arguments: a condition → none",
+        ),
+        ("", ", arguments: { required: [m] }", "narrowed tool a [role r] arguments: no condition → one"),
+        (
+            ", limits: [{ calls: 60, every: 1m, per: principal }, { in_flight: 4, per: tool }]",
+            ", limits: [{ calls: 10, every: 10s, per: principal }, { in_flight: 8, per: tool }]",
+            "widened tool a [role r] limits: in_flight 4 → 8\nnarrowed tool a [role r] limits: calls 60 in 1m → 10 in 10s",
+        ),
+        (
+            ", limits: [{ in_flight: 4, per: tool }]",
+            ", mode: shadow, limits: [{ in_flight: 4, per: tool }]",
+            "widened tool a [role r] limits: in_flight 4 → unlimited\nwidened tool a [role r] mode: enforce → shadow; what it refuses is only recorded",
+        ),
+    ] {
+        assert_eq!(told(&tool(old), &tool(new)), expected);
+    }
+    assert_eq!(told(&tool(""), &tool("").replace("5s", "9s")), "changed tool a [role r] timeout: 5s → 9s");
+    // What nobody may call is no change of anybody's access.
+    let nobody = |maximum: u32| {
+        format!(
+            "roles: {{ r: {{ tools: [b] }} }}\ntools: {{ a: {{ arguments: {{ properties: {{ m: {{ maximum: {maximum} }} }} }} }} }}"
+        )
+    };
+    assert_eq!(told(&nobody(1), &nobody(2)), "");
+    // A tool that loses its entry has what all others have.
+    assert_eq!(
+        told(
+            "roles: { r: { tools: [a] } }\ntools: { a: { limits: [{ in_flight: 1, per: tool }] }, '*': { limits: [{ in_flight: 9, per: tool }] } }",
+            "roles: { r: { tools: [a] } }\ntools: { '*': { limits: [{ in_flight: 9, per: tool }] } }",
+        ),
+        "widened tool a [role r] limits: in_flight 1 → 9"
+    );
+}
+
+#[test]
+fn conditions() {
+    let policy = |schema: &str| format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ arguments: {schema} }} }}");
+    let mut table = String::new();
+    for (old, new) in [
+        ("{ properties: { m: { maximum: 100 } } }", "{ properties: { m: { maximum: 1000 } } }"),
+        ("{ properties: { m: { minimum: 1 } } }", "{ properties: { m: { minimum: 2, maximum: 9 } } }"),
+        ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b] } } }"),
+        ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b, c] } } }"),
+        ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b, a] } } }"),
+        ("{ required: [a, b] }", "{ required: [b] }"),
+        ("{ properties: { m: { type: integer } } }", "{ properties: { m: { type: [number, string] } } }"),
+        ("{ properties: { m: { type: number } } }", "{ properties: { m: { type: integer } } }"),
+        ("{ properties: { m: { pattern: ^a } } }", "{ properties: { m: { pattern: ^b } } }"),
+        ("{ required: [c], properties: { c: { claim: s } } }", "{ required: [c], properties: { c: { claim: t } } }"),
+        ("{ required: [c], properties: { c: { claim: s } } }", "{ required: [c] }"),
+        (
+            "{ properties: { q: { sql: { tables: [t] } } } }",
+            "{ properties: { q: { sql: { tables: [t], statements: [select, delete] } } } }",
+        ),
+        (
+            "{ properties: { q: { sql: { tables: [t, u] } } } }",
+            "{ properties: { q: { sql: { tables: [u], statements: [select] } } } }",
+        ),
+        (
+            "{ properties: { a: true }, additionalProperties: false }",
+            "{ properties: { a: true, b: { type: string } }, additionalProperties: false }",
+        ),
+        ("{ properties: { a: true } }", "{ properties: { a: true, b: { type: string } } }"),
+        (
+            "{ properties: { o: { properties: { k: { maxLength: 3 } } } } }",
+            "{ properties: { o: { properties: { k: { maxLength: 2 } } } } }",
+        ),
+        (
+            "{ properties: { l: { items: { maximum: 3 }, uniqueItems: true } } }",
+            "{ properties: { l: { items: { maximum: 4 } } } }",
+        ),
+        ("{ anyOf: [{ required: [a] }] }", "{ anyOf: [{ required: [a] }, { required: [b] }] }"),
+        (
+            "{ properties: { m: { $ref: '#/$defs/d' } }, $defs: { d: { maximum: 1 } } }",
+            "{ properties: { m: { $ref: '#/$defs/d' } }, $defs: { d: { maximum: 2 } } }",
+        ),
+        (
+            "{ title: a, properties: { m: { description: x, maximum: 1 } } }",
+            "{ title: b, properties: { m: { description: w, maximum: 1 } } }",
+        ),
+        (
+            "{ properties: { m: { maximum: 18446744073709551614 } } }",
+            "{ properties: { m: { maximum: 18446744073709551615 } } }",
+        ),
+    ] {
+        let told = told(&policy(old), &policy(new)).replace('\n', "\n    ");
+        table.extend([old, "\n", new, "\n    ", &told, "\n"]);
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn questions() {
+    let roles = "roles: { r: { tools: [a] } }";
+    let asks = |list: &str| format!("server_may: {list}\n{roles}");
+    assert_eq!(
+        told(roles, &asks("[roots, elicitation]")),
+        "widened the whole server [whoever may use it] server_may: nothing → elicitation, roots"
+    );
+    assert_eq!(
+        told(&asks("[roots, sampling]"), &asks("[roots]")),
+        "narrowed the whole server [whoever may use it] server_may: sampling, roots → roots"
+    );
+}
+
+#[test]
+fn modes() {
+    let roles = "roles: { r: { tools: [a] } }";
+    assert_eq!(
+        told(roles, &format!("mode: shadow\n{roles}")),
+        "widened the whole server [whoever may use it] mode: enforce → shadow; what no rule grants is recorded and not refused\nwidened the whole server [whoever may use it] server_may: nothing → elicitation, sampling, roots"
+    );
+    assert_eq!(
+        told(&format!("mode: shadow\n{roles}"), roles),
+        "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused\nnarrowed the whole server [whoever may use it] server_may: elicitation, sampling, roots → nothing"
+    );
+}

@@ -1,0 +1,119 @@
+//! How tools may be used, before and now.
+
+use std::collections::BTreeSet;
+
+use super::{Both, Change, Direction, What, conditions, limits, restrictions};
+use crate::policy::duration::written;
+use crate::policy::names::Kind;
+use crate::policy::restriction::Restriction;
+use crate::policy::rules::ToolRules;
+use crate::policy::{Condition, LimitRule, Mode, RuleId};
+
+/// What is different, each with its direction.
+type Details = Vec<(Direction, String)>;
+
+impl Both<'_> {
+    /// Settings of every tool that has some, and of all others.
+    pub(super) fn tools(&self, found: &mut Vec<Change>) {
+        let names: BTreeSet<&str> = self.old.tools.keys().chain(self.new.tools.keys()).map(|name| &**name).collect();
+        for name in names {
+            let what = What::named(Kind::Tools, &name.into());
+            let callers = self.callers(name);
+            // What nobody may call, nobody gains by its settings; unless nothing is refused.
+            if callers.is_empty() && self.new.ungranted.mode == Mode::Enforce {
+                continue;
+            }
+            let from = found.len();
+            self.tool(&what, [self.old.tool(name), self.new.tool(name)].map(|it| &**it), found);
+            for change in found.iter_mut().skip(from).filter(|_| !callers.is_empty()) {
+                change.who.clone_from(&callers);
+            }
+        }
+        self.tool(&What::OtherTools, [&*self.old.other_tools, &*self.new.other_tools], found);
+    }
+
+    fn tool(&self, what: &What, [old, new]: [&ToolRules; 2], found: &mut Vec<Change>) {
+        let [before, now] = [old, new].map(Enforced::of);
+        let mut told = |places: [Option<&RuleId>; 2], details: Details| {
+            for direction in [Direction::Widened, Direction::Changed, Direction::Narrowed] {
+                let texts = details.iter().filter(|(way, _)| *way == direction).map(|(_, text)| text.clone());
+                let texts: Vec<_> = texts.collect();
+                if !texts.is_empty() {
+                    let [old, new] = places.map(Option::<&RuleId>::cloned);
+                    found.push(Change { old, new, ..self.change(direction, what.clone(), texts) });
+                }
+            }
+        };
+        told([None, None], mode(old, new));
+        told([&before, &now].map(|it| it.arguments.map(|condition| &condition.rule)), before.arguments(&now));
+        told([&before, &now].map(Enforced::restricted_at), before.restricted(&now));
+        told(
+            [&before, &now].map(|it| it.limits.first().map(|limit| &limit.rule)),
+            limits::compare(before.limits, now.limits),
+        );
+        if old.timeout != new.timeout {
+            let text = format!("timeout: {} → {}", written(old.timeout), written(new.timeout));
+            told([None, None], vec![(Direction::Changed, text)]);
+        }
+    }
+}
+
+fn mode(old: &ToolRules, new: &ToolRules) -> Details {
+    let refuses = |tool: &ToolRules| tool.arguments.is_some() || tool.restriction.is_some() || !tool.limits.is_empty();
+    match (old.mode, new.mode) {
+        (Mode::Enforce, Mode::Shadow) if refuses(old) => {
+            vec![(Direction::Widened, "mode: enforce → shadow; what it refuses is only recorded".to_owned())]
+        }
+        (Mode::Shadow, Mode::Enforce) if refuses(new) => {
+            vec![(Direction::Narrowed, "mode: shadow → enforce; what it refuses is refused".to_owned())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What of a tool's settings is enforced.
+struct Enforced<'a> {
+    arguments: Option<&'a Condition>,
+    restrictions: Vec<&'a Restriction>,
+    limits: &'a [LimitRule],
+}
+
+impl<'a> Enforced<'a> {
+    fn of(tool: &'a ToolRules) -> Self {
+        match tool.mode {
+            Mode::Shadow => Self { arguments: None, restrictions: Vec::new(), limits: &[] },
+            Mode::Enforce => Self {
+                arguments: tool.arguments.as_deref(),
+                restrictions: tool.restriction.iter().map(|it| &**it).collect(),
+                limits: &tool.limits,
+            },
+        }
+    }
+
+    fn arguments(&self, now: &Self) -> Details {
+        match (self.arguments, now.arguments) {
+            (None, None) => Vec::new(),
+            (Some(_), None) => vec![(Direction::Widened, "arguments: a condition → none".to_owned())],
+            (None, Some(_)) => vec![(Direction::Narrowed, "arguments: no condition → one".to_owned())],
+            (Some(old), Some(new)) => conditions::compare(&old.written, &new.written),
+        }
+    }
+
+    fn restricted_at(&self) -> Option<&'a RuleId> {
+        let restriction = self.restrictions.first()?;
+        let when = restriction.when.as_ref().map(|when| &when.rule);
+        when.or_else(|| restriction.networks.as_ref().map(|networks| &networks.rule))
+    }
+
+    fn restricted(&self, now: &Self) -> Details {
+        let wider = !restrictions::within(&now.restrictions, &self.restrictions);
+        let narrower = !restrictions::within(&self.restrictions, &now.restrictions);
+        let direction = match (wider, narrower) {
+            (true, _) => Direction::Widened,
+            (false, true) => Direction::Narrowed,
+            (false, false) => return Vec::new(),
+        };
+        let details = restrictions::details(&self.restrictions, &now.restrictions);
+        details.into_iter().map(|text| (direction, text)).collect()
+    }
+}
