@@ -136,24 +136,6 @@ impl fmt::Display for Denial {
 }
 
 impl Reason {
-    const ALL: [Self; 10] = [
-        Self::NotGranted,
-        Self::Denied,
-        Self::OutsideHours,
-        Self::OutsideNetworks,
-        Self::IllFormedName,
-        Self::Arguments,
-        Self::UnknownMethod,
-        Self::PinMissing,
-        Self::PinChanged,
-        Self::HiddenCharacter,
-    ];
-
-    /// The reason that is called so in logs.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.word() == word)
-    }
-
     /// A word for logs and labels.
     pub fn word(self) -> &'static str {
         match self {

@@ -11,9 +11,11 @@ use serde::Deserialize;
 
 use super::told::Step;
 use super::who::Against;
+use crate::exchange::Outcome;
 use crate::identity::{ANONYMOUS, AuthError, Principal};
 use crate::mcp::{Method, ServerName, Target};
 use crate::policy::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Shown};
+use crate::state::StateError;
 
 /// A line as written, as far as it matters here. Lines may come to hold more.
 #[derive(Debug, Deserialize)]
@@ -90,7 +92,7 @@ impl Record {
         #[expect(clippy::disallowed_methods, reason = "it is a log of our own, and nothing is let through by it")]
         let line: Line = serde_json::from_slice(line).ok()?;
         // What is no method on the wire has a name in the log; and what a revision does not know is unknown to it.
-        let unknown = line.refused.as_deref().and_then(Reason::named) == Some(Reason::UnknownMethod);
+        let unknown = line.refused.as_deref() == Some(Reason::UnknownMethod.word());
         let nameless = [Method::Answer, Method::OpenStream, Method::EndSession];
         let method = match nameless.into_iter().find(|method| method.name() == line.method) {
             _ if unknown => Method::Other,
@@ -158,8 +160,10 @@ impl Record {
         let rule = self.line.rule.clone()?;
         self.line.principal.as_ref()?;
         let refused = self.line.refused.as_deref().unwrap_or_default();
-        Some(match Reason::named(refused) {
-            Some(reason) => Said::Deny(reason.word().to_owned(), Some(rule)),
+        // Whose a task is, the policy does not say.
+        let denied = self.line.outcome == Outcome::Denied.label() && refused != StateError::NoTask.reason();
+        Some(match denied.then_some(refused) {
+            Some(reason) => Said::Deny(reason.to_owned(), Some(rule)),
             // The line names the limit, not what granted it.
             None if refused == "limited" => Said::Allow(format!("some rule, and limited by {rule}")),
             None => Said::Allow(rule),
@@ -276,6 +280,7 @@ mod tests {
                 r#""method":"tools/call","tool":"a","outcome":"upstream_error","refused":"reply_missing","rule":"default""#,
                 allow(),
             ),
+            (r#""method":"tasks/get","task":"t","outcome":"denied","refused":"no_task","rule":"default""#, allow()),
             (r#""method":"tools/call","tool":"a","outcome":"invalid","refused":"header_mismatch","rule":null"#, None),
             (r#""method":"_other","outcome":"invalid","refused":"syntax","rule":null"#, None),
         ] {
