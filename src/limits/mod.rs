@@ -191,6 +191,26 @@ mod tests {
     use crate::mcp::{self, ServerName};
     use crate::policy::Context;
 
+    /// Asks for room for calls of the tool `a`, one after the other.
+    fn asking<'a>(policy: &'a PolicySet, limits: &'a Limits) -> impl Fn() -> Result<Admission, LimitExceeded> + 'a {
+        let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#);
+        let call = Arc::new(mcp::read(&body, &Bounds::default()).unwrap());
+        let (principal, server) =
+            (Arc::new(Principal::for_test("al", &["reader"])), ServerName::new("records").unwrap());
+        move || limits.admit(policy.permit(&principal, &call, &server, Context::for_test()).unwrap())
+    }
+
+    #[test]
+    fn in_one_moment_no_room_comes_back_however_long_it_takes_to_ask() {
+        let policy = PolicySet::for_test(
+            "roles: { reader: { tools: [a] } }\n\
+             tools: { a: { limits: [{ calls: 2, every: 1ms, per: principal }] } }\n",
+        );
+        let limits = Limits::in_one_moment(&policy);
+        let admit = asking(&policy, &limits);
+        assert_eq!((0..10_000).filter(|_| admit().is_ok()).count(), 2);
+    }
+
     #[test]
     fn every_limit_counts_by_itself_also_where_several_stand_in_one_line() {
         let policy = PolicySet::for_test(
@@ -198,11 +218,7 @@ mod tests {
              tools: { a: { limits: [{ calls: 3, every: 1h, per: principal }, { in_flight: 2, per: tool }] } }\n",
         );
         let limits = Limits::of(&policy, None);
-        let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#);
-        let call = Arc::new(mcp::read(&body, &Bounds::default()).unwrap());
-        let (principal, server) =
-            (Arc::new(Principal::for_test("al", &["reader"])), ServerName::new("records").unwrap());
-        let admit = || limits.admit(policy.permit(&principal, &call, &server, Context::for_test()).unwrap());
+        let admit = asking(&policy, &limits);
         let refused = |admitted: Result<Admission, LimitExceeded>| admitted.err().map(|exceeded| exceeded.to_string());
 
         let under_way = (admit().unwrap(), admit().unwrap());
