@@ -3,6 +3,7 @@
 mod address;
 mod build;
 mod form;
+mod cases;
 mod given;
 mod policies;
 mod revision;
@@ -25,6 +26,7 @@ use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
+pub use cases::{is_case_file, read_case_file, read_cases};
 pub use form::form;
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;

@@ -35,7 +35,7 @@ pub(crate) fn stdout(output: &Output) -> String {
 }
 
 /// A folder with these files.
-fn home(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn home(files: &[(&str, &str)]) -> TempDir {
     let home = tempfile::tempdir().expect("a folder");
     fs::create_dir(home.path().join("policies")).expect("it is new");
     for (name, text) in files {
