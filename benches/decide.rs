@@ -18,7 +18,7 @@ use tollgate::identity::{API_KEY, Authenticators, Principal};
 use tollgate::json::Bounds;
 use tollgate::limits::Limits;
 use tollgate::mcp::{self, Call, ServerName};
-use tollgate::policy::{Context, PolicySet, Query};
+use tollgate::policy::{Context, PolicySet, Query, Shown};
 use tollgate::sql::{Allowed, Dialect, TableName};
 
 use shared::{Deployment, KEY, SERVER, is_smoke_test, key_entry, tools_call};
@@ -118,7 +118,7 @@ impl Scene {
 
 /// Some time, on this machine.
 fn context() -> Context {
-    Context { at: UNIX_EPOCH, from: Ipv4Addr::LOCALHOST.into() }
+    Context { at: UNIX_EPOCH, from: Ipv4Addr::LOCALHOST.into(), shown: Shown::NotYet }
 }
 
 fn tool(n: usize) -> String {

@@ -1,11 +1,12 @@
-//! Asks a live server for its tools, in whichever era it speaks. For `init` only: the gate itself does not ask.
+//! Asks a live server for its tools, in whichever era it speaks. For `init` and `lock` only: the gate itself does not
+//! ask.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use crate::mcp::ProtocolVersion;
+use crate::mcp::{Definition, ProtocolVersion};
 use crate::sse;
 
 /// A server that is silent for longer is not there.
@@ -23,10 +24,9 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
 /// A tool, as the server describes it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Tool {
-    pub(super) name: String,
-    pub(super) about: String,
+    pub(super) definition: Definition,
     pub(super) nature: Nature,
 }
 
@@ -134,14 +134,14 @@ impl Server {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
             let page = self.request("tools/list", params).await.map_err(Refused::told)?;
             let listed = page.get("tools").and_then(Value::as_array).ok_or("its list of tools is no list")?;
-            tools.extend(listed.iter().filter_map(tool));
+            tools.extend(listed.iter().cloned().filter_map(tool));
             if tools.len() > MAX_TOOLS {
                 return Err(format!("it has more than {MAX_TOOLS} tools"));
             }
             cursor = page.get("nextCursor").filter(|cursor| cursor.is_string()).cloned();
             if cursor.is_none() {
-                tools.sort_by(|a, b| a.name.cmp(&b.name));
-                tools.dedup_by(|a, b| a.name == b.name);
+                tools.sort_by(|a, b| a.name().cmp(b.name()));
+                tools.dedup_by(|a, b| a.name() == b.name());
                 return Ok(tools);
             }
         }
@@ -257,9 +257,9 @@ fn no_reply(status: StatusCode) -> String {
 }
 
 /// A tool of a list. What has no name cannot be granted.
-fn tool(listed: &Value) -> Option<Tool> {
-    let text = |key: &str| listed.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let hint = |key: &str| listed.get("annotations").and_then(|said| said.get(key)).and_then(Value::as_bool);
+fn tool(listed: Value) -> Option<Tool> {
+    let definition = Definition::new(listed).filter(|definition| !definition.name().is_empty())?;
+    let hint = |key: &str| definition.annotations().and_then(|said| said.get(key)).and_then(Value::as_bool);
     let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
         (Some(true), None | Some(false)) => Nature::ReadOnly,
         (None, None) => Nature::Unsaid,
@@ -267,8 +267,19 @@ fn tool(listed: &Value) -> Option<Tool> {
         // Whoever says both that it changes nothing and that it destroys is not believed the first.
         (_, Some(true)) | (Some(false), None) => Nature::Destructive,
     };
-    let about = text("title").or_else(|| text("description")).unwrap_or_default();
-    Some(Tool { name: text("name")?.to_owned(), about: about.to_owned(), nature })
+    Some(Tool { definition, nature })
+}
+
+impl Tool {
+    pub(super) fn name(&self) -> &str {
+        self.definition.name()
+    }
+
+    /// What it is called for people, or else what is said of it.
+    pub(super) fn about(&self) -> &str {
+        let said = [self.definition.title(), self.definition.description()];
+        said.into_iter().flatten().find(|text| !text.is_empty()).unwrap_or_default()
+    }
 }
 
 /// An error with its causes: reqwest keeps the reason there.

@@ -1,4 +1,4 @@
-//! `tollgate init`: a starter policy from what a live server offers. Nothing is granted that the server does not itself
+//! `tollgate init`: a starter policy from what a live server offers, and a lock of what that is. Nothing is granted that the server does not itself
 //! call read-only, and nothing is overwritten.
 
 use std::fmt::Write as _;
@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::ask::{self, Nature, Tool};
-use super::{keys, output};
+use super::{keys, lock, output};
 use crate::clock;
 use crate::config::{Folder, Reach, parse_endpoint};
 use crate::diagnostic::escaped;
 use crate::mcp::{self, ServerName};
+use crate::policy::{LOCK_FILE, ToolLock};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,7 +47,7 @@ fn init(args: &Args) -> Result<(), String> {
     if policy == PRINCIPALS {
         return Err("a server of this name would share a file with the keys; choose another `--name`".to_owned());
     }
-    for file in [policy.as_str(), PRINCIPALS] {
+    for file in [policy.as_str(), PRINCIPALS, LOCK_FILE] {
         let path = args.out.join(file);
         if path.symlink_metadata().is_ok() {
             return Err(format!("{} is there already, and nothing is overwritten", path.display()));
@@ -54,8 +55,15 @@ fn init(args: &Args) -> Result<(), String> {
     }
     let tools = ask::tools(&args.server)?;
     let made = keys::make(&args.id, &[ROLE.to_owned()], None).map_err(|error| error.to_string())?;
-    let files = [(policy, policy_file(args, &tools)), (PRINCIPALS.to_owned(), principals_file(&made.entry))];
-    if tools.iter().any(is_granted) {
+    let policy = (policy, policy_file(args, &tools));
+    let principals = (PRINCIPALS.to_owned(), principals_file(&made.entry));
+    let next_steps = next_steps(args, &tools);
+    let grants_something = tools.iter().any(is_granted);
+    let (definitions, hiding) = lock::pinnable(tools);
+    let mut pinned = ToolLock::default();
+    pinned.pin(args.name.as_str(), definitions);
+    let files = [policy, principals, (LOCK_FILE.to_owned(), pinned.to_text())];
+    if grants_something {
         holds(&args.name, &files)?;
     }
     fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
@@ -64,12 +72,13 @@ fn init(args: &Args) -> Result<(), String> {
         write_new(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     output::answer(&made.key);
-    output::note(&next_steps(args, &tools));
+    output::note(&next_steps);
+    lock::warn_of(&hiding);
     Ok(())
 }
 
 fn is_granted(tool: &Tool) -> bool {
-    tool.nature == Nature::ReadOnly && mcp::is_well_formed(&tool.name)
+    tool.nature == Nature::ReadOnly && mcp::is_well_formed(tool.name())
 }
 
 /// What was written is what `check` accepts, whatever the server's names were.
@@ -94,7 +103,7 @@ fn policy_file(args: &Args, tools: &[Tool]) -> String {
     let list = |text: &mut String, mark: &str, tools: &[&Tool]| {
         for tool in tools {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{mark}- {}{}", in_yaml(&tool.name), comment(tool));
+            let _ = writeln!(text, "{mark}- {}{}", in_yaml(tool.name()), comment(tool));
         }
     };
     let mark = if granted.is_empty() { "# " } else { "" };
@@ -138,7 +147,7 @@ fn comment(tool: &Tool) -> String {
         Nature::Destructive => Some("may destroy"),
         Nature::Unsaid => Some("says nothing of its effects"),
     };
-    let about = escaped(tool.about.lines().next().unwrap_or_default());
+    let about = escaped(tool.about().lines().next().unwrap_or_default());
     let about: String = about.chars().take(LONGEST).collect();
     let parts: Vec<&str> = nature.into_iter().chain(Some(about.trim()).filter(|about| !about.is_empty())).collect();
     if parts.is_empty() { String::new() } else { format!("  # {}", parts.join(": ")) }
@@ -156,7 +165,8 @@ fn next_steps(args: &Args, tools: &[Tool]) -> String {
     let out = args.out.display();
     let mut text = format!(
         "\nThe line above is the key of `{}`. It is shown this once.\n\
-         {out}/{}.yaml grants {granted} of {} tools to the role `{ROLE}`; {out}/{PRINCIPALS} holds the key's hash.\n",
+         {out}/{}.yaml grants {granted} of {} tools to the role `{ROLE}`; {out}/{PRINCIPALS} holds the key's hash.\n\
+         {out}/{LOCK_FILE} pins what the tools are now: one that the server changes is withheld until you pin it anew.\n",
         args.id,
         args.name,
         tools.len(),

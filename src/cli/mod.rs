@@ -1,11 +1,11 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
-mod changes;
 mod check;
 mod diff;
 mod init;
 mod keys;
+mod lock;
 mod output;
 mod run;
 mod schema;
@@ -34,8 +34,10 @@ enum Command {
     Diff(diff::Args),
     /// Make keys for callers
     Keys(keys::Args),
-    /// Ask a live server for its tools and write a starter policy
+    /// Ask a live server for its tools, and write a starter policy and a lock of what they are
     Init(init::Args),
+    /// Ask a live server for its tools, show what it has changed, and pin them
+    Lock(lock::Args),
     /// Print the form of a file as JSON Schema, for editors
     Schema(schema::Args),
 }
@@ -49,6 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
+            Command::Lock(args) => lock::run(&args),
             Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),

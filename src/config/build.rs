@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::given::Given;
 use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
-use super::yaml::Document;
+use super::yaml::{Document, MAX_BYTES};
 use super::{Batches, Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
@@ -98,7 +98,7 @@ impl Draft {
 
 fn document(path: &Path) -> Result<Document, Diagnostics> {
     let name = path.display().to_string();
-    let bytes = policies::read_file(path).map_err(|error| {
+    let bytes = policies::read_file(path, MAX_BYTES).map_err(|error| {
         Diagnostic::error(Code::Unreadable, &name, format!("cannot be read: {error}"))
             .help("`--config` and TOLLGATE_CONFIG name this file")
     })?;

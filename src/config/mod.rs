@@ -26,7 +26,7 @@ use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
 pub use form::form;
-pub use policies::{Folder, Policies};
+pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
 pub use source::ConfigSource;
 
@@ -161,6 +161,18 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
             Err(found)
         }
     }
+}
+
+/// Reads the configuration alone, whatever is in the policies: for what makes them right.
+///
+/// # Errors
+/// Every problem of the configuration.
+pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let mut draft = Draft::read(overrides, &mut found);
+    let folder = Folder::read(&draft.policies);
+    draft.name_server(&folder, &mut found);
+    draft.finish().filter(|_| !found.has_errors()).ok_or(found)
 }
 
 impl Config {

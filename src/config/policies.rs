@@ -14,7 +14,7 @@ use super::yaml::{Document, MAX_BYTES};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean, quoted};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
 use crate::mcp::{self, ServerName};
-use crate::policy::{self, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere};
+use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere, ToolLock};
 
 /// A folder with more files is not a policy.
 pub(super) const MAX_FILES: usize = 256;
@@ -37,6 +37,7 @@ pub struct Folder {
     digest: Arc<str>,
     policies: Vec<PolicyFile>,
     principals: Vec<PrincipalsFile>,
+    lock: Option<ToolLock>,
     found: Diagnostics,
 }
 
@@ -52,6 +53,7 @@ type Named = (String, Vec<u8>);
 enum Kind {
     Policy(Box<PolicyFile>),
     Principals(PrincipalsFile),
+    Lock(ToolLock),
 }
 
 impl Folder {
@@ -67,19 +69,24 @@ impl Folder {
     /// A folder of these files, in this order.
     pub fn of(name: String, files: Vec<Named>) -> Self {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
+        let mut lock = None;
         let mut hash = Sha256::new();
         for (file, bytes) in files {
             hash.update(format!("{file}\0{}\0", bytes.len()));
             hash.update(&bytes);
-            match read(&join(&name, &file), &bytes) {
+            let path = join(&name, &file);
+            let read =
+                if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) };
+            match read {
                 Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
+                Ok(Kind::Lock(file)) => lock = Some(file),
                 Err(problems) => found.extend(problems),
             }
         }
         let digest: String =
             hash.finalize().iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
-        Self { name, digest: Arc::from(digest), policies, principals, found }
+        Self { name, digest: Arc::from(digest), policies, principals, lock, found }
     }
 
     /// Whether there is no file at all.
@@ -92,10 +99,12 @@ impl Folder {
         self.policies.iter().any(|file| file.server().is_some())
     }
 
-    /// The servers that the policy files name; `default` if they name none.
+    /// The servers that the policy files name, or else the lock; `default` if they name none.
     pub fn servers(&self) -> Vec<ServerName> {
         let named: BTreeSet<&str> =
             self.policies.iter().filter_map(PolicyFile::server).map(|name| name.value.as_str()).collect();
+        let locked = || self.lock.iter().flat_map(ToolLock::servers).collect();
+        let named = if named.is_empty() { locked() } else { named };
         let mut servers: Vec<_> = named.into_iter().filter_map(|name| ServerName::new(name).ok()).collect();
         if servers.is_empty() {
             servers.extend(ServerName::new("default").ok());
@@ -114,7 +123,11 @@ impl Folder {
             return Err(no_files(&self.name).into());
         }
         let elsewhere = if whole { RolesElsewhere::None } else { RolesElsewhere::InBrokenFiles };
-        let policy = found.take(policy::compile(&self.policies, servers, elsewhere, Arc::clone(&self.digest)));
+        let mut policy = found.take(policy::compile(&self.policies, servers, elsewhere, Arc::clone(&self.digest)));
+        let pins = if whole { policy::pins(&self.policies, servers, self.lock.as_ref()) } else { Ok(Vec::new()) };
+        if let (Some(pins), Some(policy)) = (found.take(pins), &mut policy) {
+            policy.policy.pin(pins);
+        }
         if whole && self.policies.is_empty() {
             found.push(
                 Diagnostic::error(Code::NoPolicy, &self.name, "there are keys, but no file says what they may do")
@@ -274,15 +287,23 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
             )
             .help("put together what belongs together"));
         }
-        let bytes = read_file(&entry.path()).map_err(|error| cannot(&join(name, &file), &error))?;
+        let bytes = read_file(&entry.path(), most_bytes(&file)).map_err(|error| cannot(&join(name, &file), &error))?;
         files.push((file, bytes));
     }
     files.sort();
     Ok(files)
 }
 
+/// How large a file of this name may be.
+pub(super) fn most_bytes(name: &str) -> usize {
+    if name == LOCK_FILE { MAX_LOCK_BYTES } else { MAX_BYTES }
+}
+
 /// Files of test cases lie beside the policies, and Kubernetes and editors leave names that begin with a dot.
 pub(super) fn is_policy_file(name: &str) -> bool {
+    if name == LOCK_FILE {
+        return true;
+    }
     let Some((stem, "yaml" | "yml")) = name.rsplit_once('.') else {
         return false;
     };
@@ -291,14 +312,27 @@ pub(super) fn is_policy_file(name: &str) -> bool {
 }
 
 /// Reads a regular file, or what a link leads to, up to one byte more than is allowed.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_file(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    let bound = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let bound = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     File::open(path)?.take(bound).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads a lock; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read, or is not as `tollgate lock` writes it.
+pub fn read_lock(path: &Path) -> Result<Option<ToolLock>, Diagnostics> {
+    let name = path.display().to_string();
+    match read_file(path, MAX_LOCK_BYTES) {
+        Ok(bytes) => ToolLock::read(&name, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Diagnostic::error(Code::Unreadable, &name, format!("cannot be read: {error}")).into()),
+    }
 }
 
 fn no_files(folder: &str) -> Diagnostic {

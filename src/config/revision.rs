@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::policies::{Folder, MAX_FILES, is_policy_file};
-use super::yaml::MAX_BYTES;
+use super::policies::{Folder, MAX_FILES, is_policy_file, most_bytes};
 
 /// A folder in a revision: `main:policies`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl Revision {
             }
             let mut bytes =
                 self.git(&["cat-file", "blob", id]).map_err(|problem| format!("{name}/{file}: {problem}"))?;
-            bytes.truncate(MAX_BYTES + 1);
+            bytes.truncate(most_bytes(file) + 1);
             files.push((file.to_owned(), bytes));
         }
         files.sort();

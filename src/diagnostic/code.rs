@@ -41,6 +41,7 @@ codes! {
     TooDeep "too-deep" "Lists and mappings, or roles, lie deeper within each other than any that were meant.";
     InvisibleCharacter "invisible-character" "A character that a reviewer cannot see, or that reorders the text.";
     InvalidYaml "invalid-yaml" "A file is not YAML.";
+    InvalidJson "invalid-json" "A file is not JSON, or not in one reading.";
     SeveralDocuments "several-documents" "A file holds more than one YAML document.";
     YamlAlias "yaml-alias" "A YAML alias: what is granted stands elsewhere.";
     YamlAnchor "yaml-anchor" "A YAML anchor, to be referred to from elsewhere.";
@@ -93,6 +94,11 @@ codes! {
     IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
     UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";
     IneffectiveLimit "ineffective-limit" "A limit that a tighter one beside it always reaches first.";
+
+    // Pinned definitions of tools.
+    EditedPin "edited-pin" "A pinned definition that is not the one its hash is of.";
+    MissingPin "missing-pin" "Pinning is enforced for a server of which nothing is pinned.";
+    SeveralPinnings "several-pinnings" "Two files say how the pins of one server count.";
 
     // Conditions on arguments.
     InvalidSchema "invalid-schema" "A condition on arguments that is no JSON Schema 2020-12.";

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use code::Code;
 pub use report::{Denied, Format, Report};
 pub use spanned::Spanned;
-pub use text::{did_you_mean, disturbs_review, escaped, is_invisible, nearest, quoted};
+pub use text::{did_you_mean, disturbs_review, escaped, hidden, is_invisible, nearest, quoted};
 
 use human::Rendered;
 

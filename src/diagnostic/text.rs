@@ -32,6 +32,19 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{e0080}'..='\u{e0fff}')
 }
 
+/// The first character that hides from whoever reads this text, or turns it around: controls but for line breaks and tabs,
+/// bidirectional and format characters, and tags. The joiners and variation selectors that scripts and emoji need may
+/// stand behind a character that can be seen.
+pub fn hidden(text: &str) -> Option<char> {
+    let mut seen = false;
+    text.chars().find(|&c| {
+        let joins = seen && matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}');
+        let plain = matches!(c, '\n' | '\r' | '\t') || (c.is_whitespace() && !disturbs_review(c));
+        seen = !is_invisible(c) && c != ' ';
+        is_invisible(c) && !plain && !joins
+    })
+}
+
 /// Whether this character must not stand anywhere in a reviewed file, not even in a comment: it breaks or reorders lines
 /// for some readers and not for others.
 pub fn disturbs_review(c: char) -> bool {

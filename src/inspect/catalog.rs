@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::pinning;
+use crate::diagnostic;
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::mcp::{Method, ServerName, Target};
-use crate::policy::{Context, Effect, PolicySet, Query};
-use crate::state::Tasks;
+use crate::policy::{Context, Effect, PolicySet, Query, Shown};
+use crate::state::State;
 
 /// Filters one list.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(super) struct CatalogFilter<'a> {
     pub(super) server: &'a ServerName,
     pub(super) policy: &'a PolicySet,
     pub(super) context: Context,
-    pub(super) tasks: &'a Tasks,
+    pub(super) state: &'a State,
 }
 
 /// Which list, and what its things are called by.
@@ -58,10 +60,11 @@ const MOST: usize = 10_000;
 impl CatalogFilter<'_> {
     /// The message without what the caller may not use. Every other byte stays; so do cursors.
     pub(super) fn apply(&self, message: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let mut found = Found { list: self.list, items: Vec::new(), name: None, scope: None, sound: true };
+        let mut found = Found::new(self.list, message);
         json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
-        let items = found.items(message).filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
-        let shown: Vec<_> = items.iter().filter(|item| self.shows(&item.name)).collect();
+        let items = found.items().filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
+        let items = self.looked_at(message, items);
+        let shown: Vec<_> = items.iter().filter(|item| self.shows(item)).collect();
         let mut edits = Vec::new();
         if let (Some(first), Some(last), true) = (items.first(), items.last(), shown.len() < items.len()) {
             let shown: Vec<_> = shown.iter().filter_map(|item| message.get(item.span.clone())).collect();
@@ -74,15 +77,30 @@ impl CatalogFilter<'_> {
         Ok(edited(message, edits))
     }
 
-    fn shows(&self, name: &str) -> bool {
+    /// The items, each with how it is shown. What a list says of tools counts for calls, too.
+    fn looked_at<'m>(&self, message: &[u8], mut items: Vec<Named<'m>>) -> Vec<Named<'m>> {
+        if self.list == List::Tools {
+            let pins = self.policy.pins(self.server);
+            for item in &mut items {
+                let definition = message.get(item.span.clone()).unwrap_or_default();
+                item.shown = pinning::shown(definition, item.hidden, pins);
+            }
+            let list = items.iter().map(|item| (&*item.name, item.shown));
+            pinning::learn(self.policy, self.server, self.state.shown(), list);
+        }
+        items
+    }
+
+    fn shows(&self, item: &Named<'_>) -> bool {
+        let name = &*item.name;
         let (method, target) = match self.list {
             List::Tools => (Method::ToolsCall, Target::Tool(name)),
             List::Prompts => (Method::PromptsGet, Target::Prompt(name)),
             List::Resources | List::Templates | List::Acknowledged => (Method::ResourcesRead, Target::Resource(name)),
-            List::Tasks => return self.tasks.tool(name, self.principal).is_some(),
+            List::Tasks => return self.state.tasks().tool(name, self.principal).is_some(),
         };
         let Self { principal, server, context, .. } = *self;
-        let query = Query { principal, server, method, target, context };
+        let query = Query { principal, server, method, target, context: context.showing(item.shown) };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }
@@ -110,6 +128,8 @@ enum Place {
     Params,
     Items,
     Item,
+    /// Within an item.
+    Within,
     Name,
     Scope,
     Elsewhere,
@@ -119,36 +139,61 @@ enum Place {
 struct Item {
     span: Range<usize>,
     name: Option<Range<usize>>,
+    hidden: Option<char>,
 }
 
 /// What stands in a list's answer.
-struct Found {
+struct Found<'a> {
     list: List,
+    message: &'a [u8],
     items: Vec<Item>,
     name: Option<Range<usize>>,
+    /// What some text of the item being read hides.
+    hidden: Option<char>,
     scope: Option<Range<usize>>,
     /// The list is one, and of objects.
     sound: bool,
 }
 
-impl Found {
+impl<'a> Found<'a> {
+    fn new(list: List, message: &'a [u8]) -> Self {
+        Self { list, message, items: Vec::new(), name: None, hidden: None, scope: None, sound: true }
+    }
+
     /// The span of every item, and its name; `None` if some has none.
-    fn items<'a>(&self, message: &'a [u8]) -> Option<Vec<Named<'a>>> {
+    fn items(&self) -> Option<Vec<Named<'a>>> {
         let named = |item: &Item| {
-            let name = std::str::from_utf8(message.get(item.name.clone()?)?).ok()?;
-            Some(Named { span: item.span.clone(), name: json::decode(name) })
+            let name = std::str::from_utf8(self.message.get(item.name.clone()?)?).ok()?;
+            let (name, span) = (json::decode(name), item.span.clone());
+            Some(Named { span, name, hidden: item.hidden, shown: Shown::NotYet })
         };
         self.items.iter().map(named).collect::<Option<_>>().filter(|_| self.sound)
     }
+
+    /// Looks into a text of a tool.
+    fn look(&mut self, span: Range<usize>) {
+        let Some(text) = self.message.get(span).filter(|text| may_hide(text)) else {
+            return;
+        };
+        let hidden = std::str::from_utf8(text).ok().and_then(|text| diagnostic::hidden(&json::decode(text)));
+        self.hidden = self.hidden.or(hidden);
+    }
+}
+
+/// Whether something else than plain ASCII may stand here.
+fn may_hide(text: &[u8]) -> bool {
+    text.iter().any(|byte| *byte == b'\\' || *byte >= 0x7f)
 }
 
 /// An item of a list, and its name as it reads.
 struct Named<'a> {
     span: Range<usize>,
     name: Cow<'a, str>,
+    hidden: Option<char>,
+    shown: Shown,
 }
 
-impl Lens for Found {
+impl Lens for Found<'_> {
     type Place = Place;
 
     fn member(&mut self, place: Place, name: &str) -> Result<Place, Flaw> {
@@ -167,26 +212,40 @@ impl Lens for Found {
             (Place::Result, "cacheScope") => Place::Scope,
             (Place::Result, name) if name == items => Place::Items,
             (Place::Item, name) if name == item_name => Place::Name,
+            (Place::Item | Place::Within, name) if self.list == List::Tools => {
+                self.hidden = self.hidden.or_else(|| diagnostic::hidden(name));
+                Place::Within
+            }
             _ => Place::Elsewhere,
         })
     }
 
     fn element(&mut self, place: Place) -> Place {
-        if place == Place::Items { Place::Item } else { Place::Elsewhere }
+        match place {
+            Place::Items => Place::Item,
+            Place::Within => Place::Within,
+            _ => Place::Elsewhere,
+        }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
-            Place::Name if kind == Kind::String => self.name = Some(span.start + 1..span.end - 1),
+            Place::Name if kind == Kind::String => {
+                self.name = Some(span.start + 1..span.end - 1);
+                self.look(span);
+            }
+            Place::Within if kind == Kind::String => self.look(span),
             // A subscription's resources are nothing but their URIs.
             Place::Item if self.list == List::Acknowledged && kind == Kind::String => {
                 let name = Some(span.start + 1..span.end - 1);
-                self.items.push(Item { span, name });
+                self.items.push(Item { span, name, hidden: None });
             }
-            Place::Item => self.items.push(Item { span, name: self.name.take() }),
+            Place::Item => {
+                self.items.push(Item { span, name: self.name.take(), hidden: self.hidden.take() });
+            }
             Place::Scope => self.scope = Some(span),
             Place::Items => self.sound &= kind == Kind::Array,
-            Place::Message | Place::Result | Place::Params | Place::Name | Place::Elsewhere => {}
+            Place::Message | Place::Result | Place::Params | Place::Name | Place::Within | Place::Elsewhere => {}
         }
     }
 }

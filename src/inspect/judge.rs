@@ -30,6 +30,10 @@ pub(super) struct Judge {
     conversation: Conversation,
     awaits: Awaits,
     answered: Option<Form>,
+    /// A subscription has begun.
+    acknowledged: bool,
+    /// Other tools are there than the client knows.
+    tools_changed: bool,
     /// What the server has asked and may not.
     declined: Vec<Declined>,
 }
@@ -90,6 +94,8 @@ impl Judge {
             conversation,
             awaits,
             answered: None,
+            acknowledged: false,
+            tools_changed: false,
             declined: Vec::new(),
         }
     }
@@ -97,7 +103,39 @@ impl Judge {
     /// From now on this decides.
     pub(super) fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
         self.principal = Arc::clone(permit.principal());
+        self.tools_changed |= self.policy.pins(&self.server) != policy.pins(&self.server);
         self.policy = Arc::clone(policy);
+    }
+
+    /// Other tools are there than before.
+    pub(super) fn tools_changed(&mut self) {
+        self.tools_changed = true;
+    }
+
+    /// That the list of tools has changed, if the client does not know yet and can be told here.
+    pub(super) fn news(&mut self) -> Option<String> {
+        let about = match self.call.era() {
+            Era::Legacy if matches!(self.conversation, Conversation::Begins(_)) => return None,
+            Era::Legacy => String::new(),
+            Era::Modern if !self.acknowledged => return None,
+            Era::Modern => {
+                let id = self.call.id()?.as_json();
+                format!(r#","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}"#)
+            }
+        };
+        let told = std::mem::take(&mut self.tools_changed) && self.hears_of_tools();
+        told.then(|| format!(r#"{{"jsonrpc":"2.0","method":"notifications/tools/list_changed"{about}}}"#))
+    }
+
+    /// Whether the client wants to hear of other tools: a subscription says what it is for.
+    fn hears_of_tools(&self) -> bool {
+        if self.call.era() == Era::Legacy {
+            return true;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the call was read within tight bounds")]
+        let asked: Option<serde_json::Value> = serde_json::from_slice(self.call.body()).ok();
+        let wanted = asked.as_ref().and_then(|asked| asked.pointer("/params/notifications/toolsListChanged"));
+        wanted.and_then(serde_json::Value::as_bool) == Some(true)
     }
 
     /// The conversation that the reply belongs to.
@@ -156,6 +194,7 @@ impl Judge {
         match mcp::read_server(message).map_err(Unsound::Message)? {
             ServerMessage::Request { id, asked } => self.asks(id, &asked),
             ServerMessage::Notification(notice) => {
+                self.acknowledged |= matches!(notice, Notice::Acknowledged);
                 if let Some(session) = self.conversation.session() {
                     session.touch();
                 }
@@ -316,7 +355,7 @@ impl Judge {
 
     fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
         let Self { principal, server, policy, state, .. } = self;
-        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), tasks: state.tasks() };
+        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), state };
         let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
     }
@@ -335,7 +374,8 @@ impl Judge {
     }
 
     fn may(&self, method: Method, target: Target<'_>) -> bool {
-        let query = Query { principal: &self.principal, server: &self.server, method, target, context: self.now() };
+        let context = self.now().showing(self.state.shown().of(target));
+        let query = Query { principal: &self.principal, server: &self.server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
     }
 }

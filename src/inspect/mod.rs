@@ -6,6 +6,7 @@ mod endpoint;
 mod events;
 mod judge;
 mod outline;
+mod pinning;
 #[cfg(test)]
 mod tests;
 
@@ -199,6 +200,17 @@ impl Watch {
     /// From now on this decides what passes.
     pub fn judge_by(&mut self, permit: &Permit, policy: &Arc<PolicySet>) {
         self.judge.judge_by(permit, policy);
+    }
+
+    /// Other tools are there than before.
+    pub fn tools_changed(&mut self) {
+        self.judge.tools_changed();
+    }
+
+    /// What the gate itself has to say here, as an event: that the list of tools has changed.
+    pub fn news(&mut self) -> Option<Bytes> {
+        let news = if self.is_between_events() { self.judge.news() } else { None };
+        news.map(|news| Bytes::from(format!("event: message\ndata: {news}\n\n")))
     }
 
     /// Looks at the next bytes; says what passes now.

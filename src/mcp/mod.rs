@@ -2,6 +2,7 @@
 
 mod call;
 mod confusable;
+mod definition;
 mod header;
 mod method;
 mod param;
@@ -17,6 +18,7 @@ mod tests;
 mod version;
 
 pub use call::{Call, Declared, Era, TASKS};
+pub use definition::{Definition, Fingerprint};
 pub use header::{Mismatch, agree, decode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};

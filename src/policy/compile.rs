@@ -74,7 +74,7 @@ pub fn compile(
 }
 
 /// The server that a file is for.
-fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
+pub(super) fn server_of<'a>(file: &PolicyFile, servers: &'a [ServerName]) -> Result<&'a ServerName, Diagnostic> {
     let known = || servers.iter().map(ServerName::as_str);
     match (&file.written.server, servers) {
         (None, [only]) => Ok(only),
@@ -183,6 +183,7 @@ impl<'a, 'b> Server<'a, 'b> {
             ungranted,
             tools: self.tools,
             other_tools,
+            pins: None,
         }
     }
 

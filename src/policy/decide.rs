@@ -1,6 +1,7 @@
 //! The one decision: the steps, and what they look at.
 
 use super::names::Kind;
+use super::pins;
 use super::rules::{Brought, Found, Rules};
 use super::{Decision, Effect, Mode, PolicySet, Query, Reason, RuleId, Shadowed};
 use crate::identity::Proof;
@@ -25,7 +26,7 @@ impl PolicySet {
         let Some(rules) = self.servers.get(query.server) else {
             return No { reason: Reason::NotGranted, rule: &self.default }.into();
         };
-        let mut weighing = Weighing { rules, query, witness, would_deny: None };
+        let mut weighing = Weighing { rules, query, default: &self.default, witness, would_deny: None };
         let weighed = match query.method.subject() {
             // Whose a task is, the policy cannot know; who may not make its call any more is refused there, too.
             Subject::Protocol | Subject::Task => Ok(&self.protocol),
@@ -51,6 +52,7 @@ impl PolicySet {
 struct Weighing<'a, W> {
     rules: &'a Rules,
     query: &'a Query<'a>,
+    default: &'a RuleId,
     witness: &'a mut W,
     would_deny: Option<Shadowed>,
 }
@@ -69,6 +71,10 @@ impl<'a, W: Witness> Weighing<'a, W> {
     /// A tool may have an unusual name only where a rule spells that name: no pattern that grants is read as meaning it.
     fn tool(&mut self, name: &str) -> Weighed<'a> {
         let rule = self.named(Kind::Tools, name)?;
+        // What is granted is a tool that somebody has looked at: as something else it is not there.
+        if let Some((reason, rule, mode)) = pins::deviation(self.rules.pins.as_ref(), name, self.query.context.shown) {
+            self.no(No { reason, rule: rule.unwrap_or(self.default) }, mode)?;
+        }
         let tool = self.rules.tool(name);
         if let Some((reason, rule)) = tool.restriction.as_ref().and_then(|it| it.broken(&self.query.context)) {
             self.no(No { reason, rule }, tool.mode)?;

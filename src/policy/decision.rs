@@ -58,4 +58,10 @@ pub enum Reason {
     Arguments,
     /// The method is not one that we know.
     UnknownMethod,
+    /// The lock does not know the tool.
+    PinMissing,
+    /// The server last showed the tool as something else than the lock says.
+    PinChanged,
+    /// The server last showed the tool with a character that people do not see.
+    HiddenCharacter,
 }

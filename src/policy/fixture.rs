@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use super::compile::RolesElsewhere;
-use super::{Context, PolicyFile, PolicySet, compile};
+use super::{Context, PolicyFile, PolicySet, Shown, compile};
 use crate::diagnostic::SourceFile;
 use crate::mcp::ServerName;
 
 impl Context {
     /// Some time, on this machine.
     pub(crate) fn for_test() -> Self {
-        Self { at: UNIX_EPOCH, from: Ipv4Addr::LOCALHOST.into() }
+        Self { at: UNIX_EPOCH, from: Ipv4Addr::LOCALHOST.into(), shown: Shown::NotYet }
     }
 }
 

@@ -31,7 +31,8 @@ pub struct Denial {
 }
 
 impl PolicySet {
-    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs.
+    /// Asks [`PolicySet::decide`] and turns the answer into what the next step needs. `shown`: how the server last showed
+    /// the tool, if it is one.
     ///
     /// # Errors
     /// The call is refused.
@@ -126,6 +127,9 @@ impl fmt::Display for Denial {
             Reason::IllFormedName => "no rule spells out this unusual name",
             Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
+            Reason::PinMissing => "it is granted, but not pinned",
+            Reason::PinChanged => "the server has changed the tool since it was pinned",
+            Reason::HiddenCharacter => "the server hides a character in the tool's definition",
         };
         write!(f, "{text} ({})", self.rule)
     }
@@ -142,6 +146,9 @@ impl Reason {
             Self::IllFormedName => "ill_formed_name",
             Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",
+            Self::PinMissing => "pin_missing",
+            Self::PinChanged => "pin_changed",
+            Self::HiddenCharacter => "hidden_character",
         }
     }
 }

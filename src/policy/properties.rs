@@ -10,7 +10,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 
-use super::{Change, Context, Effect, PolicyFile, PolicySet, Query, RolesElsewhere, compile};
+use super::{Change, Context, Effect, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, compile};
 use crate::diagnostic::SourceFile;
 use crate::identity::Principal;
 use crate::json::Bounds;
@@ -326,7 +326,10 @@ impl World {
         let moments = [0, 9, 15, 33, 47, 57, 81].map(|hour: u64| UNIX_EPOCH + Duration::from_secs(hour * 3600));
         let addresses = ["10.1.2.3", "10.2.0.1", "192.0.2.1", "203.0.113.9", "fd00::1"];
         let addresses = addresses.map(|text| text.parse::<IpAddr>().unwrap());
-        let contexts = moments.iter().flat_map(|at| addresses.map(|from| Context { at: *at, from })).collect();
+        let contexts = moments
+            .iter()
+            .flat_map(|at| addresses.map(|from| Context { at: *at, from, shown: Shown::NotYet }))
+            .collect();
         Self { calls, principals, contexts, server: ServerName::new("records").unwrap() }
     }
 

@@ -142,7 +142,11 @@ mod tests {
     /// What is said to a call at this moment from this address.
     fn asked(restriction: &str, at: &str, from: &str) -> Effect {
         let policy = format!("roles: {{ reader: {{ tools: [a], {restriction} }} }}\n");
-        let context = Context { at: at.parse::<jiff::Timestamp>().unwrap().into(), from: from.parse().unwrap() };
+        let context = Context {
+            at: at.parse::<jiff::Timestamp>().unwrap().into(),
+            from: from.parse().unwrap(),
+            shown: crate::policy::Shown::NotYet,
+        };
         let (principal, server) = (Principal::for_test("alice", &["reader"]), ServerName::new("records").unwrap());
         let (method, target) = (Method::ToolsCall, Target::Tool("a"));
         let query = Query { principal: &principal, server: &server, method, target, context };

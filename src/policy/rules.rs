@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
-use super::{Condition, Mode, Reason, RuleId};
+use super::{Condition, Mode, Pins, Reason, RuleId};
 use crate::mcp::Questions;
 
 /// What one server's policy says.
@@ -28,6 +28,8 @@ pub(super) struct Rules {
     pub(super) other_tools: Arc<ToolRules>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Arc<str>>,
+    /// What its tools are, if it is in the lock.
+    pub(super) pins: Option<Pins>,
     /// What the server may ask of its clients.
     pub(super) server_may: Questions,
     /// What it may ask only because all files of the server are in shadow.

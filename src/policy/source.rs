@@ -14,6 +14,7 @@ use super::duration::DURATION;
 use super::keywords::Keywords;
 use super::names::Kind;
 use super::node::Node;
+use super::pins::Pinning;
 use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
 use crate::identity::EXPIRY;
@@ -49,10 +50,13 @@ pub struct PolicySource {
     /// What the server may ask of clients while it works for them. Nothing if not said.
     #[schemars(extend("items" = one_of(Question::ALL.map(Question::name))))]
     pub(super) server_may: Option<List>,
+    /// Whether a tool must be as tools.lock pins it. As if `enforce` were said where there is such a file.
+    pub(super) pinning: Option<Spanned<Pinning>>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] = &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may"];
+pub const POLICY_KEYS: &[&str] =
+    &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may", "pinning"];
 
 /// What a role grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize, JsonSchema)]

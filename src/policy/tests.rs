@@ -5,10 +5,12 @@ use std::time::UNIX_EPOCH;
 
 use http::HeaderMap;
 
-use super::{Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, compile};
+use super::{
+    Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins,
+};
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
-use crate::mcp::{Method, Question, Questions, ServerName, Target};
+use crate::mcp::{Definition, Method, Question, Questions, ServerName, Target};
 
 const POLICY: &str = r#"server: records
 roles:
@@ -329,4 +331,41 @@ fn a_decision_is_explained_by_all_that_it_looked_at() {
     insta::assert_snapshot!(explained(&["anonymous", "reader"], "get_x"));
     insta::assert_snapshot!(explained(&["careful"], "purge_all"));
     insta::assert_snapshot!(explained(&[], "get_x"));
+}
+
+#[test]
+fn what_is_granted_is_what_was_pinned_or_it_is_not_there() {
+    let definition = |text: &str| Definition::read(text.as_bytes()).unwrap();
+    let pinned = definition(r#"{"name":"get_x","description":"Gets x."}"#);
+    let changed = definition(r#"{"name":"get_x","description":"Gets x and y."}"#);
+    let mut lock = ToolLock::default();
+    lock.pin("records", [pinned.clone(), definition(r#"{"name":"delete_record"}"#)]);
+    let lock = ToolLock::read("p/tools.lock", lock.to_text().as_bytes()).unwrap();
+    for (pinning, refused) in [("", true), ("pinning: enforce\n", true), ("pinning: warn\n", false)] {
+        let text = format!("{POLICY}{pinning}");
+        let file = PolicyFile::new(SourceFile::new("p/0.yaml", &text), serde_yaml::from_str(&text).unwrap());
+        let mut policy = policies(&[&text]);
+        policy.pin(pins(&[file], &[server("records")], Some(&lock)).unwrap());
+        let reader = Principal::for_test("a", &["reader"]);
+        let told = |tool: &str, shown: Shown| {
+            let server = server("records");
+            let query = Query {
+                principal: &reader,
+                server: &server,
+                method: Method::ToolsCall,
+                target: Target::Tool(tool),
+                context: Context::for_test().showing(shown),
+            };
+            said(&policy.decide(&query))
+        };
+        let yes = "yes p/0.yaml:4 roles.reader.tools".to_owned();
+        let no = |told: &str| if refused { told.to_owned() } else { yes.clone() };
+        assert_eq!(told("get_x", Shown::NotYet), yes);
+        assert_eq!(told("get_x", Shown::As(pinned.fingerprint())), yes);
+        let rule = "p/tools.lock:10 servers.records.get_x";
+        assert_eq!(told("get_x", Shown::As(changed.fingerprint())), no(&format!("PinChanged {rule}")));
+        assert_eq!(told("get_y", Shown::NotYet), no("PinMissing p/tools.lock:3 servers.records"));
+        assert_eq!(told("get_x", Shown::Hiding('\u{202e}')), "HiddenCharacter default", "pinned or not");
+        assert_eq!(told("delete_record", Shown::NotYet), "NotGranted default", "a pin grants nothing");
+    }
 }

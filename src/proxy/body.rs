@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::batch::Merged;
 use super::elsewhere::Elsewhere;
+use super::endless::Endless;
 use super::joined::Joined;
 use super::keep_alive::KeepAlive;
-use super::{Gateway, Room, respond};
-use crate::clock;
+use super::{Room, respond};
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
 use crate::state::{Declined, UnderWay};
-use crate::telemetry::{Counted, Recorder};
+use crate::telemetry::Recorder;
 use crate::upstream::UpstreamError;
 
 /// What the gate sends back.
@@ -71,75 +70,6 @@ enum Piece {
     More(Bytes),
     /// Behind it there is nothing.
     Last(Bytes),
-}
-
-/// A stream without an end of its own: it is counted, is judged again when the policy changes, and ends when the gate goes
-/// away.
-pub(super) struct Endless {
-    gateway: Arc<Gateway>,
-    turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
-    draining: bool,
-    _counted: Counted,
-}
-
-/// What changes for such a stream.
-enum Turn {
-    /// The gate goes away.
-    Draining,
-    /// Something else decides now.
-    Judged(watch::Receiver<()>),
-}
-
-async fn turn(draining: CancellationToken, mut judged: watch::Receiver<()>) -> Turn {
-    tokio::select! {
-        () = draining.cancelled() => Turn::Draining,
-        // The gateway has the other end, and is held by whoever waits here.
-        _ = judged.changed() => Turn::Judged(judged),
-    }
-}
-
-impl Endless {
-    pub(super) fn new(gateway: &Arc<Gateway>) -> Self {
-        Self {
-            gateway: Arc::clone(gateway),
-            turn: Box::pin(turn(gateway.draining.clone(), gateway.judged.subscribe())),
-            draining: false,
-            _counted: gateway.telemetry.streams().count(),
-        }
-    }
-
-    /// Whether the stream may go on. When something else decides now, it is judged by that.
-    fn goes_on(&mut self, watch: &mut Watch, room: Option<&Room>, cx: &mut Context<'_>) -> bool {
-        while !self.draining {
-            match self.turn.as_mut().poll(cx) {
-                Poll::Pending => return true,
-                Poll::Ready(Turn::Draining) => self.draining = true,
-                Poll::Ready(Turn::Judged(judged)) => {
-                    self.turn = Box::pin(turn(self.gateway.draining.clone(), judged));
-                    let now = self.gateway.snapshot.load_full();
-                    let permit = room.map(|room| room.admission.permit());
-                    let still = permit.and_then(|permit| {
-                        let principal = now.authenticators.still(permit.principal())?;
-                        now.policy
-                            .permit(&principal, permit.call(), permit.server(), permit.context().later(clock::wall()))
-                            .ok()
-                    });
-                    let Some(permit) = still else {
-                        return false;
-                    };
-                    watch.judge_by(&permit, &now.policy);
-                }
-            }
-        }
-        // A stream of 2024-11-05 is ended when all that it must answer has been.
-        watch.stream().is_some_and(|session| session.owes())
-    }
-}
-
-impl fmt::Debug for Endless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endless").field("draining", &self.draining).finish_non_exhaustive()
-    }
 }
 
 /// How long the server may be silent about a call.
@@ -390,6 +320,9 @@ impl Relay {
         {
             self.close(None);
             return Poll::Ready(None);
+        }
+        if let Some(news) = self.watch.news() {
+            return Poll::Ready(Some(Ok(news)));
         }
         if self.said.is_none() {
             self.said = self.watch.stream().map(|session| session.listen());

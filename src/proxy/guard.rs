@@ -38,7 +38,7 @@ impl Peer {
 
     /// Now, and from there.
     pub(super) fn context(&self) -> policy::Context {
-        policy::Context { at: clock::wall(), from: self.address.ip() }
+        policy::Context { at: clock::wall(), from: self.address.ip(), shown: policy::Shown::NotYet }
     }
 
     /// Whether every byte so far has one reading.

@@ -3,6 +3,7 @@
 mod batch;
 mod body;
 mod elsewhere;
+mod endless;
 mod guard;
 mod joined;
 mod keep_alive;
@@ -36,8 +37,9 @@ pub use receive::{Door, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::{Endless, Patience, Relay};
+use body::{Patience, Relay};
 use elsewhere::Elsewhere;
+use endless::Endless;
 use keep_alive::KeepAlive;
 use receive::Calls;
 
@@ -102,7 +104,8 @@ impl Gateway {
         let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
         seen.asks(&call, &now.policy);
         receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
-        let permit = now.policy.permit(&principal, &call, &self.server, peer.context())?; // may they?
+        let context = peer.context().showing(self.state.shown().of(call.target()));
+        let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
         seen.permitted(&permit);
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         let admission = now.limits.admit(permit)?; // is there room for it?

@@ -224,6 +224,9 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
         ),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
+        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _) => {
+            unknown(format!("Unknown tool: {name}"))
+        }
         // Something that is there at other times, elsewhere or for others is not there.
         (Reason::NotGranted | Reason::Denied | Reason::OutsideHours | Reason::OutsideNetworks, asked) => match asked {
             None | Some((_, Target::None)) => no_method(call),

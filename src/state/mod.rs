@@ -1,11 +1,12 @@
-//! What is remembered between messages: legacy sessions with what is under way in them, who began which task, and which
-//! headers the server's tools ask for. Modern requests carry everything in themselves; for them nothing is kept but
+//! What is remembered between messages: legacy sessions with what is under way in them, who began which task, how the
+//! server last showed its tools, and which headers they ask for. Modern requests carry everything in themselves; for them nothing is kept but
 //! tasks.
 
 mod conversation;
 mod mirrors;
 mod session;
 mod sessions;
+mod shown;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use conversation::{Conversation, UnderWay};
 pub use mirrors::Mirrors;
 pub use session::{About, Declined, Known, Session};
 pub use sessions::{MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
+pub use shown::{Changed, ShownTools};
 pub use tasks::Tasks;
 
 /// What is remembered of one server.
@@ -31,6 +33,7 @@ pub struct State {
     sessions: Arc<Sessions>,
     tasks: Tasks,
     mirrors: Mirrors,
+    shown: ShownTools,
 }
 
 /// Why a message does not belong where it says.
@@ -53,7 +56,12 @@ pub enum StateError {
 impl State {
     /// Nothing yet.
     pub fn new(bounds: SessionBounds) -> Self {
-        Self { sessions: Arc::new(Sessions::new(bounds)), tasks: Tasks::default(), mirrors: Mirrors::default() }
+        Self {
+            sessions: Arc::new(Sessions::new(bounds)),
+            tasks: Tasks::default(),
+            mirrors: Mirrors::default(),
+            shown: ShownTools::default(),
+        }
     }
 
     /// The legacy sessions.
@@ -78,6 +86,11 @@ impl State {
     /// Which headers the server's tools ask for.
     pub fn mirrors(&self) -> &Mirrors {
         &self.mirrors
+    }
+
+    /// How the server last showed its tools.
+    pub fn shown(&self) -> &ShownTools {
+        &self.shown
     }
 
     /// The conversation that a permitted call belongs to. What a client names by id, be it a session, a task, or a
@@ -125,8 +138,9 @@ impl State {
         }
         let principal = permit.principal();
         let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
-        let (server, context) = (permit.server(), permit.context());
-        let query = Query { principal, server, method: Method::ToolsCall, target: Target::Tool(&tool), context };
+        let (server, target) = (permit.server(), Target::Tool(&tool));
+        let context = permit.context().showing(self.shown.of(target));
+        let query = Query { principal, server, method: Method::ToolsCall, target, context };
         match policy.decide(&query).effect {
             Effect::Allow => Ok(()),
             Effect::Deny(_) => Err(StateError::NoTask),

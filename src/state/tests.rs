@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue};
 use super::{Conversation, Known, Place, SESSION_ID, SessionBounds, Sessions, State, StateError};
 use crate::identity::Principal;
 use crate::json::Bounds;
-use crate::mcp::{self, Call, Form, ServerName};
-use crate::policy::{Context, PolicySet};
+use crate::mcp::{self, Call, Form, ServerName, Target};
+use crate::policy::{Context, PolicySet, Shown};
 
 const BOUNDS: SessionBounds = SessionBounds { most: 3, most_per_principal: 2, idle: Duration::from_mins(1) };
 const OK: Form = Form::Result { failed: false };
@@ -134,4 +134,25 @@ fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
     assert!(state.tasks().begin("u", &principal("alice"), "not_granted_any_more"));
     let other = call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"u"}}"#);
     assert_eq!(sent(&state, "alice", None, other).unwrap_err(), StateError::NoTask);
+}
+
+#[test]
+fn how_tools_are_shown_is_remembered_and_only_what_is_new_is_told() {
+    let state = State::new(BOUNDS);
+    let learn = |list: &[(&str, Shown)]| {
+        let changed = state.shown().learn(list.iter().copied(), |tool| tool == "pinned");
+        changed.iter().map(|changed| changed.tool.to_string()).collect::<Vec<_>>()
+    };
+    let hiding = Shown::Hiding('\u{202e}');
+    assert!(learn(&[("a", Shown::NotYet)]).is_empty());
+    assert_eq!(learn(&[("a", hiding), ("b", Shown::NotYet)]), ["a"]);
+    assert!(learn(&[("a", hiding)]).is_empty(), "once");
+    assert_eq!(state.shown().of(Target::Tool("a")), hiding);
+    assert_eq!(state.shown().of(Target::Prompt("a")), Shown::NotYet);
+    assert_eq!(learn(&[("a", Shown::NotYet)]), ["a"]);
+    assert_eq!(state.shown().of(Target::Tool("a")), Shown::NotYet);
+    let many: Vec<String> = (0..10_001).map(|n| n.to_string()).collect();
+    let many: Vec<_> = many.iter().map(|name| (name.as_str(), hiding)).collect();
+    assert_eq!(learn(&many).len(), 10_000, "a server that lists without end is not remembered without end");
+    assert_eq!(learn(&[("more", hiding), ("pinned", hiding)]), ["pinned"], "what is pinned always is");
 }

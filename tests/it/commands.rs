@@ -241,6 +241,8 @@ async fn init_grants_what_the_server_calls_read_only_in_either_era() {
         written.push(policy.replace(&upstream.url(), "URL"));
         let checked = said(&tollgate(home.path(), &["check"]).await);
         assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+        let pinned = said(&tollgate(home.path(), &["lock", "--server", &upstream.url(), "--check"]).await);
+        assert!(pinned.starts_with("exit 0\n"), "{pinned}");
         let keys = fs::read_to_string(home.path().join("policies/principals.yaml")).expect("it was written");
         let key = stdout(&made);
         assert!(key.starts_with("tg_") && !keys.contains(key.trim()), "{key}\n{keys}");
@@ -273,4 +275,74 @@ async fn init_says_why_a_server_cannot_be_asked() {
         assert!(said.starts_with("exit 2\n") && said.contains(expected), "{said}");
         assert!(!home.path().join("policies").exists());
     }
+}
+
+#[tokio::test]
+async fn lock_pins_what_the_server_offers_and_says_what_has_changed_since() {
+    let (mut written, searches) = (Vec::new(), |text: &str| text.contains("\"search_records\": {"));
+    for answers in [legacy, modern] {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(answers);
+        let home = home(&[("policies/records.yaml", POLICY), ("policies/principals.yaml", &keys("reader"))]);
+        let (url, lock) = (upstream.url(), home.path().join("policies/tools.lock"));
+        let run = async |args: &[&str]| {
+            let args: Vec<&str> = ["lock", "--server", &url].iter().chain(args).copied().collect();
+            said(&tollgate(home.path(), &args).await)
+        };
+        let first = run(&["--check"]).await;
+        assert!(first.starts_with("exit 1\n") && first.contains("+ search_records") && !lock.exists(), "{first}");
+        let pinned = run(&[]).await;
+        assert!(pinned.starts_with("exit 0\n") && pinned.contains("is not pinned: it hides characters"), "{pinned}");
+        let text = fs::read_to_string(&lock).expect("it was written");
+        assert!(searches(&text) && text.contains("\"records\": {"), "the policy names the server: {text}");
+        let same = run(&["--check"]).await;
+        assert!(same.starts_with("exit 0\n") && same.contains("as they were pinned"), "{same}");
+        let checked = said(&tollgate(home.path(), &["check"]).await);
+        assert!(checked.contains("0 errors, 1 warning"), "{checked}");
+
+        upstream.answer_with(move |request| changed(answers(request)));
+        let changed = run(&["--check"]).await;
+        assert!(changed.starts_with("exit 1\n"), "{changed}");
+        assert!(changed.contains("~ search_records\n    title\n      - Search\n      + Destroy\n"), "{changed}");
+        let program = run(&["--check", "--format", "json"]).await;
+        assert!(program.contains(r#""path": "title""#), "{program}");
+        assert_eq!(fs::read_to_string(&lock).expect("it is there"), text, "--check writes nothing");
+        assert!(run(&[]).await.starts_with("exit 0\n"));
+        assert!(fs::read_to_string(&lock).expect("it is there").contains("Destroy"));
+        written.push(text);
+        upstream.answer(Reply::empty(404));
+        assert!(run(&["--check"]).await.starts_with("exit 2\n"));
+        fs::write(&lock, "{").expect("it can be written");
+        assert!(run(&[]).await.starts_with("exit 2\n"));
+    }
+    assert_eq!(written[0], written[1], "the same bytes in either era");
+}
+
+/// The same, of a tool that has another title.
+fn changed(reply: Reply) -> Reply {
+    let other = |text: &str| text.replace("\"Search\"", "\"Destroy\"");
+    match reply {
+        Reply::Events(events, ending) => Reply::Events(events.iter().map(|event| other(event)).collect(), ending),
+        Reply::Whole { status, headers, body } => {
+            let body = other(&String::from_utf8(body).expect("it is text")).into_bytes();
+            Reply::Whole { status, headers, body }
+        }
+        reply => reply,
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_demands_pins_is_refused_until_there_are_some() {
+    let upstream = Upstream::start().await;
+    let policy = format!("{POLICY}pinning: enforce\n");
+    let home = home(&[("policies/records.yaml", &policy), ("policies/principals.yaml", &keys("reader"))]);
+    let config = format!("servers: {{ records: {{ url: {} }} }}\n", upstream.url());
+    fs::write(home.path().join("tollgate.yaml"), config).expect("it can be written");
+    for command in ["check", "run"] {
+        let refused = said(&tollgate(home.path(), &[command]).await);
+        assert!(!refused.starts_with("exit 0\n") && refused.contains("no tool of `records` is pinned"), "{refused}");
+    }
+    let pinned = said(&tollgate(home.path(), &["lock"]).await);
+    assert!(pinned.starts_with("exit 0\n") && pinned.contains("+ search_records"), "{pinned}");
+    assert!(said(&tollgate(home.path(), &["check"]).await).starts_with("exit 0\n"));
 }

@@ -22,6 +22,7 @@ mod idle_streams;
 mod judgement;
 mod listening;
 mod ownership;
+mod pinning;
 mod pull_request;
 mod questions;
 mod reload;

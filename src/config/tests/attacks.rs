@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{lines, load, told, with_policy};
+use super::{lines, load, told, with_keys, with_policy};
 
 /// Everything that is refused whatever the keys mean.
 const MISREAD: &[(&str, &str)] = &[
@@ -43,6 +43,58 @@ fn what_a_reviewer_could_misread_is_refused() {
         .iter()
         .map(|(name, text)| format!("{name}\n    {}", told(with_policy(text)).replace('\n', "\n    ")))
         .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+/// The attack cases on policy files, in our language. Those on redaction (PFL-022), on settings taken from the
+/// environment (PFL-026) and on signed files (PFL-032) are about keys that there are not. What a running gate does with
+/// each is to keep the policy that it has (`tests/it/reload.rs`).
+const CORPUS: &[(&str, &str)] = &[
+    ("PFL-002 anchors and aliases", "x: &t [delete_record]\nroles: { reader: { tools: *t } }\n"),
+    (
+        "PFL-005 unknown key",
+        "roles:\n  reader:\n    tools: [search_records, delete_record]\n    denny: { tools: [delete_record] }\n",
+    ),
+    ("PFL-008 empty file", ""),
+    ("PFL-009 empty list", "roles:\n  reader:\n    tools: []\n"),
+    ("PFL-010 null", "roles:\n  reader:\n    tools:\n"),
+    ("PFL-011 text for a list", "roles:\n  reader:\n    tools: search_records\n"),
+    ("PFL-012 bare wildcard", "roles:\n  reader:\n    tools: ['*']\n"),
+    (
+        "PFL-014 a line break of another kind",
+        "roles:\n  reader:\n    tools:\n    - search_records\n# note\u{85}    - delete_record\n",
+    ),
+    ("PFL-015 homoglyph", "roles:\n  reader:\n    tools: [s\u{435}arch_records]\n"),
+    (
+        "PFL-016 two documents",
+        "roles: { reader: { tools: [search_records] } }\n---\nroles: { reader: { tools: [delete_record] } }\n",
+    ),
+    ("PFL-017 custom tag", "roles: !include /etc/passwd\n"),
+    (
+        "PFL-020 catastrophic pattern",
+        "roles: { reader: { tools: [a] } }\ntools: { a: { arguments: { properties: { q: { pattern: '(a+)+\\1$' } } } } }\n",
+    ),
+    ("PFL-025 a reference to the environment", "roles: { reader: { tools: [\"env:TOOLS_UNSET\"] } }\n"),
+    ("PFL-029 half-written", "roles:\n  reader:\n    tools: [search_records, del"),
+];
+
+/// The same, of files with keys.
+const CORPUS_OF_KEYS: &[(&str, &str)] = &[
+    ("PFL-006 unknown key deeper down", "keys: [{ id: bob, hash: \"HASH\", roles: [reader], expries: 2020-01-01 }]\n"),
+    ("PFL-023 a key itself", "keys: [{ id: bob, key: s3cr3t-s3cr3t-s3cr3t, roles: [reader], expires: 2027-01-01 }]\n"),
+    (
+        "PFL-024 the hash of nothing",
+        "keys: [{ id: bob, hash: \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\", roles: [reader], expires: 2027-01-01 }]\n",
+    ),
+];
+
+#[test]
+fn the_attack_cases_on_policy_files_are_told_with_the_way_out() {
+    let policies = CORPUS.iter().map(|(name, text)| (name, told(with_policy(text))));
+    let keys = CORPUS_OF_KEYS.iter().map(|(name, text)| (name, told(with_keys(text))));
+    let told: Vec<_> =
+        policies.chain(keys).map(|(name, told)| format!("{name}\n    {}", told.replace('\n', "\n    "))).collect();
+    assert!(told.iter().all(|told| !told.contains("fits") && !told.contains("s3cr3t")), "{told:#?}");
     insta::assert_snapshot!(told.join("\n"));
 }
 

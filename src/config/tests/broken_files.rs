@@ -7,6 +7,7 @@ use super::{HASH, now};
 use crate::config::{Folder, Reach};
 use crate::diagnostic::{Code, Denied, Diagnostics, Format, Report, Style};
 use crate::mcp::ServerName;
+use crate::policy::LOCK_FILE;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/broken_policies")
@@ -42,7 +43,15 @@ pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
         let roles = if held.is_empty() { String::new() } else { format!(", roles: [{}]", held.join(", ")) };
         ("principals.yaml", format!("keys: [{{ id: alice, hash: \"{HASH}\"{roles}, expires: 2027-06-01 }}]\n"))
     };
-    let files = vec![(format!("{name}.yaml"), bytes.to_vec()), (beside.0.to_owned(), beside.1.into_bytes())];
+    let mut files = vec![(beside.0.to_owned(), beside.1.into_bytes())];
+    if name.starts_with("lock-") {
+        let keys = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader], expires: 2027-06-01 }}]\n");
+        let policy = "roles: { reader: { tools: [search_records] } }\n";
+        files = vec![("principals.yaml".to_owned(), keys.into()), ("records.yaml".to_owned(), policy.into())];
+        files.push((LOCK_FILE.to_owned(), bytes.to_vec()));
+    } else {
+        files.push((format!("{name}.yaml"), bytes.to_vec()));
+    }
     let servers = [ServerName::new("records").unwrap()];
     let reach = if name.ends_with("on-network") { Reach::Network } else { Reach::Loopback };
     let policies = Folder::of("policies".to_owned(), files).compile(&servers, reach, now());

@@ -244,6 +244,16 @@ fn the_same_thing_in_two_files() {
     policies/b.yaml:2:3 the role `reader` is defined twice | it is defined at policies/a.yaml:1 already; put both into one, or rename one
     policies/b.yaml:3:10 the tool `a` has two entries | the other is at policies/a.yaml:2; put both into one
     ");
+    let files: [(&str, &[u8]); 3] = [
+        ("a.yaml", b"pinning: warn\nroles: { reader: { tools: [a] } }\n"),
+        ("b.yaml", b"pinning: enforce\nroles: { other: { inherits: [reader] } }\n"),
+        ("c.yaml", keys.as_bytes()),
+    ];
+    insta::assert_snapshot!(told(load(&files)), @r"
+    policies/b.yaml:1:10 how the pins of `records` count is said twice | policies/a.yaml says it already; keep one of them
+    policies/b.yaml:1:10 no tool of `records` is pinned | `tollgate lock` asks the server and writes tools.lock beside this file; or leave `pinning` out
+    warning: policies/b.yaml:2:10 nobody holds the role `other` | give it to a key under `keys:`, or delete it
+    ");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::judge::{Seen, summary};
 use super::replies::{self, Effects};
 use super::{ALLOWED, Bench, Run, echo_or_hold};
 use crate::support::DEADLINE;
-use crate::support::message::{post, tool_call};
+use crate::support::message::{message, post, tool_call};
 use crate::support::raw::{self, Answer, Connection};
 use crate::support::upstream::Recorded;
 use crate::support::{keys, upstream};
@@ -54,12 +54,13 @@ impl Bench {
         line.and_then(|line| serde_json::from_str(&line).ok()).unwrap_or(Value::Null)
     }
 
-    /// Whatever the server did to one caller, another one hears the answer to its own call.
+    /// Whatever the server did to one caller, another one, who is shown the tools as ever, hears the answer to its call.
     async fn another_is_answered(&self) -> Result<(), String> {
+        raw::call(self.gate.data, &post(keys::BOB, &message("\"list\"", "tools/list", "{}"))).await;
         let call = tool_call("\"bobs\"", ALLOWED, r#"{"q":"of-bob"}"#);
         let response = raw::call(self.gate.data, &post(keys::BOB, &call)).await;
-        let message = response.json().unwrap_or_default();
-        let his_own = message["id"] == "bobs" && response.text().contains("of-bob");
+        let heard = response.json().unwrap_or_default();
+        let his_own = heard["id"] == "bobs" && response.text().contains("of-bob");
         if his_own { Ok(()) } else { Err(format!("bob hears {} {}", response.status, response.text())) }
     }
 }

@@ -25,8 +25,8 @@ use crate::support::gate::Gate;
 use crate::support::keys;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{Answer, Connection};
-use crate::support::upstream::{Recorded, Reply, Upstream};
-use crate::support::world::{READERS, World, principals};
+use crate::support::upstream::{Recorded, Reply, Upstream, tools};
+use crate::support::world::{READERS, World, lock, principals};
 
 /// A tool that alice and bob may call.
 const ALLOWED: &str = "search_records";
@@ -42,6 +42,8 @@ enum Setting {
     HostileServer,
     /// So it does, and whatever it calls a tool is granted.
     HostileServerOfAnyTool,
+    /// So it does, and its tools are pinned.
+    HostileServerOfPinnedTools,
     /// So it does, and a reply may have 32 KiB.
     BoundedReplies,
     /// Alice and bob have a session each.
@@ -51,13 +53,14 @@ enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Default,
         Self::OriginAllowed,
         Self::Unpacking,
         Self::AliceHoldsAnotherTool,
         Self::HostileServer,
         Self::HostileServerOfAnyTool,
+        Self::HostileServerOfPinnedTools,
         Self::BoundedReplies,
         Self::Sessions,
         Self::NoSessions,
@@ -67,6 +70,9 @@ impl Setting {
         match case.response_expectation.as_deref() {
             // A name that no rule spells is withheld anyway; the characters only count where a pattern grants it.
             Some("second withheld (charset)") => return Self::HostileServerOfAnyTool,
+            Some("definition differs from pin: tool withheld, alert, audit event tool_definition_changed") => {
+                return Self::HostileServerOfPinnedTools;
+            }
             Some("cut at configured max; audit record closed with reason") => return Self::BoundedReplies,
             Some(_) => return Self::HostileServer,
             None => {}
@@ -97,6 +103,7 @@ impl Setting {
             Self::AliceHoldsAnotherTool => world
                 .policy("records.yaml", &format!("{READERS}  watcher: {{ tools: [get_pool_status] }}\n"))
                 .policy("principals.yaml", &principals("watcher")),
+            Self::HostileServerOfPinnedTools => world.policy("tools.lock", &lock(tools())),
             Self::HostileServerOfAnyTool => {
                 world.policy("records.yaml", "server: records\nroles:\n  reader: { tools: [\"*\"] }\n")
             }

@@ -103,7 +103,7 @@ impl Reply {
             return Self::empty(202);
         };
         let result = match message["method"].as_str().unwrap_or_default() {
-            "tools/list" => json!({ "tools": TOOLS.map(tool) }),
+            "tools/list" => json!({ "tools": tools() }),
             "initialize" => json!({
                 "protocolVersion": message["params"]["protocolVersion"],
                 "capabilities": { "tools": {} },
@@ -121,6 +121,11 @@ impl Reply {
 
 /// The tools that the server has; the test world's readers may call all but the last two.
 const TOOLS: [&str; 5] = ["search_records", "get_record_detail", "get_statistics", "get_pool_status", "delete_record"];
+
+/// What it says of them.
+pub(crate) fn tools() -> Vec<Value> {
+    TOOLS.map(tool).to_vec()
+}
 
 fn tool(name: &str) -> Value {
     json!({ "name": name, "description": name, "inputSchema": { "type": "object" } })

@@ -5,6 +5,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use serde_json::Value;
+use tollgate::mcp::Definition;
+use tollgate::policy::ToolLock;
+
 use super::gate::Gate;
 use super::keys;
 
@@ -115,6 +119,13 @@ impl World {
         }
         text
     }
+}
+
+/// A lock in which the server has these tools.
+pub(crate) fn lock(tools: Vec<Value>) -> String {
+    let mut lock = ToolLock::default();
+    lock.pin("records", tools.into_iter().filter_map(Definition::new));
+    lock.to_text()
 }
 
 /// Puts files into a dated folder and swings `..data` over to it in one step, as a kubelet does.

@@ -1,16 +1,19 @@
 //! `tollgate diff`: who gains or loses which call, between two policy folders or git revisions of one.
 
+mod report;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
-use super::changes::Changes;
 use super::output;
 use crate::config::{Folder, Reach, Revision};
 use crate::diagnostic::Diagnostics;
 use crate::identity::Authenticators;
 use crate::mcp::ServerName;
 use crate::policy::{PolicySet, diff_keys};
+
+use report::Changes;
 
 /// Exits with 0 if nobody gains anything, 3 if somebody does, 2 if it could not be said.
 #[derive(Debug, clap::Args)]

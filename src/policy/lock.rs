@@ -1,0 +1,128 @@
+//! The lock: `tools.lock` beside the policy files, in which every tool of a server stands as somebody has looked at it. What
+//! a line of it means to the gate is in `pins`; how a file is read, in `lock_file`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::diagnostic::{At, SourceFile};
+use crate::mcp::Definition;
+
+/// Its name in the policy folder.
+pub const LOCK_FILE: &str = "tools.lock";
+
+/// The version of the file's form.
+pub(super) const VERSION: u64 = 1;
+
+/// The pinned tools of every server.
+#[derive(Clone, Debug, Default)]
+pub struct ToolLock {
+    pub(super) file: Option<SourceFile>,
+    pub(super) servers: BTreeMap<Box<str>, LockedServer>,
+}
+
+/// The pinned tools of one server, by name.
+#[derive(Clone, Debug, Default)]
+pub struct LockedServer {
+    /// Where the server stands in the file.
+    pub(super) at: Option<At>,
+    pub(super) tools: BTreeMap<Box<str>, Pin>,
+}
+
+/// A pinned tool: its whole definition, and where that stands in the file.
+#[derive(Clone, Debug)]
+pub struct Pin {
+    pub(super) definition: Definition,
+    pub(super) at: Option<At>,
+}
+
+impl ToolLock {
+    /// Of which servers something is pinned.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.servers.keys().map(|name| &**name)
+    }
+
+    /// What is pinned of a server; `None` if it is not in the lock. A server without tools is.
+    pub fn server(&self, name: &str) -> Option<&LockedServer> {
+        self.servers.get(name)
+    }
+
+    /// The file that it was read from.
+    pub fn file(&self) -> Option<&SourceFile> {
+        self.file.as_ref()
+    }
+
+    /// Pins these tools of a server, and no others of it.
+    pub fn pin(&mut self, server: &str, tools: impl IntoIterator<Item = Definition>) {
+        let pin = |definition: Definition| (Box::from(definition.name()), Pin { definition, at: None });
+        let tools = tools.into_iter().map(pin).collect();
+        self.servers.insert(server.into(), LockedServer { at: None, tools });
+    }
+
+    /// The file: the same bytes for the same pins, and one line for each thing that can change by itself.
+    pub fn to_text(&self) -> String {
+        let tool = |pin: &Pin| {
+            let sha256 = pin.definition.fingerprint().to_string();
+            json!({ "definition": pin.definition.canonical(), "sha256": sha256 })
+        };
+        let tools = |server: &LockedServer| -> Map<_, _> {
+            server.tools.iter().map(|(name, pin)| (name.to_string(), tool(pin))).collect()
+        };
+        let servers: Map<_, _> =
+            self.servers.iter().map(|(name, server)| (name.to_string(), Value::Object(tools(server)))).collect();
+        format!("{:#}\n", json!({ "version": VERSION, "servers": servers }))
+    }
+}
+
+impl LockedServer {
+    /// Its tools, by name.
+    pub fn tools(&self) -> impl Iterator<Item = &Pin> {
+        self.tools.values()
+    }
+
+    /// The tool of this name.
+    pub fn tool(&self, name: &str) -> Option<&Pin> {
+        self.tools.get(name)
+    }
+
+    /// Where it stands in the file, if it was read from one.
+    pub fn at(&self) -> Option<At> {
+        self.at
+    }
+}
+
+impl Pin {
+    /// What the server said of the tool when it was pinned.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Where it stands in the file, if it was read from one.
+    pub fn at(&self) -> Option<At> {
+        self.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_the_same_for_the_same_pins_and_reads_as_it_was_written() {
+        let definition = |text: &str| Definition::read(text.as_bytes()).unwrap();
+        let search = r#"{"name":"search_records","title":"Search","inputSchema":{"type":"object","properties":{"q":{"maxLength":1e2,"default":null}}},"annotations":{"readOnlyHint":true},"description":"Finds \"records\".\nIn two lines."}"#;
+        let mut lock = ToolLock::default();
+        lock.pin("records", [definition(search), definition(r#"{"name":"delete record"}"#)]);
+        lock.pin("empty", []);
+        let text = lock.to_text();
+        insta::assert_snapshot!(text);
+        let mut other = ToolLock::default();
+        other.pin("empty", []);
+        other.pin("records", [definition(r#"{"name":"delete record"}"#), definition(search)]);
+        assert_eq!(other.to_text(), text);
+        let read = ToolLock::read("policies/tools.lock", text.as_bytes()).unwrap();
+        assert_eq!(read.to_text(), text);
+        let pin = read.server("records").unwrap().tool("search_records").unwrap();
+        assert_eq!(pin.at().map(|at| (at.line, at.column)), Some((11, 25)));
+    }
+}
