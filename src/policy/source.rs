@@ -50,7 +50,7 @@ pub struct PolicySource {
     /// What the server may ask of clients while it works for them. Nothing if not said.
     #[schemars(extend("items" = one_of(Question::ALL.map(Question::name))))]
     pub(super) server_may: Option<List>,
-    /// Whether a tool must be as tools.lock pins it. As if `enforce` were said where there is such a file.
+    /// What becomes of a tool that is not as tools.lock pins it. `enforce` if not said, where there is a lock.
     pub(super) pinning: Option<Spanned<Pinning>>,
 }
 
