@@ -11,9 +11,9 @@ mod duration;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
+mod keywords;
 mod lock;
 mod lock_file;
-mod keywords;
 mod names;
 mod node;
 mod permit;
