@@ -13,6 +13,7 @@ use crate::config::{ConfigSource, form};
 use crate::diagnostic::{Code, Severity};
 use crate::identity::{PRINCIPALS_KEYS, PrincipalsSource};
 use crate::policy::{POLICY_KEYS, PolicySource};
+use crate::trial::CasesSource;
 
 /// What a file of another shape is told.
 const SHAPE: &[Code] = &[
@@ -43,8 +44,13 @@ fn root() -> PathBuf {
 }
 
 /// The forms by the names of their files.
-fn forms() -> [(&'static str, Value); 3] {
-    [("policy", form::<PolicySource>()), ("principals", form::<PrincipalsSource>()), ("config", form::<ConfigSource>())]
+fn forms() -> [(&'static str, Value); 4] {
+    [
+        ("policy", form::<PolicySource>()),
+        ("principals", form::<PrincipalsSource>()),
+        ("config", form::<ConfigSource>()),
+        ("test", form::<CasesSource>()),
+    ]
 }
 
 /// The form of this name, for use.
@@ -59,9 +65,10 @@ fn validator(name: &str) -> Validator {
 fn read(bytes: &[u8]) -> Option<(&'static str, Value)> {
     let document = Document::new("file.yaml", bytes).ok()?;
     let has = |known: &[&str]| document.keys().iter().any(|(key, _)| known.contains(&key.as_str()));
-    let form = match (has(POLICY_KEYS), has(PRINCIPALS_KEYS)) {
-        (true, false) => "policy",
-        (false, true) => "principals",
+    let form = match (has(&["cases"]), has(POLICY_KEYS), has(PRINCIPALS_KEYS)) {
+        (true, _, _) => "test",
+        (_, true, false) => "policy",
+        (_, false, true) => "principals",
         _ => "config",
     };
     Some((form, document.read().ok()?))
@@ -148,7 +155,7 @@ fn shipped(folder: &Path) -> Vec<(String, String)> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(shipped(&path));
-        } else if crate::config::policies::is_policy_file(path.file_name().unwrap().to_str().unwrap()) {
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
             files.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
         }
     }
