@@ -16,6 +16,9 @@ cargo test --quiet --locked --test architecture
 step "lints"
 cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
+step "scripts, the action, the hooks"
+tests/lint/run.sh
+
 step "unit and end-to-end tests"
 cargo test --locked --workspace
 

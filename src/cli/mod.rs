@@ -12,6 +12,7 @@ mod lock;
 mod output;
 mod replay;
 mod run;
+mod schema;
 mod test;
 mod told;
 
@@ -49,6 +50,8 @@ enum Command {
     Init(init::Args),
     /// Ask a live server for its tools, show what it has changed, and pin them
     Lock(lock::Args),
+    /// Print the form of a file as JSON Schema, for editors
+    Schema(schema::Args),
 }
 
 /// The whole program: reads arguments, runs the command.
@@ -64,6 +67,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
             Command::Lock(args) => lock::run(&args),
+            Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),
     }

@@ -5,14 +5,12 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_yaml::Spanned;
-
 use super::given::Given;
 use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{Batches, Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
 use crate::state::SessionBounds;
@@ -20,12 +18,12 @@ use crate::state::SessionBounds;
 const DEFAULT_FILE: &str = "tollgate.yaml";
 const DEFAULT_POLICIES: &str = "policies";
 const DEFAULT_BODY: usize = 1 << 20;
-const MAX_BODY: u64 = 256 << 20;
+pub(super) const MAX_BODY: u64 = 256 << 20;
 const DEFAULT_IN_FLIGHT: usize = 1024;
-const MAX_IN_FLIGHT: u64 = 100_000;
+pub(super) const MAX_IN_FLIGHT: u64 = 100_000;
 const DEFAULT_SESSIONS: usize = 10_000;
 const DEFAULT_SESSIONS_PER_PRINCIPAL: usize = 1_000;
-const MAX_SESSIONS: u64 = 1_000_000;
+pub(super) const MAX_SESSIONS: u64 = 1_000_000;
 /// Spans of time: what is usual, and what makes sense.
 struct Span(Duration, RangeInclusive<Duration>);
 const DRAIN: Span = Span(Duration::from_secs(30), Duration::ZERO..=Duration::from_hours(1));

@@ -1,8 +1,8 @@
 //! A value and who gave it: a flag or a file, so that a problem with it names the right place.
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
-use crate::diagnostic::{Code, Diagnostic, Severity, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Severity, SourceFile, Spanned};
 
 /// A text that somebody wrote somewhere.
 pub(super) struct Given<'a> {

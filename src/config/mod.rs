@@ -3,6 +3,7 @@
 mod address;
 mod build;
 mod cases;
+mod form;
 mod given;
 mod policies;
 mod revision;
@@ -26,8 +27,10 @@ use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
 pub use cases::{is_case_file, read_case_file, read_cases};
+pub use form::form;
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
+pub use source::ConfigSource;
 
 use build::Draft;
 

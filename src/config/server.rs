@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use http::Uri;
-use serde_yaml::Spanned;
 
 use super::build::number;
 use super::given::Place;
 use super::source::{ConfigSource, ServerSource};
 use super::{Server, address};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::Endpoints;
 
 const DEFAULT_REPLY: usize = 64 << 20;
-const MAX_REPLY: u64 = 16 << 30;
+pub(super) const MAX_REPLY: u64 = 16 << 30;
 
 /// The server, as far as it is known.
 pub(super) enum ServerDraft {

@@ -1,57 +1,104 @@
 //! `tollgate.yaml` as written. What it means is in `build`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_yaml::Spanned;
 
-use crate::policy::Entries;
+use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
+use super::server::MAX_REPLY;
+use crate::diagnostic::Spanned;
+use crate::policy::{DURATION, Entries};
 
-/// The whole file.
-#[derive(Debug, Default, Deserialize)]
+/// Where things are. Flags and `TOLLGATE_*` variables beat it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ConfigSource {
+#[schemars(title = "Tollgate configuration")]
+pub struct ConfigSource {
+    /// The port that clients speak to.
     #[serde(default)]
     pub(super) listen: ListenSource,
+    /// The port of probes and metrics.
     #[serde(default)]
     pub(super) admin: AdminSource,
+    /// The server behind the gate, under the name that the policies call it.
     #[serde(default)]
     pub(super) servers: Entries<ServerSource>,
+    /// The sessions of clients up to 2025-11-25. Later ones have none.
     #[serde(default)]
     pub(super) sessions: SessionsSource,
+    /// The folder of policy files, from where this file lies. `policies` if not said.
     pub(super) policies: Option<Spanned<String>>,
+    /// How long calls under way may take to end when the process is told to. 30s if not said, `1h` at most.
+    #[schemars(regex(pattern = DURATION), example = "30s")]
     pub(super) drain_timeout: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The port that clients speak to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Listen")]
 pub(super) struct ListenSource {
+    /// An IP address and a port. 127.0.0.1:8080 if not said.
+    #[schemars(example = "127.0.0.1:8080", example = "0.0.0.0:8080")]
     pub(super) address: Option<Spanned<String>>,
+    /// Values of the header Host that are accepted. On a loopback address its own names if not said.
+    #[schemars(length(min = 1), example = ["mcp.example.com"])]
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Web origins that are accepted beside the gate's own.
+    #[schemars(example = ["https://app.example.com"])]
     pub(super) origins: Option<Vec<Spanned<String>>>,
+    /// The largest request body in bytes, unpacked. 1048576 if not said.
+    #[schemars(range(min = 1, max = MAX_BODY))]
     pub(super) max_body_bytes: Option<Spanned<u64>>,
+    /// How many messages may be under way at once, streams included. 1024 if not said.
+    #[schemars(range(min = 1, max = MAX_IN_FLIGHT))]
     pub(super) max_in_flight: Option<Spanned<u64>>,
+    /// Whether request bodies may be packed by gzip. They are checked and carried unpacked.
     pub(super) request_decompression: Option<bool>,
+    /// Whether a request may hold a batch of messages (MCP 2025-03-26). Each is decided by itself.
     pub(super) batches: Option<bool>,
+    /// How often a silent stream gets a comment. 15s if not said, from `1s` to `1h`.
+    #[schemars(regex(pattern = DURATION), example = "15s")]
     pub(super) keep_alive: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Sessions of clients up to 2025-11-25.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Sessions")]
 pub(super) struct SessionsSource {
+    /// How many there may be at once. 10000 if not said.
+    #[schemars(range(min = 1, max = MAX_SESSIONS))]
     pub(super) max: Option<Spanned<u64>>,
+    /// How many one principal may have at once. 1000 if not said.
+    #[schemars(range(min = 1, max = MAX_SESSIONS))]
     pub(super) max_per_principal: Option<Spanned<u64>>,
+    /// Unused for so long, one is over. 24h if not said, up to `30d`.
+    #[schemars(regex(pattern = DURATION), example = "24h")]
     pub(super) idle: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The port of probes and metrics.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Admin")]
 pub(super) struct AdminSource {
+    /// An IP address and a port. 127.0.0.1:9901 if not said.
+    #[schemars(example = "127.0.0.1:9901")]
     pub(super) address: Option<Spanned<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A server behind the gate: either `url` or `sse`.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Server")]
 pub(super) struct ServerSource {
+    /// Its Streamable HTTP endpoint.
+    #[schemars(example = "http://127.0.0.1:8000/mcp")]
     pub(super) url: Option<Spanned<String>>,
+    /// Or instead its stream of 2024-11-05 (HTTP+SSE). Clients find it at /sse.
+    #[schemars(example = "http://127.0.0.1:8000/sse")]
     pub(super) sse: Option<Spanned<String>>,
+    /// How many bytes its reply to one request may have. 67108864 if not said.
+    #[schemars(range(min = 1, max = MAX_REPLY))]
     pub(super) max_reply_bytes: Option<Spanned<u64>>,
 }

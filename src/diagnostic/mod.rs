@@ -8,6 +8,7 @@ mod human;
 mod json;
 mod report;
 mod sarif;
+mod spanned;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use code::Code;
 pub use report::{Denied, Format, Report};
+pub use spanned::Spanned;
 pub use text::{did_you_mean, disturbs_review, escaped, hidden, is_invisible, nearest, quoted};
 
 use human::Rendered;

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::clock;
 
 pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
-pub use expiry::{Date, parse_expiry};
+pub use expiry::{Date, EXPIRY, parse_expiry};
 pub use principal::{ANONYMOUS, Principal, Proof};
 pub use principals::{
     Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,

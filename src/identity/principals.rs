@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_yaml::Spanned;
 
 use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
+use super::expiry::EXPIRY;
 use super::weak::{is_placeholder, weak_key};
 use super::{ANONYMOUS, Authenticators, Principal, Proof, parse_expiry};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
 const LONG: Duration = Duration::from_hours(400 * 24);
@@ -28,23 +29,37 @@ pub struct PrincipalsFile {
     written: PrincipalsSource,
 }
 
-/// All that may stand in a principals file.
-#[derive(Debug, Deserialize)]
+/// Who may prove themselves to Tollgate, and how.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Tollgate principals")]
 pub struct PrincipalsSource {
+    /// The keys that are accepted, by their hashes. `tollgate keys new` makes a key and prints its entry.
+    #[schemars(length(min = 1))]
     keys: Option<Spanned<Vec<Spanned<KeySource>>>>,
+    /// `true` lets callers without a credential hold the role `anonymous`; only on a loopback address.
     anonymous: Option<Spanned<bool>>,
 }
 
-/// A key, by its hash.
-#[derive(Debug, Deserialize)]
+/// A key, by its hash. The key itself stands in no file.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Key")]
 struct KeySource {
+    /// Whose key it is: the name in logs and limits.
     id: Spanned<String>,
+    /// `sha256:` and the SHA-256 of the key, in hexadecimal digits.
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     hash: Spanned<String>,
+    /// Roles of the policy files that it holds.
+    #[schemars(length(min = 1))]
     roles: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The first day on which it is refused, or the moment, in UTC. A key without never expires.
+    #[schemars(regex(pattern = EXPIRY), example = "2027-06-01", example = "2027-06-01T12:00:00Z")]
     expires: Option<Spanned<String>>,
+    /// What is known of its holder, for conditions on arguments (`claim: NAME`).
     #[serde(default)]
+    #[schemars(example = BTreeMap::from([("store_id", "s1")]))]
     claims: BTreeMap<String, String>,
 }
 

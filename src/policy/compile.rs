@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_yaml::Spanned;
-
 use super::inheritance;
 use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
@@ -15,7 +13,7 @@ use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
 use super::when::{self, Written};
 use super::{Mode, PolicySet, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, escaped, quoted};
 use crate::mcp::{Questions, ServerName};
 
 /// A policy that can be enforced, and what is odd about it.

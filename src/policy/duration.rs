@@ -5,6 +5,9 @@ use std::time::Duration;
 
 const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// The form of one, for editors.
+pub const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
+
 /// What people write for a unit.
 const MISSPELT: &[(&str, &[&str])] = &[
     ("ms", &["msec", "msecs", "millis", "millisecond", "milliseconds"]),

@@ -2,9 +2,7 @@
 //!
 //! A reviewer must see what is granted, so a name that looks like another, or matches what nobody expects, is refused.
 
-use serde_yaml::Spanned;
-
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, is_invisible, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, is_invisible, quoted};
 use crate::mcp::{self, Method, Subject, Target};
 
 /// No name or URI is longer.

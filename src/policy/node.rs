@@ -5,7 +5,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
+
+use crate::diagnostic::Spanned;
 
 /// A value as written.
 #[derive(Debug)]

@@ -3,19 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_yaml::Spanned;
 
 use super::compile::server_of;
 use super::lock::{LOCK_FILE, LockedServer, ToolLock};
 use super::source::PolicyFile;
 use super::{Mode, PolicySet, Reason, RuleId};
-use crate::diagnostic::{At, Code, Diagnostics, SourceFile, did_you_mean, escaped, quoted};
+use crate::diagnostic::{At, Code, Diagnostics, SourceFile, Spanned, did_you_mean, escaped, quoted};
 use crate::mcp::{Fingerprint, ServerName};
 
 /// How the pins of a server count.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum Pinning {
     /// What is not as it was pinned is withheld.
     Enforce,

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use super::compile::Role;
 use super::names::Kind;
 use super::rules::{Brought, Denied, Limit, Names, Targets};
 use super::source::List;
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp;
 
 /// So many ancestors of one role are looked at.

@@ -3,89 +3,13 @@
 
 use jsonschema::{Draft, PatternOptions};
 use serde_json::{Map, Value};
-use serde_yaml::Spanned;
 
 use super::RuleId;
 use super::condition::{ClaimRule, Condition, SqlRule};
+use super::keywords::{Holds, KEYWORDS, TYPES};
 use super::node::Node;
 use super::sql_rule;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
-
-/// What stands behind a keyword.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
-    /// A value that means itself.
-    Value,
-    /// A schema.
-    Schema,
-    /// A list of schemas.
-    Schemas,
-    /// Schemas by name.
-    Named,
-    /// The same, of the properties themselves.
-    Properties,
-    /// The name of a claim.
-    Claim,
-    /// What an SQL text may do.
-    Sql,
-    /// A reference, which must lead nowhere else.
-    Reference,
-}
-
-/// The keywords of JSON Schema 2020-12 (Core, Applicator, Validation, Unevaluated, Meta-Data), and ours.
-const KEYWORDS: &[(&str, Holds)] = &[
-    ("$ref", Holds::Reference),
-    ("$defs", Holds::Named),
-    ("$comment", Holds::Value),
-    ("title", Holds::Value),
-    ("description", Holds::Value),
-    ("default", Holds::Value),
-    ("examples", Holds::Value),
-    ("deprecated", Holds::Value),
-    ("type", Holds::Value),
-    ("enum", Holds::Value),
-    ("const", Holds::Value),
-    ("multipleOf", Holds::Value),
-    ("maximum", Holds::Value),
-    ("exclusiveMaximum", Holds::Value),
-    ("minimum", Holds::Value),
-    ("exclusiveMinimum", Holds::Value),
-    ("maxLength", Holds::Value),
-    ("minLength", Holds::Value),
-    ("pattern", Holds::Value),
-    ("maxItems", Holds::Value),
-    ("minItems", Holds::Value),
-    ("uniqueItems", Holds::Value),
-    ("maxContains", Holds::Value),
-    ("minContains", Holds::Value),
-    ("maxProperties", Holds::Value),
-    ("minProperties", Holds::Value),
-    ("required", Holds::Value),
-    ("dependentRequired", Holds::Value),
-    ("format", Holds::Value),
-    ("properties", Holds::Properties),
-    ("patternProperties", Holds::Named),
-    ("dependentSchemas", Holds::Named),
-    ("additionalProperties", Holds::Schema),
-    ("unevaluatedProperties", Holds::Schema),
-    ("propertyNames", Holds::Schema),
-    ("items", Holds::Schema),
-    ("unevaluatedItems", Holds::Schema),
-    ("contains", Holds::Schema),
-    ("not", Holds::Schema),
-    ("if", Holds::Schema),
-    ("then", Holds::Schema),
-    ("else", Holds::Schema),
-    ("prefixItems", Holds::Schemas),
-    ("allOf", Holds::Schemas),
-    ("anyOf", Holds::Schemas),
-    ("oneOf", Holds::Schemas),
-    ("claim", Holds::Claim),
-    ("sql", Holds::Sql),
-];
-
-/// The types that a value can have (JSON Schema Validation, 6.1.1).
-const TYPES: &[&str] = &["null", "boolean", "object", "array", "number", "integer", "string"];
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// Compiles the condition on a tool's arguments; problems go to `found`.
 pub(super) fn compile(

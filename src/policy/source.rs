@@ -1,16 +1,24 @@
 //! The policy file as written. What it means is in `compile`.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_yaml::Spanned;
+use serde_json::{Value, json};
 
+use super::duration::DURATION;
+use super::keywords::Keywords;
 use super::names::Kind;
 use super::node::Node;
 use super::pins::Pinning;
-use crate::diagnostic::SourceFile;
+use super::{restriction, when};
+use crate::diagnostic::{SourceFile, Spanned};
+use crate::identity::EXPIRY;
+use crate::mcp::{Method, Question};
 
 /// A policy file that was read.
 #[derive(Debug)]
@@ -19,19 +27,30 @@ pub struct PolicyFile {
     pub(super) written: PolicySource,
 }
 
-/// All that may stand in a policy file.
-#[derive(Debug, Deserialize)]
+/// Who may use what of one server, and how.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "Tollgate policy")]
 pub struct PolicySource {
+    /// The server that this file is about, as tollgate.yaml names it. Can be left out where there is only one.
     pub(super) server: Option<Spanned<String>>,
+    /// `shadow` refuses nothing by this file, only records what it would refuse. `enforce` if not said.
+    #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
+    /// What nobody may use, whatever grants it.
     pub(super) deny: Option<Spanned<TargetsSource>>,
+    /// Roles by name. Nobody may use what no role grants; who holds a role stands in the principals file.
     #[serde(default)]
     pub(super) roles: Entries<RoleSource>,
+    /// How a tool may be used, by whoever may use it. The entry `"*"` is for all that have none of their own.
     #[serde(default)]
     pub(super) tools: Entries<ToolSource>,
+    /// Tools for every caller with a key, whatever roles it holds: exact names, or one `*` each.
     pub(super) allowed_tools: Option<List>,
+    /// What the server may ask of clients while it works for them. Nothing if not said.
+    #[schemars(extend("items" = one_of(Question::ALL.map(Question::name))))]
     pub(super) server_may: Option<List>,
+    /// What becomes of a tool that is not as tools.lock pins it. `enforce` if not said, where there is a lock.
     pub(super) pinning: Option<Spanned<Pinning>>,
 }
 
@@ -39,28 +58,48 @@ pub struct PolicySource {
 pub const POLICY_KEYS: &[&str] =
     &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may", "pinning"];
 
-/// A role: what it grants, what it denies, and when and from where it grants anything.
-#[derive(Debug, Deserialize)]
+/// What a role grants, what it denies, and when and from where it grants anything.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Role")]
 pub(super) struct RoleSource {
+    /// Roles whose grants and denials it has, too.
     pub(super) inherits: Option<List>,
+    /// Tools that it grants: exact names, or one `*` each.
     pub(super) tools: Option<List>,
+    /// Prompts that it grants: exact names, or one `*` each.
     pub(super) prompts: Option<List>,
+    /// Resources that it grants, by URI: exact ones, or one `*` each.
     pub(super) resources: Option<List>,
+    /// Methods that it grants beside those of tools, prompts and resources.
+    #[schemars(extend("items" = one_of(Method::grantable().chain(["*"]))))]
     pub(super) methods: Option<List>,
+    /// What nobody who holds it may use, whatever grants it, at any time.
     pub(super) deny: Option<Spanned<TargetsSource>>,
+    /// Spans of time, of which one must hold for it to grant anything.
+    #[schemars(length(min = 1))]
     pub(super) when: Option<Windows>,
+    /// Networks, of which the caller's address must be in one for it to grant anything.
+    #[schemars(example = ["10.0.0.0/8"])]
     pub(super) networks: Option<List>,
+    /// `shadow` only records what its `deny`, `when` and `networks` would refuse. `enforce` if not said.
+    #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
 }
 
 /// What is denied, by kind.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Targets", extend("minProperties" = 1))]
 pub(super) struct TargetsSource {
+    /// Tools: exact names, or one `*` each.
     pub(super) tools: Option<List>,
+    /// Prompts: exact names, or one `*` each.
     pub(super) prompts: Option<List>,
+    /// Resources, by URI: exact ones, or one `*` each.
     pub(super) resources: Option<List>,
+    /// Methods beside those of tools, prompts and resources.
+    #[schemars(extend("items" = one_of(Method::grantable().chain(["*"]))))]
     pub(super) methods: Option<List>,
 }
 
@@ -68,43 +107,87 @@ pub(super) struct TargetsSource {
 pub(super) type Windows = Spanned<Vec<Spanned<WindowSource>>>;
 
 /// A span of time, or one that comes again every week.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(
+    rename = "Window",
+    example = json!({ "days": ["mon", "fri"], "from": "08:00", "to": "18:00", "zone": "Europe/Berlin" })
+)]
 pub(super) struct WindowSource {
+    /// Days of the week on which it begins. Every day if not said.
+    #[schemars(extend("items" = one_of(restriction::DAYS.map(|(day, _)| day))))]
     pub(super) days: Option<List>,
+    /// The time of the day at which it begins. The whole day if neither this nor `to` is said.
+    #[schemars(regex(pattern = when::TIME), example = "08:00")]
     pub(super) from: Option<Spanned<String>>,
+    /// The time of the day at which it ends: `24:00` at most, and on the next day if it is before `from`.
+    #[schemars(regex(pattern = when::TIME), example = "18:00")]
     pub(super) to: Option<Spanned<String>>,
+    /// The time zone of `days`, `from` and `to`, by its IANA name. UTC if not said.
+    #[schemars(example = "Europe/Berlin")]
     pub(super) zone: Option<Spanned<String>>,
+    /// The day or moment, in UTC, before which it does not hold.
+    #[schemars(regex(pattern = EXPIRY), example = "2027-06-01", example = "2027-06-01T12:00:00Z")]
     pub(super) after: Option<Spanned<String>>,
+    /// The day or moment, in UTC, from which on it does not hold any more.
+    #[schemars(regex(pattern = EXPIRY), example = "2027-06-01", example = "2027-06-01T12:00:00Z")]
     pub(super) until: Option<Spanned<String>>,
 }
 
-/// How a tool may be used.
-#[derive(Debug, Deserialize)]
+/// How a tool may be used, by whoever may use it.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Tool")]
 pub(super) struct ToolSource {
+    /// What must hold of a call's arguments: JSON Schema 2020-12, and the keywords `claim` and `sql`.
+    #[schemars(with = "Option<Keywords>")]
     pub(super) arguments: Option<Spanned<Node>>,
+    /// Spans of time, of which one must hold for a call of it.
+    #[schemars(length(min = 1))]
     pub(super) when: Option<Windows>,
+    /// Networks, of which the caller's address must be in one for a call of it.
+    #[schemars(example = ["10.0.0.0/8"])]
     pub(super) networks: Option<List>,
+    /// Limits, in each of which a call of it must have room.
+    #[schemars(length(min = 1))]
     pub(super) limits: Option<Spanned<Vec<Spanned<LimitSource>>>>,
+    /// How long the server may stay silent about a call of it. 5s if not said.
+    #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
+    /// `shadow` only records what its `arguments`, `limits`, `when` and `networks` would refuse. `enforce` if not said.
+    #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
 }
 
 /// A limit: either `calls` with `every`, or `in_flight`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(
+    rename = "Limit",
+    extend("required" = ["per"], "dependentRequired" = { "calls": ["every"], "every": ["calls"] }),
+    example = json!({ "calls": 60, "every": "1m", "per": "principal" }),
+    example = json!({ "in_flight": 8, "per": "tool" })
+)]
 pub(super) struct LimitSource {
+    /// So many calls at most in any span as long as `every`.
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub(super) calls: Option<Spanned<u64>>,
+    /// In how long a span of time, up to `24h`.
+    #[schemars(regex(pattern = DURATION), example = "1m")]
     pub(super) every: Option<Spanned<String>>,
+    /// So many calls under way at once at most.
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub(super) in_flight: Option<Spanned<u64>>,
+    /// What is counted by itself: `principal` for `calls`, `tool` for `in_flight`.
+    #[schemars(extend("enum" = ["principal", "tool"]))]
     pub(super) per: Option<Spanned<String>>,
 }
 
 /// A list of names, each with its place.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub(super) struct List(pub(super) Spanned<Vec<Spanned<String>>>);
+#[schemars(inline)]
+pub(super) struct List(#[schemars(length(min = 1))] pub(super) Spanned<Vec<Spanned<String>>>);
 
 /// A mapping in the order of the file, each key with its place.
 #[derive(Debug)]
@@ -192,6 +275,25 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(EntriesVisitor(PhantomData))
     }
+}
+
+impl<V: JsonSchema> JsonSchema for Entries<V> {
+    fn schema_name() -> Cow<'static, str> {
+        BTreeMap::<String, V>::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, V>::json_schema(generator)
+    }
+}
+
+/// One of these words, in the form that editors are told.
+fn one_of(words: impl IntoIterator<Item = &'static str>) -> Value {
+    json!({ "type": "string", "enum": words.into_iter().collect::<Vec<_>>() })
 }
 
 struct EntriesVisitor<V>(PhantomData<V>);

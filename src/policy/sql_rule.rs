@@ -1,9 +1,9 @@
 //! `sql:` as written: what the SQL text in a property may do. What that means is in [`crate::sql`].
 
-use serde_yaml::Spanned;
+use serde_json::{Value, json};
 
 use super::node::Node;
-use crate::diagnostic::{Code, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::sql::{Allowed, Dialect, FunctionName, StatementKind, TableName};
 
 const KEYS: &[&str] = &["tables", "statements", "functions", "dialect"];
@@ -59,6 +59,36 @@ pub(super) fn compile(file: &SourceFile, written: &Spanned<Node>, found: &mut Di
     let allowed = Allowed::select_from(dialect, &tables).functions(&functions.unwrap_or_default());
     let allowed = if let Some(statements) = statements { allowed.statements(&statements) } else { allowed };
     reader.sound.then_some(allowed)
+}
+
+/// What may be written, for editors.
+pub(super) fn form() -> Value {
+    let words = |all: Vec<&str>| json!({ "type": "string", "enum": all });
+    let list = |entry: Value, description: &str| {
+        json!({
+            "description": description,
+            "type": "array",
+            "items": entry,
+            "minItems": 1,
+        })
+    };
+    let name = || json!({ "type": "string" });
+    json!({
+        "type": "object",
+        "properties": {
+            "tables": list(name(), "The tables it may name. A schema is part of a name: `public.orders` is not `orders`."),
+            "statements": list(words(names(STATEMENTS)), "What it may be. `select` if not said."),
+            "functions": list(name(), "Functions it may call beside the built-in ones that only compute a value."),
+            "dialect": { "description": "Whose SQL it is. `postgresql` if not said.", "type": "string", "enum": names(DIALECTS) },
+        },
+        "required": ["tables"],
+        "additionalProperties": false,
+        "examples": [{ "tables": ["orders"], "statements": ["select"] }],
+    })
+}
+
+fn names<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {
+    all.iter().map(|(name, _)| *name).collect()
 }
 
 fn known<T: Copy>(all: &[(&str, T)], name: &str) -> Option<T> {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use super::duration::parse_duration;
 use super::redundancy;
@@ -14,7 +14,7 @@ use super::schema;
 use super::source::{LimitSource, ToolSource};
 use super::when::{self, Written};
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);

@@ -4,14 +4,17 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use serde_yaml::Spanned;
 
 use super::restriction::{DAY, DAYS, Days, Restricted, Restriction, Window};
 use super::source::{List, WindowSource, Windows};
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::identity::parse_expiry;
 
+/// The form of a time of the day, for editors.
+pub(super) const TIME: &str = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
+/// The words for a mode.
+pub(super) const MODES: [&str; 2] = ["enforce", "shadow"];
 const EXAMPLE: &str = "write `{ days: [mon, fri], from: \"08:00\", to: \"18:00\", zone: Europe/Berlin }`";
 /// More than that nobody reviews.
 const MAX_WINDOWS: usize = 64;
@@ -63,7 +66,7 @@ pub(super) fn mode(
         (other, _) => {
             found.push(
                 file.error(Code::UnknownMode, written.referenced, format!("unknown mode {}", quoted(other))).help(
-                    did_you_mean(other, ["enforce", "shadow"]).unwrap_or_else(|| {
+                    did_you_mean(other, MODES).unwrap_or_else(|| {
                         "`enforce` refuses, which is what happens if nothing is said; `shadow` only records".to_owned()
                     }),
                 ),
@@ -166,7 +169,8 @@ fn week(file: &SourceFile, list: &List) -> Result<Days, Box<Diagnostic>> {
 
 /// Minutes of the day; `24:00` is its end.
 fn time(file: &SourceFile, written: &Spanned<String>) -> Result<i32, Box<Diagnostic>> {
-    let two = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten();
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    let two = |text: &str| text.parse::<u8>().ok().filter(|_| digits(text));
     let read = written.value.split_once(':').and_then(|(hours, minutes)| Some((two(hours)?, two(minutes)?)));
     match read {
         Some((hours, minutes)) if (hours < 24 && minutes < 60) || (hours, minutes) == (24, 0) => {

@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use serde_yaml::{Location, Spanned};
+use serde_yaml::Location;
 
 use super::question::{Asked, Question, Verdict};
 use super::source::{AsSource, CallerSource, CaseSource, CasesSource};
 use super::who::{Against, Unknown};
-use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::identity::{AuthError, Principal, looks_like_key, parse_expiry};
 use crate::mcp::{Method, ServerName, Subject};
 use crate::policy::{Context, Shown};

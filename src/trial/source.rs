@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
-use serde_yaml::Spanned;
 
+use crate::diagnostic::Spanned;
 use crate::policy::Entries;
 
 /// All that may stand in a file of cases.

@@ -84,6 +84,18 @@ async fn check_takes_folders_and_files_and_says_when_there_is_nothing() {
     assert!(said(&tollgate(&home.path().join("policies"), &["check"]).await).starts_with("exit 2\n"));
 }
 
+#[tokio::test]
+async fn schema_prints_the_form_of_each_file() {
+    let home = home(&[]);
+    for file in ["policy", "principals", "config"] {
+        let output = tollgate(home.path(), &["schema", file]).await;
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/schema/{file}.schema.json"));
+        let read = |text: &str| text.parse::<Value>().expect("JSON");
+        assert_eq!(read(&stdout(&output)), read(&fs::read_to_string(committed).expect("it is there")), "{file}");
+    }
+    assert!(said(&tollgate(home.path(), &["schema"]).await).starts_with("exit 2\n"));
+}
+
 /// The four forms say the same; what they say is tested beside the code that writes them.
 #[tokio::test]
 async fn check_writes_what_its_reader_wants() {

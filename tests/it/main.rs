@@ -25,6 +25,7 @@ mod judgement;
 mod listening;
 mod ownership;
 mod pinning;
+mod pull_request;
 mod questions;
 mod reload;
 mod replay;

@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 }
 
 /// The broken files by name, and some that are too large to lie in a repository.
-fn broken() -> Vec<(String, Vec<u8>)> {
+pub(super) fn broken() -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| {
@@ -30,7 +30,7 @@ fn broken() -> Vec<(String, Vec<u8>)> {
 }
 
 /// What is said about the file, beside another that is right: keys beside a policy, a policy beside keys.
-fn found(name: &str, bytes: &[u8]) -> Diagnostics {
+pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
     if name.starts_with("cases-") {
         return cases::read(&format!("policies/{name}.yaml"), bytes).err().unwrap_or_default();
     }

@@ -4,7 +4,9 @@ mod attacks;
 mod broken_files;
 mod cases;
 mod deployment;
+mod examples;
 mod folder;
+mod forms;
 mod policy_files;
 mod principals_files;
 

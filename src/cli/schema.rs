@@ -1,0 +1,36 @@
+//! `tollgate schema`: the form of each file that people write, for their editors.
+
+use std::process::ExitCode;
+
+use super::output;
+use crate::config::{self, ConfigSource};
+use crate::identity::PrincipalsSource;
+use crate::policy::PolicySource;
+
+/// Prints JSON Schema (2020-12), made from what reads the file.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Of which file
+    #[arg(value_enum, value_name = "FILE")]
+    file: File,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum File {
+    /// Who may use what, and how: policies/*.yaml
+    Policy,
+    /// Who may prove themselves: policies/principals.yaml
+    Principals,
+    /// Where things are: tollgate.yaml
+    Config,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let form = match args.file {
+        File::Policy => config::form::<PolicySource>(),
+        File::Principals => config::form::<PrincipalsSource>(),
+        File::Config => config::form::<ConfigSource>(),
+    };
+    output::answer(&format!("{form:#}"));
+    ExitCode::SUCCESS
+}
