@@ -6,6 +6,7 @@ use super::output;
 use crate::config::{self, ConfigSource};
 use crate::identity::PrincipalsSource;
 use crate::policy::PolicySource;
+use crate::trial::CasesSource;
 
 /// Prints JSON Schema (2020-12), made from what reads the file.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,8 @@ enum File {
     Policy,
     /// Who may prove themselves: policies/principals.yaml
     Principals,
+    /// Cases to try policies with: policies/*.test.yaml
+    Cases,
     /// Where things are: tollgate.yaml
     Config,
 }
@@ -29,6 +32,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let form = match args.file {
         File::Policy => config::form::<PolicySource>(),
         File::Principals => config::form::<PrincipalsSource>(),
+        File::Cases => config::form::<CasesSource>(),
         File::Config => config::form::<ConfigSource>(),
     };
     output::answer(&format!("{form:#}"));

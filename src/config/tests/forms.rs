@@ -7,11 +7,13 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::{HASH, broken_files};
+use crate::config::policies::is_policy_file;
 use crate::config::yaml::Document;
-use crate::config::{ConfigSource, form};
+use crate::config::{ConfigSource, form, is_case_file};
 use crate::diagnostic::{Code, Severity};
 use crate::identity::{PRINCIPALS_KEYS, PrincipalsSource};
 use crate::policy::{POLICY_KEYS, PolicySource};
+use crate::trial::CasesSource;
 
 /// What a file of another shape is told.
 const SHAPE: &[Code] = &[
@@ -42,8 +44,13 @@ fn root() -> PathBuf {
 }
 
 /// The forms by the names of their files.
-fn forms() -> [(&'static str, Value); 3] {
-    [("policy", form::<PolicySource>()), ("principals", form::<PrincipalsSource>()), ("config", form::<ConfigSource>())]
+fn forms() -> [(&'static str, Value); 4] {
+    [
+        ("policy", form::<PolicySource>()),
+        ("principals", form::<PrincipalsSource>()),
+        ("cases", form::<CasesSource>()),
+        ("config", form::<ConfigSource>()),
+    ]
 }
 
 /// The form of this name, for use.
@@ -59,6 +66,7 @@ fn read(bytes: &[u8]) -> Option<(&'static str, Value)> {
     let document = Document::new("file.yaml", bytes).ok()?;
     let has = |known: &[&str]| document.keys().iter().any(|(key, _)| known.contains(&key.as_str()));
     let form = match (has(POLICY_KEYS), has(PRINCIPALS_KEYS)) {
+        _ if has(&["cases"]) => "cases",
         (true, false) => "policy",
         (false, true) => "principals",
         _ => "config",
@@ -133,14 +141,18 @@ fn shipped_policies_and_the_examples_of_the_readme_are_accepted() {
     }
 }
 
-/// Every policy file below a folder, and its text.
+fn is_ours(name: &str) -> bool {
+    is_policy_file(name) || is_case_file(name)
+}
+
+/// Every policy file and file of cases below a folder, and its text.
 fn shipped(folder: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(shipped(&path));
-        } else if crate::config::policies::is_policy_file(path.file_name().unwrap().to_str().unwrap()) {
+        } else if is_ours(path.file_name().unwrap().to_str().unwrap()) {
             files.push((path.display().to_string(), fs::read_to_string(&path).unwrap()));
         }
     }
