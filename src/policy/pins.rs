@@ -57,6 +57,26 @@ pub struct Deviation {
 }
 
 impl Pins {
+    /// Whether what is not as it was pinned is withheld.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where the server stands in the lock.
+    pub(super) fn rule(&self) -> &RuleId {
+        &self.server
+    }
+
+    /// The names of all pinned tools.
+    pub(super) fn tools(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(|name| &**name)
+    }
+
+    /// The pin of this tool, and where it stands.
+    pub(super) fn get(&self, tool: &str) -> Option<&(Fingerprint, RuleId)> {
+        self.tools.get(tool)
+    }
+
     /// Whether a tool of this name is pinned.
     pub fn has(&self, tool: &str) -> bool {
         self.tools.contains_key(tool)

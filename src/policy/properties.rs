@@ -26,7 +26,16 @@ const ROLES: &[&str] = &["r0", "r1", "r2", "r3", "anonymous"];
 /// Each of these can be met by some arguments of `arguments`, alone and together.
 fn properties() -> Vec<(&'static str, Vec<Value>)> {
     vec![
-        ("n", vec![json!({ "maximum": 10 }), json!({ "maximum": 100 }), json!({ "maximum": 100, "minimum": 0 })]),
+        (
+            "n",
+            vec![
+                json!({ "maximum": 10 }),
+                json!({ "maximum": 100 }),
+                json!({ "maximum": 100, "minimum": 0 }),
+                json!({ "minimum": -5 }),
+                json!({ "minimum": 1 }),
+            ],
+        ),
         ("n", vec![json!({ "type": "integer" }), json!({ "type": "number", "exclusiveMaximum": 50.5 })]),
         ("e", vec![json!({ "enum": ["x"] }), json!({ "enum": ["x", "y"] }), json!({ "const": "x" })]),
         ("e", vec![json!({ "pattern": "^x" }), json!({ "maxLength": 3 }), json!({ "not": { "const": "y" } })]),
@@ -44,7 +53,14 @@ fn properties() -> Vec<(&'static str, Vec<Value>)> {
             vec![json!({ "required": ["k"], "maxProperties": 2 }), json!({ "propertyNames": { "enum": ["k", "l"] } })],
         ),
         ("l", vec![json!({ "items": { "maximum": 3 }, "maxItems": 2 }), json!({ "items": { "maximum": 9 } })]),
-        ("s", vec![json!({ "sql": { "tables": ["t"] } }), json!({ "sql": { "tables": ["t", "u"] } })]),
+        (
+            "s",
+            vec![
+                json!({ "sql": { "tables": ["t"] } }),
+                json!({ "sql": { "tables": ["t", "u"] } }),
+                json!({ "sql": { "tables": ["t", "u"] } }),
+            ],
+        ),
         ("s", vec![json!({ "sql": { "tables": ["t"], "statements": ["select", "delete"] } })]),
     ]
 }
@@ -108,6 +124,7 @@ impl Dice {
                 json!({ "days": ["thu", "fri"], "from": "08:00", "to": "18:00" }),
                 json!({ "days": ["fri"], "from": "09:00", "to": "17:00" }),
                 json!({ "from": "22:00", "to": "06:00", "zone": "Europe/Berlin" }),
+                json!({ "from": "22:00", "to": "06:00", "zone": "America/New_York" }),
                 json!({ "after": "1970-01-02" }),
             ];
             let count = self.0.random_range(1..=2);
@@ -229,6 +246,10 @@ impl Dice {
             _ => {
                 let Some(tools) = file.get_mut("tools").and_then(Value::as_object_mut) else { return };
                 let name = tools.keys().nth(self.0.random_range(0..tools.len())).unwrap().clone();
+                if tools.len() > 1 && self.chance(10) {
+                    tools.remove(&name);
+                    return;
+                }
                 let fresh = self.tool();
                 let tool = tools.get_mut(&name).and_then(Value::as_object_mut).unwrap();
                 let key = *self.one(&["arguments", "arguments", "when", "networks", "mode"]);
@@ -298,6 +319,10 @@ impl World {
         for name in ASKED {
             calls.extend(met().map(|arguments| message("tools/call", json!({ "name": name, "arguments": arguments }))));
             calls.push(message("tools/call", json!({ "name": name })));
+            for property in ["n", "e", "c", "o", "l", "s"] {
+                let call = |value| message("tools/call", json!({ "name": name, "arguments": { property: value } }));
+                calls.extend(values(property).into_iter().map(call));
+            }
             for _ in 0..12 {
                 let mut arguments = Map::new();
                 for property in ["n", "e", "c", "o", "l", "s", "z"].choose_multiple(&mut dice.0, 3) {
@@ -323,7 +348,7 @@ impl World {
             let principal = if dice.chance(70) { principal.claiming("store", "1") } else { principal };
             principals.push(Arc::new(if dice.chance(30) { principal.claiming("other", "1") } else { principal }));
         }
-        let moments = [0, 9, 15, 33, 47, 57, 81].map(|hour: u64| UNIX_EPOCH + Duration::from_secs(hour * 3600));
+        let moments = [33, 0, 9, 15, 47, 57, 81].map(|hour: u64| UNIX_EPOCH + Duration::from_secs(hour * 3600));
         let addresses = ["10.1.2.3", "10.2.0.1", "192.0.2.1", "203.0.113.9", "fd00::1"];
         let addresses = addresses.map(|text| text.parse::<IpAddr>().unwrap());
         let contexts = moments
@@ -334,7 +359,9 @@ impl World {
     }
 
     fn question<'a>(&'a self, dice: &mut Dice) -> (&'a Arc<Principal>, &'a Arc<Call>, Context) {
-        (dice.one(&self.principals), dice.one(&self.calls), *dice.one(&self.contexts))
+        // Most questions fail of something else than what an edit was about.
+        let context = if dice.chance(60) { self.contexts[0] } else { *dice.one(&self.contexts) };
+        (dice.one(&self.principals), dice.one(&self.calls), context)
     }
 
     fn allows(&self, policy: &PolicySet, (principal, call, context): (&Arc<Principal>, &Arc<Call>, Context)) -> bool {
