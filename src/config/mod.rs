@@ -17,6 +17,7 @@ mod yaml;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
@@ -178,13 +179,17 @@ pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
 }
 
 impl Config {
-    /// Reads the policies anew: at a reload.
+    /// Reads the policies anew: at a reload. `None` if they are those of this digest.
     ///
     /// # Errors
     /// Every problem of every policy file. What is in force stays in force then.
-    pub fn read_policies(&self) -> Result<Policies, Diagnostics> {
+    pub fn read_policies(&self, known: &Arc<str>) -> Option<Result<Policies, Diagnostics>> {
+        // Looking costs little and happens often; reading costs more.
+        if Folder::digest(&self.policies).as_ref() == Some(known) {
+            return None;
+        }
         let servers = std::slice::from_ref(&self.server.name);
-        Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall())
+        Some(Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall()))
     }
 }
 

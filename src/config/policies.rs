@@ -41,6 +41,17 @@ pub struct Folder {
     found: Diagnostics,
 }
 
+/// The first 12 hexadecimal digits of the SHA-256 of all files, with their names.
+fn digest(files: &[Named]) -> Arc<str> {
+    let mut hash = Sha256::new();
+    for (file, bytes) in files {
+        hash.update(format!("{file}\0{}\0", bytes.len()));
+        hash.update(bytes);
+    }
+    let bytes = hash.finalize();
+    bytes.iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect::<String>().into()
+}
+
 /// Hexadecimal.
 fn digit(value: u8) -> Option<char> {
     char::from_digit(u32::from(value), 16)
@@ -66,14 +77,17 @@ impl Folder {
         }
     }
 
+    /// The digest of a folder's files, which says whether they are worth reading again.
+    pub fn digest(path: &Path) -> Option<Arc<str>> {
+        files(path, &folder_name(path), is_policy_file).ok().map(|files| digest(&files))
+    }
+
     /// A folder of these files, in this order.
     pub fn of(name: String, files: Vec<Named>) -> Self {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut lock = None;
-        let mut hash = Sha256::new();
+        let digest = digest(&files);
         for (file, bytes) in files {
-            hash.update(format!("{file}\0{}\0", bytes.len()));
-            hash.update(&bytes);
             let path = join(&name, &file);
             let read =
                 if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) };
@@ -84,9 +98,7 @@ impl Folder {
                 Err(problems) => found.extend(problems),
             }
         }
-        let digest: String =
-            hash.finalize().iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
-        Self { name, digest: Arc::from(digest), policies, principals, lock, found }
+        Self { name, digest, policies, principals, lock, found }
     }
 
     /// Whether there is no file at all.

@@ -168,7 +168,7 @@ pub fn pins(
 }
 
 fn compile(file: &SourceFile, server: &ServerName, locked: &LockedServer, pinning: Pinning) -> Pins {
-    let rule = |at: Option<At>, path: &str| RuleId::at(file.name(), at.map_or(1, |at| u64::from(at.line)), path);
+    let rule = |at: Option<At>, path: &str| RuleId::at(file.name(), at.map_or(1, |at| at.line), path);
     let pins = locked.tools.iter().map(|(name, pin)| {
         let path = format!("servers.{server}.{}", escaped(name));
         (name.clone(), (pin.definition.fingerprint(), rule(pin.at, &path)))

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
-use serde_yaml::Location;
 
 use super::question::{Asked, Question, Verdict};
 use super::source::{AsSource, CallerSource, CaseSource, CasesSource};
@@ -145,7 +144,7 @@ impl Reader<'_> {
         Ok(Case {
             name: case.name.value.clone(),
             file: self.file.name().to_owned(),
-            line: At::from(case.name.referenced).line,
+            line: case.name.referenced.line,
             question,
             after: case.after.as_ref().map_or(Ok(0), |calls| self.calls(calls))?,
             during: case.during.as_ref().map_or(Ok(0), |calls| self.calls(calls))?,
@@ -157,7 +156,7 @@ impl Reader<'_> {
         })
     }
 
-    fn invalid(&self, at: Location, message: &str, help: &str) -> Diagnostic {
+    fn invalid(&self, at: At, message: &str, help: &str) -> Diagnostic {
         self.file.error(Code::InvalidCase, at, message).help(help)
     }
 
