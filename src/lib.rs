@@ -27,6 +27,7 @@ pub mod exchange; // one message's trip, from first byte to last
 pub mod telemetry; // traces, metrics and decision lines
 
 // House: put together and run.
+pub mod trial; // what would be decided, without a server
 pub mod config; // the files, as written
 pub mod proxy; // the request's way
 pub mod admin; // health and metrics, on their own port

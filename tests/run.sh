@@ -22,13 +22,14 @@ tests/lint/run.sh
 step "unit and end-to-end tests"
 cargo test --locked --workspace
 
-step "the shipped policies, by the program's own check"
+step "the shipped policies, by the program's own check and their own cases"
 check=$(mktemp -d)
 trap 'rm -rf "$check"' EXIT
 cp -r policies "$check/policies"
 target/debug/tollgate keys new --id suite --role reader --role operator > "$check/key"
 sed -n '/^keys:/,$p' "$check/key" > "$check/policies/principals.yaml"
 target/debug/tollgate check --deny warnings "$check/policies"
+target/debug/tollgate test --require-coverage 100 "$check/policies"
 
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps

@@ -58,8 +58,7 @@ fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedW
 /// is said once and not at every look.
 fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<String> {
     let now = gateway.snapshot.load();
-    match config.read_policies() {
-        Ok(read) if read.policy.digest() == now.policy.digest() => None,
+    match config.read_policies(now.policy.digest())? {
         Ok(read) => {
             let limits = Limits::of(&read.policy, Some(&now.limits));
             let policy = Arc::new(read.policy);

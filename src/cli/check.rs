@@ -3,13 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::output;
+use super::{consult, output};
 use crate::clock;
-use crate::config::{self, Folder, Overrides, Reach};
+use crate::config::{self, Folder, Reach};
 use crate::diagnostic::{Denied, Diagnostics, Format, Report};
-
-const CONFIG: &str = "tollgate.yaml";
-const POLICIES: &str = "policies";
 
 /// Exits with 0 if there is no error, 1 if there is, 2 if it could not be said.
 #[derive(Debug, clap::Args)]
@@ -50,8 +47,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut paths = args.paths.clone();
     paths.extend(args.config.clone());
     if paths.is_empty() {
-        let usual = [CONFIG, POLICIES].map(PathBuf::from).into_iter().find(|path| path.exists());
-        let Some(usual) = usual else {
+        let Some(usual) = consult::usual() else {
             return output::failed(&"there is neither tollgate.yaml nor policies/ here; say what to check");
         };
         paths.push(usual);
@@ -84,9 +80,7 @@ impl From<Form> for Format {
 
 /// All that is wrong or odd with a configuration or a policy folder.
 fn check(path: &Path) -> Diagnostics {
-    let config = if path.is_dir() { path.join(CONFIG) } else { path.to_owned() };
-    if config.is_file() {
-        let overrides = Overrides { config: Some(config), ..Overrides::default() };
+    if let Some(overrides) = consult::configuration(path) {
         return config::load(&overrides).map_or_else(|found| found, |loaded| loaded.warnings);
     }
     let folder = Folder::read(path);

@@ -2,13 +2,19 @@
 
 mod ask;
 mod check;
+mod consult;
 mod diff;
+mod explain;
 mod init;
 mod keys;
+mod lines;
 mod lock;
 mod output;
+mod replay;
 mod run;
 mod schema;
+mod test;
+mod told;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +36,12 @@ enum Command {
     Run(run::Args),
     /// Say every problem of configuration and policies, and how to put it right
     Check(check::Args),
+    /// Try the cases beside the policies, and say what no case shows
+    Test(test::Args),
+    /// Say of one call how it is decided, by which lines, and what the caller hears
+    Explain(explain::Args),
+    /// Say which calls of a log would be decided otherwise by these policies
+    Replay(replay::Args),
     /// Say who gains or loses what between two policies
     Diff(diff::Args),
     /// Make keys for callers
@@ -48,6 +60,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::Test(args) => test::run(&args),
+            Command::Explain(args) => explain::run(&args),
+            Command::Replay(args) => replay::run(&args),
             Command::Diff(args) => diff::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),

@@ -41,6 +41,13 @@ pub(super) fn refused(problems: &Diagnostics) -> ExitCode {
     ExitCode::from(CANNOT_SAY)
 }
 
+/// These files answer nothing.
+pub(super) fn unclear(problems: &Diagnostics) -> ExitCode {
+    self::problems(problems);
+    note(&format!("it cannot be said: {}", problems.summary()));
+    ExitCode::from(CANNOT_SAY)
+}
+
 /// What is wrong with files that cannot be used.
 pub(super) fn problems(problems: &Diagnostics) {
     note(rendered(problems, style(&io::stderr())).trim_end());

@@ -6,6 +6,7 @@ use super::output;
 use crate::config::{self, ConfigSource};
 use crate::identity::PrincipalsSource;
 use crate::policy::PolicySource;
+use crate::trial::CasesSource;
 
 /// Prints JSON Schema (2020-12), made from what reads the file.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,8 @@ enum File {
     Principals,
     /// Where things are: tollgate.yaml
     Config,
+    /// What the policies are meant to say: policies/*.test.yaml
+    Test,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -30,6 +33,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         File::Policy => config::form::<PolicySource>(),
         File::Principals => config::form::<PrincipalsSource>(),
         File::Config => config::form::<ConfigSource>(),
+        File::Test => config::form::<CasesSource>(),
     };
     output::answer(&format!("{form:#}"));
     ExitCode::SUCCESS

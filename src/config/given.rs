@@ -1,8 +1,6 @@
 //! A value and who gave it: a flag or a file, so that a problem with it names the right place.
 
-use serde_yaml::Location;
-
-use crate::diagnostic::{Code, Diagnostic, Severity, SourceFile, Spanned};
+use crate::diagnostic::{At, Code, Diagnostic, Severity, SourceFile, Spanned};
 
 /// A text that somebody wrote somewhere.
 pub(super) struct Given<'a> {
@@ -14,7 +12,7 @@ pub(super) struct Given<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     Flag(&'static str),
-    File(&'a SourceFile, Location),
+    File(&'a SourceFile, At),
 }
 
 impl<'a> Given<'a> {

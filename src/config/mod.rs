@@ -3,6 +3,7 @@
 mod address;
 mod build;
 mod form;
+mod cases;
 mod given;
 mod policies;
 mod revision;
@@ -16,6 +17,7 @@ mod yaml;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock;
@@ -25,6 +27,7 @@ use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
 
 pub use address::endpoint as parse_endpoint;
+pub use cases::{is_case_file, read_case_file, read_cases};
 pub use form::form;
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
@@ -176,13 +179,17 @@ pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
 }
 
 impl Config {
-    /// Reads the policies anew: at a reload.
+    /// Reads the policies anew: at a reload. `None` if they are those of this digest.
     ///
     /// # Errors
     /// Every problem of every policy file. What is in force stays in force then.
-    pub fn read_policies(&self) -> Result<Policies, Diagnostics> {
+    pub fn read_policies(&self, known: &Arc<str>) -> Option<Result<Policies, Diagnostics>> {
+        // Looking costs little and happens often; reading costs more.
+        if Folder::digest(&self.policies).as_ref() == Some(known) {
+            return None;
+        }
         let servers = std::slice::from_ref(&self.server.name);
-        Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall())
+        Some(Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall()))
     }
 }
 

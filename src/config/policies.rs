@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
 use crate::mcp::{self, ServerName};
 use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere, ToolLock};
@@ -41,6 +41,17 @@ pub struct Folder {
     found: Diagnostics,
 }
 
+/// The first 12 hexadecimal digits of the SHA-256 of all files, with their names.
+fn digest(files: &[Named]) -> Arc<str> {
+    let mut hash = Sha256::new();
+    for (file, bytes) in files {
+        hash.update(format!("{file}\0{}\0", bytes.len()));
+        hash.update(bytes);
+    }
+    let bytes = hash.finalize();
+    bytes.iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect::<String>().into()
+}
+
 /// Hexadecimal.
 fn digit(value: u8) -> Option<char> {
     char::from_digit(u32::from(value), 16)
@@ -60,20 +71,23 @@ impl Folder {
     /// Reads a folder. What is wrong is told by [`Folder::compile`].
     pub fn read(path: &Path) -> Self {
         let name = folder_name(path);
-        match files(path, &name) {
+        match files(path, &name, is_policy_file) {
             Ok(files) => Self::of(name, files),
             Err(problem) => Self { found: problem.into(), ..Self::of(name, Vec::new()) },
         }
+    }
+
+    /// The digest of a folder's files, which says whether they are worth reading again.
+    pub fn digest(path: &Path) -> Option<Arc<str>> {
+        files(path, &folder_name(path), is_policy_file).ok().map(|files| digest(&files))
     }
 
     /// A folder of these files, in this order.
     pub fn of(name: String, files: Vec<Named>) -> Self {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut lock = None;
-        let mut hash = Sha256::new();
+        let digest = digest(&files);
         for (file, bytes) in files {
-            hash.update(format!("{file}\0{}\0", bytes.len()));
-            hash.update(&bytes);
             let path = join(&name, &file);
             let read =
                 if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) };
@@ -84,9 +98,7 @@ impl Folder {
                 Err(problems) => found.extend(problems),
             }
         }
-        let digest: String =
-            hash.finalize().iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect();
-        Self { name, digest: Arc::from(digest), policies, principals, lock, found }
+        Self { name, digest, policies, principals, lock, found }
     }
 
     /// Whether there is no file at all.
@@ -110,6 +122,11 @@ impl Folder {
             servers.extend(ServerName::new("default").ok());
         }
         servers
+    }
+
+    /// The policy files, to quote from.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceFile> {
+        self.policies.iter().map(PolicyFile::file)
     }
 
     /// What the folder says for these servers.
@@ -253,14 +270,14 @@ fn neither(document: &Document) -> Diagnostic {
         .maybe_help(document.keys().iter().find_map(|(key, _)| did_you_mean(key, known())))
 }
 
-/// The policy files of a folder by name, in order.
-fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
+/// The files of a folder that have such a name, in order.
+pub(super) fn files(path: &Path, name: &str, wanted: fn(&str) -> bool) -> Result<Vec<Named>, Diagnostic> {
     const TRIES: usize = 3;
     // Kubernetes swaps a mounted folder by its link `..data`: files from before and after must not be mixed.
     let generation = || fs::read_link(path.join("..data")).ok();
     for _ in 0..TRIES {
         let before = generation();
-        let files = files_once(path, name)?;
+        let files = files_once(path, name, wanted)?;
         if generation() == before {
             return Ok(files);
         }
@@ -269,7 +286,7 @@ fn files(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
         .help("wait until whatever writes it is done"))
 }
 
-fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
+fn files_once(path: &Path, name: &str, wanted: fn(&str) -> bool) -> Result<Vec<Named>, Diagnostic> {
     let cannot =
         |name: &str, error: &io::Error| Diagnostic::error(Code::Unreadable, name, format!("cannot be read: {error}"));
     let entries = fs::read_dir(path).map_err(|error| {
@@ -279,14 +296,14 @@ fn files_once(path: &Path, name: &str) -> Result<Vec<Named>, Diagnostic> {
     let mut files = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| cannot(name, &error))?;
-        let Some(file) = entry.file_name().to_str().filter(|file| is_policy_file(file)).map(str::to_owned) else {
+        let Some(file) = entry.file_name().to_str().filter(|file| wanted(file)).map(str::to_owned) else {
             continue;
         };
         if files.len() >= MAX_FILES {
             return Err(Diagnostic::error(
                 Code::TooLarge,
                 name,
-                format!("the folder has more than {MAX_FILES} policy files"),
+                format!("the folder has more than {MAX_FILES} such files"),
             )
             .help("put together what belongs together"));
         }
@@ -343,12 +360,12 @@ fn no_files(folder: &str) -> Diagnostic {
         .help("policy files end in .yaml; `tollgate init --server URL` writes a first one")
 }
 
-fn folder_name(path: &Path) -> String {
+pub(super) fn folder_name(path: &Path) -> String {
     let name = path.display().to_string();
     let trimmed = name.trim_end_matches('/');
     if trimmed.is_empty() && !name.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
 }
 
-fn join(folder: &str, file: &str) -> String {
+pub(super) fn join(folder: &str, file: &str) -> String {
     PathBuf::from(folder).join(file).display().to_string()
 }

@@ -133,6 +133,11 @@ codes! {
     AnonymousOnNetwork "anonymous-on-network" "Callers without a credential are let in from the network.";
     AnonymousWithoutRole "anonymous-without-role" "Callers without a credential are let in but given nothing.";
 
+    // Cases.
+    InvalidCase "invalid-case" "A case that does not say who asks for what, or what is expected.";
+    UnknownKeyId "unknown-key-id" "An id that no key has.";
+    NoCases "no-cases" "There is nothing to try a policy with.";
+
     // Servers and addresses.
     MissingServer "missing-server" "There is no server, or nothing says which one or where it is.";
     SeveralServers "several-servers" "More servers than one gate stands in front of.";

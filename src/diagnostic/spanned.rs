@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
-use serde_yaml::Location;
+
+use super::At;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -12,13 +13,13 @@ pub struct Spanned<T> {
     /// What is written.
     pub value: T,
     /// Where.
-    pub referenced: Location,
+    pub referenced: At,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let serde_yaml::Spanned { value, referenced, .. } = Deserialize::deserialize(deserializer)?;
-        Ok(Self { value, referenced })
+        Ok(Self { value, referenced: referenced.into() })
     }
 }
 

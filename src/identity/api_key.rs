@@ -84,6 +84,11 @@ impl ApiKeys {
     }
 }
 
+/// Whether a text is likely a key itself, where its id was asked for.
+pub fn looks_like_key(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// What is probably the matter with a key that the policy does not list.
 fn why_unknown(key: &[u8]) -> AuthError {
     if is_jwt(key) {

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
 
-pub use api_key::{NewKey, hash_entry, new_key};
+pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
 pub use expiry::{Date, EXPIRY, parse_expiry};
 pub use principal::{ANONYMOUS, Principal, Proof};
 pub use principals::{
@@ -95,13 +95,21 @@ impl Authenticators {
     }
 
     /// The principals that keys prove, by id, and when each key ends.
-    pub fn keys(&self) -> BTreeMap<&str, (&Principal, Option<SystemTime>)> {
-        self.keys.iter().map(|key| (&**key.principal.id(), (&*key.principal, key.expires))).collect()
+    pub fn keys(&self) -> BTreeMap<&str, (&Arc<Principal>, Option<SystemTime>)> {
+        self.keys.iter().map(|key| (&**key.principal.id(), (&key.principal, key.expires))).collect()
     }
 
     /// Whether the key of this id is the same one in both.
     pub fn has_same_key(&self, other: &Self, id: &str) -> bool {
         self.keys.hash_of(id).is_some_and(|hash| other.keys.hash_of(id) == Some(hash))
+    }
+
+    /// Whoever shows no credential, if such callers are let in; for asking what would be decided.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn supposed_anonymous(&self) -> Result<Arc<Principal>, AuthError> {
+        self.anonymous.clone().ok_or(AuthError::Missing)
     }
 
     /// Whether callers without a credential are let in.

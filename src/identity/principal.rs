@@ -39,6 +39,12 @@ impl Principal {
         self
     }
 
+    /// A caller who proves nothing, for asking what would be decided. Nothing is ever sent for it.
+    pub fn supposed(roles: &[&str], claims: &BTreeMap<String, String>) -> Self {
+        let claims = claims.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
+        Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey).with(claims)
+    }
+
     /// Who it is: the key's id, or `anonymous`.
     pub fn id(&self) -> &Arc<str> {
         &self.id

@@ -220,7 +220,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let place = format!("{}:{}", file.name(), id.referenced.line());
+        let place = format!("{}:{}", file.name(), id.referenced.line);
         if let Some(first) = self.seen.ids.insert(id.value.clone(), place) {
             self.found.push(
                 file.error(Code::DuplicateKeyId, id.referenced, format!("two keys have the id {}", quoted(&id.value)))
@@ -258,7 +258,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let place = format!("{}:{}", file.name(), at.line());
+        let place = format!("{}:{}", file.name(), at.line);
         if let Some(first) = self.seen.hashes.insert(hex.to_owned(), place) {
             self.found.push(
                 file.error(

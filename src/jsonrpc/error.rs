@@ -56,6 +56,11 @@ impl ErrorObject {
         self.code
     }
 
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds a text to `data`.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {

@@ -13,12 +13,12 @@ use crate::mcp::Target;
 use crate::policy::{Limit, LimitRule, Mode, Permit, PolicySet, RuleId};
 
 use concurrency::{Concurrency, Slot};
-use rate::Rate;
+use rate::{Rate, Time};
 
 /// The counters of all limits in force.
 #[derive(Debug)]
 pub struct Limits {
-    counters: HashMap<RuleId, Counter>,
+    counters: HashMap<LimitRule, Counter>,
     hasher: RandomState,
 }
 
@@ -54,11 +54,20 @@ impl Limits {
     /// Counters for every limit of a policy. Those that an earlier policy had too go on counting, so that an edit of
     /// some other line gives nobody a fresh quota.
     pub fn of(policy: &PolicySet, earlier: Option<&Self>) -> Self {
+        Self::counting(policy, earlier, &Time::running())
+    }
+
+    /// Fresh counters in one moment that does not pass: what they say depends on nothing but what was asked.
+    pub fn in_one_moment(policy: &PolicySet) -> Self {
+        Self::counting(policy, None, &Time::still())
+    }
+
+    fn counting(policy: &PolicySet, earlier: Option<&Self>, time: &Time) -> Self {
         let counters = policy
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (rule.rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
+                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit, time)))
             })
             .collect();
         let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
@@ -104,21 +113,21 @@ impl Limits {
         rules: &'a [LimitRule],
         kind: fn(&Counter) -> Option<&C>,
     ) -> impl Iterator<Item = (&'a LimitRule, &'a C)> {
-        rules.iter().filter_map(move |rule| Some((rule, kind(self.counters.get(&rule.rule)?)?)))
+        rules.iter().filter_map(move |rule| Some((rule, kind(self.counters.get(rule)?)?)))
     }
 
     fn counter_like(&self, rule: &LimitRule) -> Option<Counter> {
-        let same = |(known, counter): (&RuleId, &Counter)| {
-            (known.path() == rule.rule.path() && counter.counts(rule.limit)).then(|| counter.clone())
+        let same = |(known, counter): (&LimitRule, &Counter)| {
+            (known.rule.path() == rule.rule.path() && counter.counts(rule.limit)).then(|| counter.clone())
         };
         self.counters.iter().find_map(same)
     }
 }
 
 impl Counter {
-    fn of(limit: Limit) -> Self {
+    fn of(limit: Limit, time: &Time) -> Self {
         match limit {
-            Limit::Calls { calls, every } => Self::Rate(Arc::new(Rate::new(calls, every))),
+            Limit::Calls { calls, every } => Self::Rate(Arc::new(Rate::new(calls, every, time))),
             Limit::InFlight(most) => Self::Concurrency(Arc::new(Concurrency::new(most))),
         }
     }
@@ -169,5 +178,53 @@ impl fmt::Display for LimitExceeded {
             Limit::Calls { calls, every } => write!(f, "rate limit: at most {calls} in {every:?}"),
             Limit::InFlight(most) => write!(f, "concurrency limit: at most {most} at once"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::identity::Principal;
+    use crate::json::Bounds;
+    use crate::mcp::{self, ServerName};
+    use crate::policy::Context;
+
+    /// Asks for room for calls of the tool `a`, one after the other.
+    fn asking<'a>(policy: &'a PolicySet, limits: &'a Limits) -> impl Fn() -> Result<Admission, LimitExceeded> + 'a {
+        let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#);
+        let call = Arc::new(mcp::read(&body, &Bounds::default()).unwrap());
+        let (principal, server) =
+            (Arc::new(Principal::for_test("al", &["reader"])), ServerName::new("records").unwrap());
+        move || limits.admit(policy.permit(&principal, &call, &server, Context::for_test()).unwrap())
+    }
+
+    #[test]
+    fn in_one_moment_no_room_comes_back_however_long_it_takes_to_ask() {
+        let policy = PolicySet::for_test(
+            "roles: { reader: { tools: [a] } }\n\
+             tools: { a: { limits: [{ calls: 2, every: 1ms, per: principal }] } }\n",
+        );
+        let limits = Limits::in_one_moment(&policy);
+        let admit = asking(&policy, &limits);
+        assert_eq!((0..10_000).filter(|_| admit().is_ok()).count(), 2);
+    }
+
+    #[test]
+    fn every_limit_counts_by_itself_also_where_several_stand_in_one_line() {
+        let policy = PolicySet::for_test(
+            "roles: { reader: { tools: [a] } }\n\
+             tools: { a: { limits: [{ calls: 3, every: 1h, per: principal }, { in_flight: 2, per: tool }] } }\n",
+        );
+        let limits = Limits::of(&policy, None);
+        let admit = asking(&policy, &limits);
+        let refused = |admitted: Result<Admission, LimitExceeded>| admitted.err().map(|exceeded| exceeded.to_string());
+
+        let under_way = (admit().unwrap(), admit().unwrap());
+        assert_eq!(refused(admit()).as_deref(), Some("concurrency limit: at most 2 at once"));
+        drop(under_way);
+        assert_eq!(refused(admit()), None);
+        assert_eq!(refused(admit()).as_deref(), Some("rate limit: at most 3 in 3600s"));
     }
 }

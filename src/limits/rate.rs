@@ -10,8 +10,15 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+/// The time, or one moment of it.
+#[derive(Clone, Debug)]
+pub(super) enum Time {
+    Running(DefaultClock),
+    Still(<DefaultClock as Clock>::Instant),
+}
+
 /// One quota, counted for every key apart.
-pub(super) struct Rate<C: Clock = DefaultClock> {
+pub(super) struct Rate<C: Clock = Time> {
     calls: NonZeroU32,
     every: Duration,
     clock: C,
@@ -28,8 +35,29 @@ const BUCKETS: u64 = 16_384;
 const SWEEP: usize = 1024;
 
 impl Rate {
-    pub(super) fn new(calls: NonZeroU32, every: Duration) -> Self {
-        Self::with_clock(calls, every, DefaultClock::default())
+    pub(super) fn new(calls: NonZeroU32, every: Duration, time: &Time) -> Self {
+        Self::with_clock(calls, every, time.clone())
+    }
+}
+
+impl Time {
+    pub(super) fn running() -> Self {
+        Self::Running(DefaultClock::default())
+    }
+
+    pub(super) fn still() -> Self {
+        Self::Still(DefaultClock::default().now())
+    }
+}
+
+impl Clock for Time {
+    type Instant = <DefaultClock as Clock>::Instant;
+
+    fn now(&self) -> Self::Instant {
+        match self {
+            Self::Running(clock) => clock.now(),
+            Self::Still(moment) => *moment,
+        }
     }
 }
 

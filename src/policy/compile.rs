@@ -130,7 +130,7 @@ impl<'a, 'b> Server<'a, 'b> {
         let mut ungranted = None;
         for PolicyFile { file, written } in files {
             let mode = when::mode(file, written.mode.as_ref(), Mode::Enforce, self.found);
-            let rule = written.mode.as_ref().map(|mode| RuleId::at(file.name(), mode.referenced.line(), "mode"));
+            let rule = written.mode.as_ref().map(|mode| RuleId::at(file.name(), mode.referenced.line, "mode"));
             ungranted = Some(Ungranted::both(ungranted, mode, rule));
             let page = Page { file, mode };
             if let Some(list) = &written.server_may {
@@ -196,7 +196,7 @@ impl<'a, 'b> Server<'a, 'b> {
             }
             if let Some(first) = self.roles.get(name.value.as_str()) {
                 let message = format!("the role {} is defined twice", quoted(&name.value));
-                let first = format!("{}:{}", first.file.name(), first.name.referenced.line());
+                let first = format!("{}:{}", first.file.name(), first.name.referenced.line);
                 self.found.push(
                     file.error(Code::DuplicateRole, name.referenced, message)
                         .help(format!("it is defined at {first} already; put both into one, or rename one")),
@@ -241,7 +241,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 .help("`mode` is about its `deny:`, `when:` and `networks:`; delete it"),
             );
         }
-        RoleRules { rule: RuleId::at(file.name(), name.referenced.line(), &path), grants, denied, restriction }
+        RoleRules { rule: RuleId::at(file.name(), name.referenced.line, &path), grants, denied, restriction }
     }
 
     fn denied(&mut self, page: Page<'a>, deny: &Spanned<TargetsSource>, path: &str) -> Denied {
@@ -270,7 +270,7 @@ impl<'a, 'b> Server<'a, 'b> {
             }
             if let Some((first, at)) = self.tool_entries.insert(&name.value, (file, name)) {
                 let message = format!("the tool {} has two entries", quoted(&name.value));
-                let first = format!("{}:{}", first.name(), at.referenced.line());
+                let first = format!("{}:{}", first.name(), at.referenced.line);
                 self.found.push(
                     file.error(Code::DuplicateTool, name.referenced, message)
                         .help(format!("the other is at {first}; put both into one")),

@@ -67,6 +67,11 @@ impl Condition {
         if unmet.is_empty() { Ok(()) } else { Err(Unmet(unmet.join("; "))) }
     }
 
+    /// Where it is written.
+    pub fn rule(&self) -> &RuleId {
+        &self.rule
+    }
+
     /// Whether this principal could meet it with any arguments at all.
     pub fn is_possible(&self, principal: &Principal) -> bool {
         self.claims.iter().all(|rule| !rule.required || principal.claim(&rule.claim).is_some())

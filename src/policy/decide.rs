@@ -161,7 +161,7 @@ impl<'a, W: Witness> Weighing<'a, W> {
 }
 
 /// What the principal's roles bring, one after the other.
-fn brought<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a Brought> {
+pub(super) fn brought<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a Brought> {
     let authenticated = match query.principal.proof() {
         Proof::ApiKey => rules.authenticated.as_ref(),
         Proof::Anonymous => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::compile::{Role, RolesElsewhere};
 use super::restriction::Restriction;
 use super::rules::Brought;
-use crate::diagnostic::{Code, Diagnostics, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostics, did_you_mean, quoted};
 
 /// A longer line of ancestors is a mistake.
 const MAX_DEPTH: usize = 32;
@@ -75,7 +75,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Whether the parent is there and the walk does not come back to where it was.
-    fn may_follow(&mut self, role: &Role<'a>, parent: &'a str, at: serde_yaml::Location) -> bool {
+    fn may_follow(&mut self, role: &Role<'a>, parent: &'a str, at: At) -> bool {
         if !self.roles.contains_key(parent) {
             if self.elsewhere == RolesElsewhere::None {
                 self.found.push(

@@ -1,5 +1,7 @@
 //! What is allowed. Pure and total: no IO, no clock, no await. Read [`PolicySet::decide`] first.
 
+mod bearing;
+mod clause;
 mod compile;
 mod condition;
 mod decide;
@@ -10,9 +12,9 @@ mod fits;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
+mod keywords;
 mod lock;
 mod lock_file;
-mod keywords;
 mod names;
 mod node;
 mod permit;
@@ -39,6 +41,8 @@ use std::sync::Arc;
 
 use crate::mcp::{Questions, ServerName};
 
+pub use bearing::Bearing;
+pub use clause::{Clause, Decided};
 pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
@@ -96,6 +100,11 @@ impl PolicySet {
             .values()
             .flat_map(|rules| rules.tools.values().chain([&rules.other_tools]))
             .flat_map(|tool| tool.limits.iter())
+    }
+
+    /// The roles that the files of this server define.
+    pub fn roles(&self, server: &ServerName) -> impl Iterator<Item = &str> {
+        self.servers.get(server).into_iter().flat_map(|rules| rules.roles.keys().map(|role| &**role))
     }
 
     /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.

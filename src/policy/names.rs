@@ -3,7 +3,7 @@
 //! A reviewer must see what is granted, so a name that looks like another, or matches what nobody expects, is refused.
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, is_invisible, quoted};
-use crate::mcp::{self, Method, Subject};
+use crate::mcp::{self, Method, Subject, Target};
 
 /// No name or URI is longer.
 const MAX_LENGTH: usize = 2048;
@@ -19,6 +19,16 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Methods];
+
+    /// What a target is one of.
+    pub(super) fn of(target: Target<'_>) -> Option<Self> {
+        match target {
+            Target::Tool(_) => Some(Self::Tools),
+            Target::Prompt(_) => Some(Self::Prompts),
+            Target::Resource(_) => Some(Self::Resources),
+            Target::None | Target::Task(_) => None,
+        }
+    }
 
     /// The key it stands under.
     pub(super) fn key(self) -> &'static str {

@@ -5,9 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
-use serde_yaml::Location;
 
-use crate::diagnostic::Spanned;
+use crate::diagnostic::{At, Spanned};
 
 /// A value as written.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl Node {
     }
 
     /// Where the value stands that this JSON Pointer leads to (RFC 6901).
-    pub(super) fn place(&self, pointer: &str) -> Option<Location> {
+    pub(super) fn place(&self, pointer: &str) -> Option<At> {
         let (name, rest) = match pointer.strip_prefix('/')?.split_once('/') {
             Some((name, rest)) => (name, Some(format!("/{rest}"))),
             None => (pointer.strip_prefix('/')?, None),

@@ -57,6 +57,26 @@ pub struct Deviation {
 }
 
 impl Pins {
+    /// Whether what is not as it was pinned is withheld.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Where the server stands in the lock.
+    pub(super) fn rule(&self) -> &RuleId {
+        &self.server
+    }
+
+    /// The names of all pinned tools.
+    pub(super) fn tools(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(|name| &**name)
+    }
+
+    /// The pin of this tool, and where it stands.
+    pub(super) fn get(&self, tool: &str) -> Option<&(Fingerprint, RuleId)> {
+        self.tools.get(tool)
+    }
+
     /// Whether a tool of this name is pinned.
     pub fn has(&self, tool: &str) -> bool {
         self.tools.contains_key(tool)
@@ -148,7 +168,7 @@ pub fn pins(
 }
 
 fn compile(file: &SourceFile, server: &ServerName, locked: &LockedServer, pinning: Pinning) -> Pins {
-    let rule = |at: Option<At>, path: &str| RuleId::at(file.name(), at.map_or(1, |at| u64::from(at.line)), path);
+    let rule = |at: Option<At>, path: &str| RuleId::at(file.name(), at.map_or(1, |at| at.line), path);
     let pins = locked.tools.iter().map(|(name, pin)| {
         let path = format!("servers.{server}.{}", escaped(name));
         (name.clone(), (pin.definition.fingerprint(), rule(pin.at, &path)))

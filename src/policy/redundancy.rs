@@ -6,14 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_yaml::Location;
-
 use super::compile::Role;
 use super::names::Kind;
 use super::rules::{Brought, Denied, Limit, Names, Targets};
 use super::source::List;
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp;
 
 /// So many ancestors of one role are looked at.
@@ -124,7 +122,7 @@ fn repeated(
     let name = quoted(&parent.value);
     let warning = |message: String| role.file.warning(Code::RepeatedInheritance, parent.referenced, message);
     if let Some(first) = before.iter().find(|other| other.value == parent.value) {
-        let line = first.referenced.line();
+        let line = first.referenced.line;
         return Some(
             warning(format!("the role {name} is inherited twice"))
                 .help(format!("it stands in line {line} already; delete one of the two")),
@@ -156,7 +154,7 @@ fn comes_with(role: &Spanned<String>, sought: &Spanned<String>, roles: &BTreeMap
 }
 
 /// Limits of one tool that another one of it always reaches first.
-pub(super) fn limits(file: &SourceFile, limits: &[(Limit, Location)], found: &mut Diagnostics) {
+pub(super) fn limits(file: &SourceFile, limits: &[(Limit, At)], found: &mut Diagnostics) {
     let compared = || limits.iter().take(MAX_LIMITS).enumerate();
     for (index, (limit, at)) in compared() {
         let first = compared().find(|(other, (tighter, _))| {
@@ -165,7 +163,7 @@ pub(super) fn limits(file: &SourceFile, limits: &[(Limit, Location)], found: &mu
         if let Some((_, (_, other))) = first {
             found.push(
                 file.warning(Code::IneffectiveLimit, *at, "this limit is never reached")
-                    .help(format!("the one in line {} is always reached before; delete one of the two", other.line())),
+                    .help(format!("the one in line {} is always reached before; delete one of the two", other.line)),
             );
         }
     }

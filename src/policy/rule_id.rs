@@ -22,17 +22,17 @@ struct Place {
 impl RuleId {
     /// The rule at `path`, written in `file` at `line` (from 1). Of the file only its name and its folder's stay: the
     /// same rule has the same id in every replica, wherever the folder is mounted.
-    pub fn at(file: &str, line: u64, path: &str) -> Self {
+    pub fn at(file: &str, line: u32, path: &str) -> Self {
         let mut slashes = file.rmatch_indices('/').map(|(at, _)| at + 1);
         let short = file.get(slashes.nth(1).unwrap_or(0)..).unwrap_or(file);
         let place = Arc::new(Place { file: short.into(), path: path.into() });
-        Self { place, line: u32::try_from(line).unwrap_or(u32::MAX) }
+        Self { place, line }
     }
 
     /// Another rule of the same list.
     #[must_use]
-    pub fn at_line(&self, line: u64) -> Self {
-        Self { place: Arc::clone(&self.place), line: u32::try_from(line).unwrap_or(u32::MAX) }
+    pub fn at_line(&self, line: u32) -> Self {
+        Self { place: Arc::clone(&self.place), line }
     }
 
     /// No rule: what is not granted is refused.

@@ -1,6 +1,7 @@
 //! The rules of one server, compiled: grants by role, settings by tool. Built by `compile`, read by `decide`.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,8 +123,8 @@ pub struct ToolRules {
     pub mode: Mode,
 }
 
-/// One limit, and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One limit, and where it stands. Two of one list may stand in one line: the place alone does not tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitRule {
     /// What is counted.
     pub limit: Limit,
@@ -132,7 +133,7 @@ pub struct LimitRule {
 }
 
 /// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// At most so many calls in any such period, per principal and tool.
     Calls {
@@ -209,6 +210,14 @@ impl Names {
         self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(_, rule)| Found::Glob(rule))
     }
 
+    /// What [`Names::find`] finds this name by, as it is written.
+    pub(super) fn pattern_of(&self, name: &str) -> Option<String> {
+        match self.find(name)? {
+            Found::Exact(_) => Some(name.to_owned()),
+            Found::Glob(_) => self.globs.iter().find(|(glob, _)| glob.matches(name)).map(|(glob, _)| glob.to_string()),
+        }
+    }
+
     /// The rule that has all that this name or pattern means.
     pub(super) fn covering(&self, pattern: &str) -> Option<Found<'_>> {
         let Some((head, tail)) = pattern.split_once('*') else {
@@ -248,7 +257,7 @@ impl Names {
                     && tail.ends_with(&*glob.tail)
             }
         })?;
-        Some((format!("{}*{}", glob.head, glob.tail), rule))
+        Some((glob.to_string(), rule))
     }
 
     /// Where the very same name or pattern stands.
@@ -304,6 +313,12 @@ impl Brought {
 impl Glob {
     fn matches(&self, name: &str) -> bool {
         name.len() >= self.head.len() + self.tail.len() && name.starts_with(&*self.head) && name.ends_with(&*self.tail)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*{}", self.head, self.tail)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn compile(
         .build(&schema);
     match built {
         Ok(schema) => {
-            let rule = RuleId::at(file.name(), written.referenced.line(), &format!("{path}.arguments"));
+            let rule = RuleId::at(file.name(), written.referenced.line, &format!("{path}.arguments"));
             Some(Condition { schema, claims, sql, written: written.value.value(), rule })
         }
         Err(error) => {

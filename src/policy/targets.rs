@@ -59,14 +59,14 @@ impl Reader {
             );
         }
         let mut names = Names::default();
-        let mut seen: HashMap<&str, u64> = HashMap::new();
-        let rule = RuleId::at(file.name(), list.referenced.line(), path);
+        let mut seen: HashMap<&str, u32> = HashMap::new();
+        let rule = RuleId::at(file.name(), list.referenced.line, path);
         for name in &list.value {
             if let Err(problem) = names::check(file, name, (kind, purpose), found) {
                 found.push(problem);
                 continue;
             }
-            let line = name.referenced.line();
+            let line = name.referenced.line;
             if let Some(first) = seen.insert(&name.value, line) {
                 let message = format!("{} stands here twice", quoted(&name.value));
                 found.push(

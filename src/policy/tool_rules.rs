@@ -5,8 +5,6 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_yaml::Location;
-
 use super::duration::parse_duration;
 use super::redundancy;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
@@ -14,7 +12,7 @@ use super::schema;
 use super::source::{LimitSource, ToolSource};
 use super::when::{self, Written};
 use super::{Mode, RuleId};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
@@ -82,7 +80,7 @@ impl Settings<'_> {
             match limit(file, &written.value, written.referenced) {
                 Ok(limit) => {
                     places.push((limit, written.referenced));
-                    limits.push(LimitRule { limit, rule: RuleId::at(file.name(), written.referenced.line(), &path) });
+                    limits.push(LimitRule { limit, rule: RuleId::at(file.name(), written.referenced.line, &path) });
                 }
                 Err(problem) => found.push(problem),
             }
@@ -92,7 +90,7 @@ impl Settings<'_> {
     }
 }
 
-fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit, Diagnostic> {
+fn limit(file: &SourceFile, written: &LimitSource, at: At) -> Result<Limit, Diagnostic> {
     let shape = |message: &str| {
         file.error(Code::IncompleteLimit, at, message)
             .help("write `{ calls: 60, every: 1m, per: principal }` or `{ in_flight: 8, per: tool }`")
@@ -119,7 +117,7 @@ fn limit(file: &SourceFile, written: &LimitSource, at: Location) -> Result<Limit
 }
 
 /// Whether the limit says what it is counted per, and that is what there is.
-fn counted(file: &SourceFile, per: Option<&Spanned<String>>, known: &str, at: Location) -> Result<(), Diagnostic> {
+fn counted(file: &SourceFile, per: Option<&Spanned<String>>, known: &str, at: At) -> Result<(), Diagnostic> {
     match per {
         Some(per) if per.value == known => Ok(()),
         Some(per) => Err(file

@@ -35,11 +35,11 @@ pub(super) fn compile(written: &Written<'_>, found: &mut Diagnostics) -> Option<
     let Written { file, path, when, networks, mode } = *written;
     let when = when.map(|list| Restricted {
         any_of: windows(file, list, found),
-        rule: RuleId::at(file.name(), list.referenced.line(), &format!("{path}.when")),
+        rule: RuleId::at(file.name(), list.referenced.line, &format!("{path}.when")),
     });
     let networks = networks.map(|list| Restricted {
         any_of: all_networks(file, list, found),
-        rule: RuleId::at(file.name(), list.0.referenced.line(), &format!("{path}.networks")),
+        rule: RuleId::at(file.name(), list.0.referenced.line, &format!("{path}.networks")),
     });
     (when.is_some() || networks.is_some()).then_some(Restriction { when, networks, mode })
 }

@@ -34,6 +34,7 @@ use crate::upstream::{Carried, Reply, ReplyBody, Upstream, VERSION};
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
 pub use receive::{Door, Transports};
+pub use respond::heard;
 pub use snapshot::Snapshot;
 pub use stack::service;
 

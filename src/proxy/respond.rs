@@ -46,20 +46,13 @@ pub(super) fn refusal(
     stream: Option<&Session>,
 ) -> (Response<GateBody>, Option<i64>) {
     let call = exchange.call.as_deref();
-    let id = match refusal {
-        Refusal::Message(error) => error.id.as_ref(),
-        // An answer's id is the server's: with it this would look like the answer to a request of the client's own.
-        _ => call.filter(|call| call.method() != Method::Answer).and_then(Call::id),
-    };
+    let id = answered(refusal, call);
     let saying = say(refusal, call);
     let (code, body) = match unmet(refusal).zip(call) {
         Some((unmet, call)) => (None, tool_error(unmet, exchange.id, call)),
         None => (Some(saying.error.code()), message(saying.error, exchange.id, id)),
     };
-    let status = match saying.status {
-        Status::InBand(_) if id.is_some() => StatusCode::OK,
-        Status::InBand(status) | Status::Http(status) => status,
-    };
+    let status = saying.status.of(id);
     let said = stream.filter(|_| id.is_some()).map(|stream| stream.say(as_event(&body)));
     if said.is_some() || status == StatusCode::ACCEPTED {
         let mut response = Response::new(GateBody::whole(Bytes::new()));
@@ -74,6 +67,25 @@ pub(super) fn refusal(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     (response, code)
+}
+
+/// What a caller hears of a refusal, in one line: for whoever asks what would be decided.
+pub fn heard(refusal: &Refusal, call: Option<&Call>) -> String {
+    let saying = say(refusal, call);
+    let status = saying.status.of(answered(refusal, call)).as_u16();
+    match unmet(refusal) {
+        Some(unmet) => format!("HTTP {status}, a result with isError: {}", not_allowed(unmet)),
+        None => format!("HTTP {status}, error {}: {}", saying.error.code(), saying.error.message()),
+    }
+}
+
+/// The id of the request that is answered.
+fn answered<'a>(refusal: &'a Refusal, call: Option<&'a Call>) -> Option<&'a RequestId> {
+    match refusal {
+        Refusal::Message(error) => error.id.as_ref(),
+        // An answer's id is the server's: with it this would look like the answer to a request of the client's own.
+        _ => call.filter(|call| call.method() != Method::Answer).and_then(Call::id),
+    }
 }
 
 /// The last event of a stream that the server did not end: the same error, in the stream.
@@ -106,12 +118,16 @@ fn unmet(refusal: &Refusal) -> Option<&Unmet> {
 /// A call that its caller may make, but not so: models read what a tool says, and try again (MCP, Tools, Error Handling).
 fn tool_error(unmet: &Unmet, decision: DecisionId, call: &Call) -> String {
     let mut text = String::new();
-    json::quote(&format!("Arguments not allowed: {}", unmet.as_str()), &mut text);
+    json::quote(&not_allowed(unmet), &mut text);
     let id = call.id().map_or("null", RequestId::as_json);
     let kind = if call.era() == Era::Modern { "\"resultType\":\"complete\"," } else { "" };
     let content = format!(r#""content":[{{"type":"text","text":{text}}}],"isError":true"#);
     let meta = format!(r#""_meta":{{"{ORIGIN}":"gateway","{DECISION}":"{decision}"}}"#);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{kind}{content},{meta}}}}}"#)
+}
+
+fn not_allowed(unmet: &Unmet) -> String {
+    format!("Arguments not allowed: {}", unmet.as_str())
 }
 
 /// Whether what follows on the connection cannot be trusted to be what it seems.
@@ -332,6 +348,16 @@ pub(super) fn panicked() -> Response<GateBody> {
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+impl Status {
+    /// The status of the answer to a request with this id.
+    fn of(self, id: Option<&RequestId>) -> StatusCode {
+        match self {
+            Self::InBand(_) if id.is_some() => StatusCode::OK,
+            Self::InBand(status) | Self::Http(status) => status,
+        }
+    }
 }
 
 impl Saying {

@@ -35,7 +35,7 @@ pub(crate) fn stdout(output: &Output) -> String {
 }
 
 /// A folder with these files.
-fn home(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn home(files: &[(&str, &str)]) -> TempDir {
     let home = tempfile::tempdir().expect("a folder");
     fs::create_dir(home.path().join("policies")).expect("it is new");
     for (name, text) in files {
@@ -87,7 +87,7 @@ async fn check_takes_folders_and_files_and_says_when_there_is_nothing() {
 #[tokio::test]
 async fn schema_prints_the_form_of_each_file() {
     let home = home(&[]);
-    for file in ["policy", "principals", "config"] {
+    for file in ["policy", "principals", "config", "test"] {
         let output = tollgate(home.path(), &["schema", file]).await;
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("policies/schema/{file}.schema.json"));
         let read = |text: &str| text.parse::<Value>().expect("JSON");

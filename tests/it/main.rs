@@ -13,10 +13,12 @@
 mod support;
 
 mod attack_cases;
+mod cases;
 mod commands;
 mod conversation;
 mod disconnects;
 mod drain;
+mod explain;
 mod framing;
 mod idle_streams;
 mod judgement;
@@ -26,5 +28,6 @@ mod pinning;
 mod pull_request;
 mod questions;
 mod reload;
+mod replay;
 mod review;
 mod wire;

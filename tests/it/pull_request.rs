@@ -9,13 +9,15 @@ use tempfile::TempDir;
 
 const POLICY: &str = "server: records\nroles:\n  reader: { tools: [search_records] }\n";
 
-/// The real one, but for `test`: it ends as the test wants it.
+/// The real one, and what it was asked.
 const TOLLGATE: &str = r#"#!/bin/sh
 echo "$@" >> "$TEST_HOME/commands"
-case $1 in
-    test) echo "said by $1"; exit "$(cat "$TEST_HOME/$1")" ;;
-    *) exec "$TEST_TOLLGATE" "$@" ;;
-esac
+exec "$TEST_TOLLGATE" "$@"
+"#;
+
+/// A change that is longer to tell than a comment may be.
+const LONG: &str = r#"#!/bin/sh
+[ "$1" != diff ] || printf 'é%.0s' $(seq 50000)
 "#;
 
 /// Knows the comments in the file `known`, and keeps what it is to write.
@@ -43,7 +45,7 @@ impl Change {
             change.write(program, text);
             fs::set_permissions(change.path(program), fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
-        for (file, text) in [("known", ""), ("test", "0"), ("gh", "0"), ("policies/records.yaml", POLICY)] {
+        for (file, text) in [("known", ""), ("gh", "0"), ("policies/records.yaml", POLICY)] {
             change.write(file, text);
         }
         let made = change.ran(env!("CARGO_BIN_EXE_tollgate"), &["keys", "new", "--id", "alice", "--role", "reader"]);
@@ -147,11 +149,13 @@ fn what_is_wrong_fails_and_is_told() {
     assert!(summary.contains("**check fails**") && summary.contains("    error[unknown-key]"), "{summary}");
 
     let change = Change::new();
-    change.write("policies/records.test.yaml", "");
+    let case = "cases: [{ name: of a reader, as: { key: alice }, call: search_records, expect: allow }]\n";
+    change.write("policies/records.test.yaml", case);
     assert_eq!(change.review(&[]).0, 0);
-    change.write("test", "1");
+    assert!(change.read("comment").contains("**test**: every case"), "{}", change.read("comment"));
+    change.write("policies/records.test.yaml", &case.replace("allow", "deny"));
     assert_eq!(change.review(&[]).0, 1);
-    assert!(change.read("comment").contains("    said by test"), "{}", change.read("comment"));
+    assert!(change.read("comment").contains("of a reader"), "{}", change.read("comment"));
 }
 
 #[test]
@@ -190,7 +194,7 @@ fn where_the_token_may_not_write_the_summary_has_to_do() {
 #[test]
 fn a_report_longer_than_a_comment_is_cut_between_characters() {
     let change = Change::new();
-    change.write("bin/tollgate", &TOLLGATE.replace("test)", "diff) printf 'é%.0s' $(seq 50000) ;;\n    test)"));
+    change.write("bin/tollgate", LONG);
     assert_eq!(change.review(&[]).0, 0);
     let comment = change.read("comment");
     assert!(

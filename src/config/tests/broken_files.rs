@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{HASH, now};
+use super::{HASH, cases, now};
 use crate::config::{Folder, Reach};
 use crate::diagnostic::{Code, Denied, Diagnostics, Format, Report, Style};
 use crate::mcp::ServerName;
@@ -32,6 +32,9 @@ pub(super) fn broken() -> Vec<(String, Vec<u8>)> {
 /// What is said about the file, beside others that are right: keys beside a policy, a policy beside keys
 /// and, if it is about pinned tools, beside `tests/fixtures/tools.lock`.
 pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
+    if name.starts_with("cases-") {
+        return cases::read(&format!("policies/{name}.yaml"), bytes).err().unwrap_or_default();
+    }
     let beside = if name.starts_with("principals-") {
         let anonymous = if name == "principals-anonymous-on-network" { "anonymous" } else { "reader" };
         ("records.yaml", format!("roles: {{ {anonymous}: {{ tools: [search_records] }} }}\n"))

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod broken_files;
+mod cases;
 mod deployment;
 mod examples;
 mod folder;

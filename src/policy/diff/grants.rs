@@ -96,8 +96,6 @@ impl Both<'_> {
                 Who::Everyone => by_another,
                 Who::Role(_) | Who::Authenticated => own(side, who).any(|brought| touches(brought, kind, &name)),
             };
-            // Where nothing is refused but what is denied, nobody needs a grant.
-            let by_another = by_another || side.ungranted.mode == Mode::Shadow;
             let (direction, detail) = match (way, by_itself, by_another) {
                 (_, false, false) => continue,
                 (Way::More, true, _) => (Direction::Gained, "it is not denied any more"),

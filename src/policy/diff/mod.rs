@@ -8,6 +8,7 @@ mod conditions;
 mod grants;
 mod keys;
 mod limits;
+mod pins;
 mod restrictions;
 #[cfg(test)]
 mod tests;
@@ -115,6 +116,7 @@ impl PolicySet {
             both.questions(&mut found);
             both.grants(&mut found);
             both.tools(&mut found);
+            both.pins(&mut found);
         }
         joined(found)
     }

@@ -19,13 +19,13 @@ impl Both<'_> {
         for name in names {
             let what = What::named(Kind::Tools, &name.into());
             let callers = self.callers(name);
-            // What nobody may call, nobody gains by its settings; unless nothing is refused.
-            if callers.is_empty() && self.new.ungranted.mode == Mode::Enforce {
+            // What nobody may call, nobody gains by its settings.
+            if callers.is_empty() {
                 continue;
             }
             let from = found.len();
             self.tool(&what, [self.old.tool(name), self.new.tool(name)].map(|it| &**it), found);
-            for change in found.iter_mut().skip(from).filter(|_| !callers.is_empty()) {
+            for change in found.iter_mut().skip(from) {
                 change.who.clone_from(&callers);
             }
         }

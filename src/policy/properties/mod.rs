@@ -1,0 +1,138 @@
+//! What holds of every policy, tried on random ones.
+
+mod draft;
+mod world;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use serde_json::json;
+
+use super::{Change, Effect, PolicySet, Query};
+use crate::mcp::{Method, Target};
+
+use draft::{Dice, Draft};
+use world::World;
+
+fn dice() -> Dice {
+    Dice(StdRng::seed_from_u64(0x7011_6a7e))
+}
+
+/// Policies that come from each other by a few edits.
+fn family(dice: &mut Dice, size: usize) -> Vec<(Draft, PolicySet)> {
+    let mut family: Vec<(Draft, PolicySet)> = Vec::new();
+    while family.len() < size {
+        let mut draft = match family.choose(&mut dice.0) {
+            Some((draft, _)) => draft.clone(),
+            None => dice.draft(),
+        };
+        if !family.is_empty() {
+            dice.edit(&mut draft);
+        }
+        if let Some(policy) = draft.compile() {
+            family.push((draft, policy));
+        }
+    }
+    family
+}
+
+fn widens(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.direction.widens())
+}
+
+#[test]
+fn whoever_gains_a_call_is_told_to_the_reviewer() {
+    try_pairs(100_000, dice());
+}
+
+#[test]
+#[ignore = "takes an hour: cargo test --release --lib properties -- --ignored"]
+fn whoever_gains_a_call_is_told_to_the_reviewer_however_long_one_looks() {
+    try_pairs(5_000_000, Dice(StdRng::from_os_rng()));
+}
+
+fn try_pairs(pairs: usize, mut dice: Dice) {
+    const FAMILY: usize = 20;
+    let world = World::new(&mut dice);
+    let (mut tried, mut safe, mut wider) = (0, 0, 0);
+    while tried < pairs {
+        let family = family(&mut dice, FAMILY);
+        for (before, old) in &family {
+            for (after, new) in &family {
+                tried += 1;
+                let changes = old.diff(new);
+                if widens(&changes) {
+                    wider += 1;
+                    continue;
+                }
+                safe += 1;
+                for _ in 0..40 {
+                    let question = world.question(&mut dice);
+                    assert!(
+                        !world.allows(new, question) || world.allows(old, question),
+                        "told: {changes:#?}\nbut {question:?} is allowed now\n{:#?}\n{:#?}",
+                        before.files,
+                        after.files
+                    );
+                }
+            }
+            assert_eq!(old.diff(old), [], "{:#?}", before.files);
+        }
+    }
+    // Whatever is always told says nothing.
+    assert!(safe * 10 > tried && wider * 10 > tried, "{safe} of {tried} do not widen");
+}
+
+#[test]
+fn what_is_listed_can_be_called_and_nothing_else_can() {
+    let mut dice = dice();
+    let world = World::new(&mut dice);
+    for _ in 0..400 {
+        let draft = dice.draft();
+        let Some(policy) = draft.compile() else { continue };
+        for _ in 0..20 {
+            let (principal, call, context) = world.question(&mut dice);
+            let Target::Tool(name) = call.target() else { continue };
+            let (server, method) = (&world.server, Method::ToolsCall);
+            let query = Query { principal, server, method, target: Target::Tool(name), context };
+            let listed = policy.decide(&query).effect == Effect::Allow;
+            let mut calls = world.calls.iter().filter(|call| call.target().name() == Some(name));
+            let callable = calls.any(|call| world.allows(&policy, (principal, call, context)));
+            assert_eq!(listed, callable, "{name} for {principal:?} at {context:?}\n{:#?}", draft.files);
+        }
+    }
+}
+
+#[test]
+fn the_order_of_rules_decides_nothing() {
+    let mut dice = dice();
+    let world = World::new(&mut dice);
+    for _ in 0..800 {
+        let draft = dice.draft();
+        let Some(policy) = draft.compile() else { continue };
+        let mut other = Draft { files: draft.files.iter().map(|file| dice.shuffled(file)).collect() };
+        other.files.reverse();
+        let shuffled = other.compile().expect("it was a policy before");
+        for _ in 0..40 {
+            let question = world.question(&mut dice);
+            let both = [&policy, &shuffled].map(|policy| world.allows(policy, question));
+            assert_eq!(both[0], both[1], "{question:?}\n{:#?}\n{:#?}", draft.files, other.files);
+        }
+    }
+}
+
+#[test]
+fn a_denial_wins() {
+    let mut dice = dice();
+    let world = World::new(&mut dice);
+    for _ in 0..800 {
+        let draft = dice.draft();
+        let (principal, call, context) = world.question(&mut dice);
+        let Target::Tool(name) = call.target() else { continue };
+        let mut denying = draft.clone();
+        denying.files.push(json!({ "deny": { "tools": [name] } }));
+        let (Some(policy), Some(denying)) = (draft.compile(), denying.compile()) else { continue };
+        assert!(!world.allows(&denying, (principal, call, context)), "{:#?}", draft.files);
+        assert!(!widens(&policy.diff(&denying)), "{:#?}", draft.files);
+    }
+}
