@@ -2,11 +2,10 @@
 //! thought of.
 
 use serde_json::{Map, Value};
-use serde_yaml::Location;
 
 use super::super::node::Node;
 use super::{MAX_TOLD, listed};
-use crate::diagnostic::{Code, Diagnostic, SourceFile, Spanned, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, SourceFile, Spanned, did_you_mean, quoted};
 
 /// Keywords by which more names may come than stand under `properties`, or others.
 const OPEN: &[&str] = &[
@@ -38,7 +37,7 @@ pub(super) fn check<'a>(
 }
 
 struct Unknown {
-    at: Location,
+    at: At,
     path: String,
     help: String,
 }
@@ -85,7 +84,7 @@ impl Reader {
         }
     }
 
-    fn name(&mut self, name: &str, at: Location, there: &Map<String, Value>, path: &str) {
+    fn name(&mut self, name: &str, at: At, there: &Map<String, Value>, path: &str) {
         let Some(known) = closed(there).filter(|known| !known.contains_key(name)) else {
             return;
         };
@@ -105,7 +104,8 @@ fn closed(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
     schema.get("properties")?.as_object().filter(|_| !open)
 }
 
-/// The name of a property of what has this name.
+/// The name of a property of what has this name. That of the arguments themselves is empty, and no property's.
 pub(super) fn join(path: &str, name: &str) -> String {
+    let name = if name.is_empty() { "\"\"" } else { name };
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

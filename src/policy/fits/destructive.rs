@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::super::lock::Pin;
 use super::super::rules::Names;
 use super::super::source::{List, PolicyFile, RoleSource};
 use super::{Locked, MAX_TOLD, denied_tools, listed, names};
@@ -26,7 +27,7 @@ const WORDS: &[&str] = &[
 
 /// Grants of them that no `deny` takes back.
 pub(super) fn check(locked: Locked<'_>, files: &[&PolicyFile], found: &mut Diagnostics) {
-    let definitions = locked.server.tools().map(|pin| pin.definition());
+    let definitions = locked.server.tools().map(Pin::definition);
     // A pattern grants no tool of an unusual name.
     let destructive = definitions.filter(|it| mcp::is_well_formed(it.name()) && destroys(it)).map(Definition::name);
     let for_all = files.iter().filter(|file| !in_shadow(file)).filter_map(|file| file.written.deny.as_ref());

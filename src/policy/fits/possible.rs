@@ -5,13 +5,12 @@
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value};
-use serde_yaml::Location;
 
 use super::super::node::Node;
 use super::arguments::join;
 use super::range::BOUNDS;
 use super::types::Types;
-use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// Keywords that make a schema more than it says by itself: no value is held against it.
 const NOT_PLAIN: &[&str] = &[
@@ -61,7 +60,7 @@ struct Verdict {
 
 /// Why nothing of these types meets both sides.
 struct Cause {
-    at: Location,
+    at: At,
     what: String,
     help: Option<String>,
     gone: Types,
@@ -128,7 +127,7 @@ impl Judge<'_> {
                 let (word, whole) = (quoted(&keyword.value), name(pair.path));
                 let (is, about) = (left.words(), about.words());
                 let message = format!("{word} says nothing here: it is about type {about}, and {whole} is {is}");
-                let help = "it refuses nothing; write a keyword for this type, or delete it".to_owned();
+                let help = "it refuses nothing; write a keyword for this type, or delete it";
                 self.found.push(
                     self.file.warning(Code::IneffectiveKeyword, keyword.referenced, message).help(self.compare(help)),
                 );
@@ -161,7 +160,7 @@ impl Judge<'_> {
             if own.is_some() && !meets_both(&value) {
                 let known = pair.there.and_then(listed).into_iter().flatten().filter_map(Value::as_str);
                 let message = format!("{} can never be {}", name(pair.path), quoted(&value.to_string()));
-                let help = self.compare("delete it".to_owned());
+                let help = self.compare("delete it");
                 let help = value.as_str().and_then(|value| did_you_mean(value, known)).unwrap_or(help);
                 self.found.push(self.file.warning(Code::UnusableArgument, written.referenced, message).help(help));
             }
@@ -237,7 +236,7 @@ impl Judge<'_> {
 
     fn tell(&mut self, causes: Vec<Cause>, outcome: Outcome<'_>) {
         for Cause { at, what, help, gone } in causes {
-            let help = self.compare(help.unwrap_or_else(|| "change this, or what it contradicts".to_owned()));
+            let help = self.compare(help.as_deref().unwrap_or("change this, or what it contradicts"));
             let problem = match outcome {
                 Outcome::NoCall => {
                     self.file.error(Code::ImpossibleCondition, at, format!("{what}: no call can meet this"))
@@ -255,8 +254,9 @@ impl Judge<'_> {
         }
     }
 
-    fn compare(&self, help: String) -> String {
-        self.place.map_or(help.clone(), |place| format!("{help}\nthe tool stands at {place}"))
+    /// The way out, and where the tool stands.
+    fn compare(&self, help: &str) -> String {
+        self.place.map_or_else(|| help.to_owned(), |place| format!("{help}\nthe tool stands at {place}"))
     }
 }
 

@@ -1,10 +1,10 @@
 //! From where to where a schema lets something reach, and whether two of them leave anything in between.
 
 use serde_json::{Map, Value};
-use serde_yaml::Location;
 
 use super::super::node::Node;
 use super::types::Types;
+use crate::diagnostic::At;
 
 /// Keywords that bound the same from below and from above, and what they bound.
 pub(super) struct Bounds {
@@ -37,12 +37,12 @@ struct End {
     /// Whether the value itself lies outside.
     open: bool,
     /// Where it is written; `None` if the tool says it.
-    at: Option<Location>,
+    at: Option<At>,
 }
 
 /// A range in which nothing lies: where that is written, and in words.
 pub(super) struct Empty {
-    pub(super) at: Location,
+    pub(super) at: At,
     pub(super) what: String,
 }
 
@@ -65,10 +65,10 @@ impl Bounds {
         let narrow = |a: &End, b: &End| a.open.cmp(&b.open);
         let least = ends(self.least).max_by(|a, b| a.value.total_cmp(&b.value).then(narrow(a, b)))?;
         let most = ends(self.most).max_by(|a, b| b.value.total_cmp(&a.value).then(narrow(a, b)))?;
-        let whole = left & self.of == Types::INTEGER;
+        let left = left & self.of;
         // What only the tool says is not for the policy to put right.
-        let at = least.at.or(most.at).filter(|_| leaves_nothing(least, most, whole))?;
-        let whole = if whole && least.value <= most.value { " as a whole number" } else { "" };
+        let at = least.at.or(most.at).filter(|_| nothing_between(least, most, left))?;
+        let whole = if left == Types::INTEGER && least.value <= most.value { " as a whole number" } else { "" };
         let (least, most) = (self.end(least, "at least", "more than"), self.end(most, "at most", "less than"));
         Some(Empty { at, what: format!("{least} and {most}{whole}") })
     }
@@ -79,10 +79,10 @@ impl Bounds {
     }
 }
 
-fn leaves_nothing(least: End, most: End, whole: bool) -> bool {
+fn nothing_between(least: End, most: End, left: Types) -> bool {
     // Beyond what is exact two bounds may only seem to be equal.
     let exact = least.value.abs() < EXACT && most.value.abs() < EXACT;
-    if whole && exact {
+    if left == Types::INTEGER && exact {
         let from = if least.open { least.value.floor() + 1.0 } else { least.value.ceil() };
         let to = if most.open { most.value.ceil() - 1.0 } else { most.value.floor() };
         return from > to;

@@ -48,6 +48,8 @@ fn search() -> Value {
             "page": { "type": "object", "properties": { "size": { "type": "integer" } }, "additionalProperties": false },
             "extra": { "type": "object", "properties": { "a": {} }, "additionalProperties": true },
             "any": {},
+            "maybe": { "type": "string", "nullable": true },
+            "": { "type": "string" },
             "either": { "anyOf": [{ "type": "integer" }, { "type": "null" }] },
             "shared": { "$ref": "#/$defs/shared", "type": "string" },
             "where": { "type": "object", "required": ["id"], "properties": { "id": { "type": "string" } } },
@@ -79,6 +81,7 @@ fn of_a_condition_that_fits_nothing_is_told() {
         "{ properties: { ids: { items: false } } }",
         "{ properties: { page: { properties: { size: { maximum: 10 } }, required: [size] } } }",
         "{ propertyNames: { enum: [store_id, limit, query] } }",
+        "{ properties: { maybe: { type: 'null' }, '': { type: string } } }",
         // Where the tool leaves open what there is, everything may be.
         "{ properties: { extra: { properties: { b: { type: string } }, required: [c] } } }",
         "{ properties: { any: { type: object, properties: { z: { type: string } } } } }",

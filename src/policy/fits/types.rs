@@ -70,6 +70,9 @@ impl Types {
             }
             _ => Self::ALL,
         };
+        // As OpenAPI has it.
+        let null = if schema.get("nullable") == Some(&Value::Bool(true)) { Self::NULL } else { Self::NONE };
+        let named = named | null;
         let ours = [("claim", Self::OF_CLAIMS), ("sql", Self::STRING)];
         ours.iter().filter(|(keyword, _)| schema.contains_key(*keyword)).fold(named, |types, (_, ours)| types & *ours)
     }
