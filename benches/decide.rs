@@ -75,15 +75,27 @@ impl Scene {
         Self::load("role_0", &[("roles.yaml".to_owned(), policy)], &more, ["tool_0", "tool_1"])
     }
 
-    /// A thousand roles, and a condition on the arguments of the tool that is called.
+    /// A thousand roles of two hundred tools each, and a condition on the arguments of the tool that is called.
     fn with_condition() -> Self {
-        let mut policy = format!("server: {SERVER}\nroles:\n");
-        for role in 0..1000 {
-            writeln!(policy, "  role_{role}: {{ tools: [tool_{role}, tool_0] }}").expect("a String takes all");
-        }
-        policy.push_str("tools:\n  tool_0:\n    arguments:\n      required: [id]\n      properties:\n");
-        policy.push_str("        id: { type: integer, maximum: 100 }\n        status: { enum: [open, closed] }\n");
-        Self::load("role_999", &[("roles.yaml".to_owned(), policy)], &[], ["tool_0", "tool_1"])
+        const ROLES: usize = 1000;
+        const TOOLS: usize = 200;
+        let roles = if is_smoke_test() { ROLES / 10 } else { ROLES };
+        let file = |begin: usize| {
+            let mut text = format!("server: {SERVER}\nroles:\n");
+            for role in begin..begin + ROLES / 10 {
+                let tools: Vec<_> = (0..TOOLS - 1).map(|n| tool(role * 7 + n + 1)).chain([tool(0)]).collect();
+                writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", ")).expect("a String takes all");
+            }
+            (format!("roles-{begin:04}.yaml"), text)
+        };
+        let mut files: Vec<_> = (0..roles).step_by(ROLES / 10).map(file).collect();
+        let condition = format!(
+            "server: {SERVER}\ntools:\n  {}:\n    arguments:\n      required: [id]\n      properties:\n        \
+             id: {{ type: integer, maximum: 100 }}\n        status: {{ enum: [open, closed] }}\n",
+            tool(0)
+        );
+        files.push(("tools.yaml".to_owned(), condition));
+        Self::load(&format!("role_{}", roles - 1), &files, &[], [&tool(0), "tool_of_nobody"])
     }
 
     fn load(role: &str, files: &[(String, String)], keys: &[String], [granted, refused]: [&str; 2]) -> Self {
@@ -171,6 +183,9 @@ fn condition(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_millis(500));
     group.measurement_time(Duration::from_secs(3));
     let scene = Scene::with_condition();
+    group.bench_function("granted", |bencher| {
+        bencher.iter(|| scene.policy.decide(black_box(&scene.query(&scene.granted))));
+    });
     group.bench_function("met", |bencher| {
         bencher.iter(|| scene.policy.permit(&scene.principal, black_box(&scene.granted), &scene.server, context()));
     });
