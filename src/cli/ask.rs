@@ -259,8 +259,7 @@ fn no_reply(status: StatusCode) -> String {
 /// A tool of a list. What has no name cannot be granted.
 fn tool(listed: Value) -> Option<Tool> {
     let definition = Definition::new(listed).filter(|definition| !definition.name().is_empty())?;
-    let hint = |key: &str| definition.annotations().and_then(|said| said.get(key)).and_then(Value::as_bool);
-    let nature = match (hint("readOnlyHint"), hint("destructiveHint")) {
+    let nature = match (definition.hint("readOnlyHint"), definition.hint("destructiveHint")) {
         (Some(true), None | Some(false)) => Nature::ReadOnly,
         (None, None) => Nature::Unsaid,
         (Some(false) | None, Some(false)) => Nature::Additive,

@@ -145,6 +145,9 @@ impl Folder {
         if let (Some(pins), Some(policy)) = (found.take(pins), &mut policy) {
             policy.policy.pin(pins);
         }
+        if !found.has_errors() {
+            found.extend(policy::fits(&self.policies, servers, self.lock.as_ref(), now));
+        }
         if whole && self.policies.is_empty() {
             found.push(
                 Diagnostic::error(Code::NoPolicy, &self.name, "there are keys, but no file says what they may do")

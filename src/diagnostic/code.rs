@@ -83,6 +83,7 @@ codes! {
     UnknownQuestion "unknown-question" "Something that no server can ask of a client.";
 
     InvalidWindow "invalid-window" "A span of time that says no time, or one that never comes.";
+    WindowOver "window-over" "Spans of time that are all over.";
     InvalidNetwork "invalid-network" "A text that is no network.";
     UnknownMode "unknown-mode" "A mode that there is not, or that says nothing where it stands.";
     IneffectiveMode "ineffective-mode" "A mode of something that refuses nothing.";
@@ -100,11 +101,20 @@ codes! {
     MissingPin "missing-pin" "Pinning is enforced for a server of which nothing is pinned.";
     SeveralPinnings "several-pinnings" "Two files say how the pins of one server count.";
 
+    // Policies beside pinned definitions.
+    UnknownTool "unknown-tool" "A tool that the lock does not have.";
+    UnmatchedPattern "unmatched-pattern" "A pattern that matches no tool of the lock.";
+    DestructiveByPattern "destructive-by-pattern" "A tool that destroys something and is granted by a pattern.";
+    UnknownArgument "unknown-argument" "An argument that the tool does not have.";
+
     // Conditions on arguments.
     InvalidSchema "invalid-schema" "A condition on arguments that is no JSON Schema 2020-12.";
     UnknownKeyword "unknown-keyword" "A keyword that JSON Schema 2020-12 does not have, and that nobody would enforce.";
     OptionalClaim "optional-claim" "A condition on a property that a call may leave out.";
     MisplacedClaim "misplaced-claim" "`claim` or `sql` where it says nothing.";
+    ImpossibleCondition "impossible-condition" "A condition that no call can meet.";
+    UnusableArgument "unusable-argument" "An argument, or a value of it, that no call can have.";
+    IneffectiveKeyword "ineffective-keyword" "A keyword that says nothing of values of the type that there is.";
     InvalidSql "invalid-sql" "What an SQL text may do, said in a way that means nothing.";
 
     // Keys and callers.

@@ -63,6 +63,11 @@ impl Definition {
         self.members.get("annotations").and_then(Value::as_object)
     }
 
+    /// One of these, such as `readOnlyHint`; `None` if the server does not say.
+    pub fn hint(&self, name: &str) -> Option<bool> {
+        self.annotations()?.get(name)?.as_bool()
+    }
+
     /// All that is said of it.
     pub fn members(&self) -> &Map<String, Value> {
         &self.members

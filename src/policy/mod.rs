@@ -8,6 +8,7 @@ mod decide;
 mod decision;
 mod diff;
 mod duration;
+mod fits;
 #[cfg(test)]
 mod fixture;
 mod inheritance;
@@ -48,6 +49,7 @@ pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
 pub use diff::{Change, Direction, What, Who, diff_keys};
 pub use duration::{DURATION, parse_duration};
+pub use fits::fits;
 pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
 pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};

@@ -34,6 +34,21 @@ impl Node {
         }
     }
 
+    /// The entries of a mapping.
+    pub(super) fn entries(&self) -> &[(Spanned<String>, Spanned<Self>)] {
+        if let Self::Map(entries) = self { entries } else { &[] }
+    }
+
+    /// What stands under this key.
+    pub(super) fn get(&self, key: &str) -> Option<&Spanned<Self>> {
+        self.entries().iter().find(|(known, _)| known.value == key).map(|(_, value)| value)
+    }
+
+    /// The entries of a list.
+    pub(super) fn items(&self) -> &[Spanned<Self>] {
+        if let Self::List(values) = self { values } else { &[] }
+    }
+
     /// Where the value stands that this JSON Pointer leads to (RFC 6901).
     pub(super) fn place(&self, pointer: &str) -> Option<At> {
         let (name, rest) = match pointer.strip_prefix('/')?.split_once('/') {
@@ -42,17 +57,21 @@ impl Node {
         };
         let name = name.replace("~1", "/").replace("~0", "~");
         let value = match self {
-            Self::Map(entries) => &entries.iter().find(|(known, _)| known.value == name)?.1,
+            Self::Map(_) => self.get(&name)?,
             Self::List(values) => values.get(name.parse::<usize>().ok()?)?,
             _ => return None,
         };
         rest.map_or(Some(value.referenced), |rest| value.value.place(&rest).or(Some(value.referenced)))
     }
 
+    /// The text, if it is one.
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
     /// The texts in a list of them.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let values = if let Self::List(values) = self { values.as_slice() } else { &[] };
-        values.iter().filter_map(|value| if let Self::Text(text) = &value.value { Some(text.as_str()) } else { None })
+        self.items().iter().filter_map(|value| value.value.text())
     }
 }
 

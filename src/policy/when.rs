@@ -1,6 +1,7 @@
 //! `when`, `networks` and `mode` as written, compiled.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -73,6 +74,20 @@ pub(super) fn mode(
             );
             Mode::Enforce
         }
+    }
+}
+
+/// What can never be used again is told.
+pub(super) fn over(file: &SourceFile, list: &Windows, now: SystemTime, found: &mut Diagnostics) {
+    let ends = list.value.iter().map(|window| {
+        let until = window.value.until.as_ref()?;
+        parse_expiry(&until.value).filter(|end| *end <= now).map(|end| (end, until.referenced))
+    });
+    let ends: Option<Vec<_>> = ends.collect();
+    if let Some((_, at)) = ends.into_iter().flatten().max_by_key(|(end, _)| *end) {
+        let message = if list.value.len() == 1 { "this is over" } else { "all these spans of time are over" };
+        let help = "what stands here is open to nobody any more; delete it, or write a later `until`";
+        found.push(file.warning(Code::WindowOver, at, message).help(help));
     }
 }
 

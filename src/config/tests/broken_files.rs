@@ -29,7 +29,8 @@ pub(super) fn broken() -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// What is said about the file, beside another that is right: keys beside a policy, a policy beside keys.
+/// What is said about the file, beside others that are right: keys beside a policy, a policy beside keys
+/// and, if it is about pinned tools, beside `tests/fixtures/tools.lock`.
 pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
     if name.starts_with("cases-") {
         return cases::read(&format!("policies/{name}.yaml"), bytes).err().unwrap_or_default();
@@ -54,6 +55,9 @@ pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
         files.push((LOCK_FILE.to_owned(), bytes.to_vec()));
     } else {
         files.push((format!("{name}.yaml"), bytes.to_vec()));
+    }
+    if name.starts_with("locked-") {
+        files.push((LOCK_FILE.to_owned(), fs::read(folder().with_file_name(LOCK_FILE)).unwrap()));
     }
     let servers = [ServerName::new("records").unwrap()];
     let reach = if name.ends_with("on-network") { Reach::Network } else { Reach::Loopback };
