@@ -130,7 +130,8 @@ fn broken_files_are_refused_where_they_have_another_shape_and_odd_ones_are_accep
 
 #[test]
 fn shipped_files_and_the_examples_of_the_documents_are_accepted() {
-    let told: Vec<_> = ["README.md", "policies/README.md", "policies/REVIEW.md"].into_iter().flat_map(examples).collect();
+    let told: Vec<_> =
+        ["README.md", "policies/README.md", "policies/REVIEW.md"].into_iter().flat_map(examples).collect();
     let mut forms: BTreeSet<_> = forms().iter().map(|(name, _)| *name).collect();
     for (name, text) in told.into_iter().chain(shipped(&root().join("policies"))) {
         let (form, value) = read(text.as_bytes()).unwrap();

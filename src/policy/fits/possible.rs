@@ -34,6 +34,11 @@ pub(super) fn check(
     schema: Option<&Value>,
     place: Option<&str>,
 ) -> Diagnostics {
+    let alone = judged(file, written, None, None);
+    if schema.is_none() || alone.has_errors() { alone } else { judged(file, written, schema, place) }
+}
+
+fn judged(file: &SourceFile, written: &Spanned<Node>, schema: Option<&Value>, place: Option<&str>) -> Diagnostics {
     let mut judge = Judge { file, place, found: Diagnostics::new() };
     let value = written.value.value();
     let verdict = judge.schema(Pair { written, here: &value, there: schema, path: "" });
@@ -239,7 +244,10 @@ impl Judge<'_> {
             let help = self.compare(help.as_deref().unwrap_or("change this, or what it contradicts"));
             let problem = match outcome {
                 Outcome::NoCall => {
-                    self.file.error(Code::ImpossibleCondition, at, format!("{what}: no call can meet this"))
+                    let message = format!("{what}: no call can meet this");
+                    // A tool that its server changes must not keep the gate from starting.
+                    let tell = if self.place.is_none() { SourceFile::error } else { SourceFile::warning };
+                    tell(self.file, Code::ImpossibleCondition, at, message)
                 }
                 Outcome::LeftOut(part) => {
                     let message = format!("{what}: a call can only leave out {}", quoted(part));
