@@ -1,7 +1,9 @@
 //! Who is asking. A step that fails is never "nobody": only a request without any credential can be anonymous.
 
 mod api_key;
+mod claim;
 mod expiry;
+mod presented;
 mod principal;
 mod principals;
 mod weak;
@@ -13,22 +15,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
-
 use crate::clock;
 
 pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
+pub use claim::{Claim, Claims, Scalar};
 pub use expiry::{Date, EXPIRY, parse_expiry};
-pub use principal::{ANONYMOUS, Principal, Proof};
+pub use presented::{API_KEY, Presented};
+pub use principal::{ANONYMOUS, BearerToken, Principal, Proof};
 pub use principals::{
     Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,
 };
 
 use api_key::ApiKeys;
-
-/// The header that carries a key by itself.
-pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+use presented::Credential;
 
 /// All ways to prove an identity that the policy allows; by default none.
 #[derive(Debug, Default)]
@@ -75,14 +74,15 @@ impl AuthError {
 }
 
 impl Authenticators {
-    /// Who sent these headers.
+    /// Who shows this. It may have to ask an identity provider.
     ///
     /// # Errors
     /// There is not exactly one credential, or it is not one of the policy's.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
-        match credential(headers)? {
-            Some(key) => self.keys.identify(key, clock::wall()),
-            None => self.anonymous.clone().ok_or(AuthError::Missing),
+    #[expect(clippy::unused_async, reason = "tokens are verified with keys that may have to be fetched")]
+    pub async fn identify(&self, presented: Presented<'_>) -> Result<Arc<Principal>, AuthError> {
+        match presented.credential()? {
+            Credential::Key(key) | Credential::Bearer(key) => self.keys.identify(key, clock::wall()),
+            Credential::None => self.anonymous.clone().ok_or(AuthError::Missing),
         }
     }
 
@@ -90,6 +90,7 @@ impl Authenticators {
     pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
         match principal.proof() {
             Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
+            Proof::Token(_) => None,
             Proof::Anonymous => self.anonymous.clone(),
         }
     }
@@ -116,32 +117,6 @@ impl Authenticators {
     pub fn admits_anonymous(&self) -> bool {
         self.anonymous.is_some()
     }
-}
-
-/// The one credential of a request, if there is any.
-fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, AuthError> {
-    let mut keys = headers.get_all(API_KEY).iter();
-    let mut tokens = headers.get_all(AUTHORIZATION).iter();
-    match (keys.next(), tokens.next(), keys.next(), tokens.next()) {
-        (None, None, None, None) => Ok(None),
-        (Some(key), None, None, None) => Ok(Some(key.as_bytes())),
-        (None, Some(token), None, None) => bearer(token).map(Some),
-        _ => Err(AuthError::Several),
-    }
-}
-
-/// The token of `Bearer TOKEN`: the scheme in any case, one space, and a token68 (RFC 9110, 11.2).
-fn bearer(value: &HeaderValue) -> Result<&[u8], AuthError> {
-    let value = value.as_bytes();
-    let scheme = value.split(|b| *b == b' ').next().unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Err(AuthError::UnsupportedScheme);
-    }
-    let token = value.get(scheme.len() + 1..).unwrap_or_default();
-    let padding = token.iter().rev().take_while(|b| **b == b'=').count();
-    let body = token.get(..token.len() - padding).unwrap_or_default();
-    let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    if !body.is_empty() && body.iter().all(token68) { Ok(token) } else { Err(AuthError::Malformed) }
 }
 
 impl fmt::Display for AuthError {

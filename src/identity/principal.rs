@@ -1,7 +1,10 @@
 //! Who asks, and how that was proved.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::claim::{Claim, Claims};
+use crate::secret::Secret;
 
 /// A caller whose identity was proved, or who was let in as nobody by an operator who spelt that out.
 ///
@@ -9,21 +12,32 @@ use std::sync::Arc;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     id: Arc<str>,
+    account: Arc<str>,
     roles: Box<[Arc<str>]>,
+    scopes: Box<[Box<str>]>,
     claims: Claims,
+    expires: Option<SystemTime>,
     proof: Proof,
 }
 
-/// What is known of a caller beside its id, by name.
-pub(super) type Claims = BTreeMap<Box<str>, Box<str>>;
-
 /// How the caller's identity was proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Proof {
     /// An API key.
     ApiKey,
+    /// A token of an identity provider.
+    Token(BearerToken),
     /// Not at all: `anonymous: true` is set.
     Anonymous,
+}
+
+/// A token that proved who asks.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BearerToken {
+    /// Who issued it.
+    pub issuer: Arc<str>,
+    /// Itself, as it came: for whoever exchanges it, or passes it on where that is spelt out.
+    pub token: Secret,
 }
 
 /// The role that callers without a credential hold, where the policy lets them in.
@@ -31,7 +45,13 @@ pub const ANONYMOUS: &str = "anonymous";
 
 impl Principal {
     pub(super) fn new(id: Arc<str>, roles: impl IntoIterator<Item = Arc<str>>, proof: Proof) -> Self {
-        Self { id, roles: roles.into_iter().collect(), claims: Claims::new(), proof }
+        let account = match &proof {
+            // Ids of keys have no `#`, and neither have issuers.
+            Proof::Token(token) => format!("{}#{id}", token.issuer).into(),
+            Proof::ApiKey | Proof::Anonymous => Arc::clone(&id),
+        };
+        let roles = roles.into_iter().collect();
+        Self { id, account, roles, scopes: Box::default(), claims: Claims::new(), expires: None, proof }
     }
 
     pub(super) fn with(mut self, claims: Claims) -> Self {
@@ -40,14 +60,19 @@ impl Principal {
     }
 
     /// A caller who proves nothing, for asking what would be decided. Nothing is ever sent for it.
-    pub fn supposed(roles: &[&str], claims: &BTreeMap<String, String>) -> Self {
-        let claims = claims.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
-        Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey).with(claims)
+    pub fn supposed(roles: &[&str], claims: &Claims) -> Self {
+        Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey).with(claims.clone())
     }
 
-    /// Who it is: the key's id, or `anonymous`.
+    /// Who it is: the key's id, what its issuer calls it, or `anonymous`.
     pub fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// Who it is among all whom the gate knows: what sessions, tasks and limits are kept by. Two issuers may call two
+    /// people the same, and a key may have that id, too; no two of them have one account.
+    pub fn account(&self) -> &Arc<str> {
+        &self.account
     }
 
     /// The roles it holds, before inheritance.
@@ -55,19 +80,29 @@ impl Principal {
         &self.roles
     }
 
+    /// What its token is good for, in the issuer's words; nothing for who has no token.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scopes.iter().map(|scope| &**scope)
+    }
+
     /// What is known of it under this name.
-    pub fn claim(&self, name: &str) -> Option<&str> {
-        self.claims.get(name).map(|value| &**value)
+    pub fn claim(&self, name: &str) -> Option<&Claim> {
+        self.claims.get(name)
     }
 
     /// All that is known of it, by name.
-    pub fn claims(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.claims.iter().map(|(name, value)| (&**name, &**value))
+    pub fn claims(&self) -> impl Iterator<Item = (&str, &Claim)> {
+        self.claims.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// From when on its proof no longer counts, if that is known.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     /// How that was proved.
-    pub fn proof(&self) -> Proof {
-        self.proof
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 }
 
@@ -80,8 +115,8 @@ impl Principal {
 
     /// The same, with this claim.
     #[must_use]
-    pub fn claiming(mut self, name: &str, value: &str) -> Self {
-        self.claims.insert(name.into(), value.into());
+    pub fn claiming(mut self, name: &str, value: &serde_json::Value) -> Self {
+        self.claims.extend(Claim::of(value).map(|claim| (name.into(), claim)));
         self
     }
 }

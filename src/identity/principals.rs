@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
 use super::expiry::EXPIRY;
 use super::weak::{is_placeholder, weak_key};
-use super::{ANONYMOUS, Authenticators, Principal, Proof, parse_expiry};
+use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, parse_expiry};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
@@ -60,7 +60,7 @@ struct KeySource {
     /// What is known of its holder, for conditions on arguments (`claim: NAME`).
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("store_id", "s1")]))]
-    claims: BTreeMap<String, String>,
+    claims: BTreeMap<Box<str>, Claim>,
 }
 
 /// What the policy files say, as far as it matters here.
@@ -195,9 +195,7 @@ impl Reader<'_> {
             let roles = self.roles(file, key);
             let expires = self.expires(file, &key.value);
             if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
-                let claims = key.value.claims.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
-                let claims = claims.collect();
-                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey).with(claims));
+                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone()));
                 self.keys.insert(hash, ApiKey { principal, expires });
             }
         }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    AuthError, Authenticators, Known, PrincipalsFile, Proof, WithoutRole, compile, hash_entry, new_key, parse_expiry,
+    AuthError, Authenticators, Known, Presented, Principal, PrincipalsFile, Proof, WithoutRole, compile, hash_entry,
+    new_key, parse_expiry,
 };
 use crate::diagnostic::SourceFile;
 
@@ -37,9 +39,14 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     lines.iter().map(|(key, value)| (name(key), HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
 }
 
+/// Who it is, where nobody has to be asked.
+fn identified(authenticators: &Authenticators, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
+    authenticators.identify(Presented { headers }).now_or_never().unwrap()
+}
+
 /// The id, or why not.
 fn who(authenticators: &Authenticators, lines: &[(&str, &str)]) -> Result<String, AuthError> {
-    authenticators.identify(&headers(lines)).map(|principal| principal.id().to_string())
+    identified(authenticators, &headers(lines)).map(|principal| principal.id().to_string())
 }
 
 /// Header lines, and who or why not. ALICE, BOB and CAROL stand for their keys, HASH for the hash of Alice's, LONG for a
@@ -123,8 +130,8 @@ fn anonymous_is_only_who_shows_nothing_where_that_is_spelt_out() {
         }
         assert_eq!(who(&gate, &[("x-api-key", ALICE)]), Ok("alice".to_owned()));
     }
-    let principal = authenticators("anonymous: true\n").identify(&HeaderMap::new()).unwrap();
-    assert_eq!(principal.proof(), Proof::Anonymous);
+    let principal = identified(&authenticators("anonymous: true\n"), &HeaderMap::new()).unwrap();
+    assert_eq!(principal.proof(), &Proof::Anonymous);
     assert_eq!(principal.roles(), [Arc::from("anonymous")]);
 }
 
@@ -132,7 +139,7 @@ fn anonymous_is_only_who_shows_nothing_where_that_is_spelt_out() {
 fn no_text_for_operators_holds_a_credential() {
     let gate = authenticators("");
     for key in ["nobody-has-this-key", "short", CAROL] {
-        let error = authenticators("").identify(&headers(&[("x-api-key", key)])).unwrap_err();
+        let error = identified(&authenticators(""), &headers(&[("x-api-key", key)])).unwrap_err();
         assert!(!format!("{error} {error:?}").contains(key));
     }
     assert!(!format!("{gate:?}").contains(ALICE));

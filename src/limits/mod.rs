@@ -102,7 +102,7 @@ impl Limits {
             }
         }
         for (rule, rate) in self.counters_of(rules, Counter::rate) {
-            let key = self.hasher.hash_one((permit.server(), tool, permit.principal().id()));
+            let key = self.hasher.hash_one((permit.server(), tool, permit.principal().account()));
             rate.spend(key).or_else(|wait| refuse(exceeded(rule, wait)))?;
         }
         Ok(Admission { permit, would_limit, _slots: slots })

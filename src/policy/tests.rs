@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use futures_util::FutureExt;
 use http::HeaderMap;
 
 use super::{
     Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins,
 };
 use crate::diagnostic::SourceFile;
-use crate::identity::{self, Known, Principal, PrincipalsFile, WithoutRole};
+use crate::identity::{self, Known, Presented, Principal, PrincipalsFile, WithoutRole};
 use crate::mcp::{Definition, Method, Question, Questions, ServerName, Target};
 
 const POLICY: &str = r#"server: records
@@ -47,7 +48,7 @@ fn anonymous() -> Arc<Principal> {
     let file = PrincipalsFile::new(file, serde_yaml::from_str("anonymous: true\n").unwrap());
     let known = Known { roles: None, without_role: WithoutRole::Nothing, now: UNIX_EPOCH };
     let gate = identity::compile("p", &[file], &known).unwrap().authenticators;
-    gate.identify(&HeaderMap::new()).unwrap()
+    gate.identify(Presented { headers: &HeaderMap::new() }).now_or_never().unwrap().unwrap()
 }
 
 fn ask(policy: &PolicySet, principal: &Principal, method: Method, target: Target<'_>) -> Decision {

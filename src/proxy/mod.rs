@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exchange::{Exchange, HttpRefusal, Refusal};
-use crate::identity::Principal;
+use crate::identity::{Presented, Principal};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::Admission;
 use crate::mcp::{Call, Method, ServerName};
@@ -93,7 +93,7 @@ impl Gateway {
         peer.sound()?; // can the connection's bytes be trusted?
         let place = receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
         let room = self.room()?;
-        let principal = now.authenticators.identify(&head.headers)?; // who is asking?
+        let principal = now.authenticators.identify(Presented { headers: &head.headers }).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let calls = receive::calls(&head, body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?

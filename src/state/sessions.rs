@@ -69,9 +69,9 @@ impl Sessions {
     pub(super) fn reserve(self: &Arc<Self>, principal: &Principal) -> Result<Seat, StateError> {
         let now = clock::monotonic();
         let mut table = self.table();
-        let own = |table: &Table| table.counts.get(principal.id()).copied().unwrap_or_default();
+        let own = |table: &Table| table.counts.get(principal.account()).copied().unwrap_or_default();
         if own(&table) >= self.bounds.most_per_principal {
-            table.make_room(now, self.bounds.idle, |session| session.principal() == principal.id());
+            table.make_room(now, self.bounds.idle, |session| session.principal() == principal.account());
         }
         if table.count >= self.bounds.most {
             table.make_room(now, self.bounds.idle, |_anyone| true);
@@ -79,9 +79,9 @@ impl Sessions {
         if own(&table) >= self.bounds.most_per_principal || table.count >= self.bounds.most {
             return Err(StateError::TooManySessions);
         }
-        *table.counts.entry(Arc::clone(principal.id())).or_default() += 1;
+        *table.counts.entry(Arc::clone(principal.account())).or_default() += 1;
         table.count += 1;
-        Ok(Seat { sessions: Arc::clone(self), principal: Arc::clone(principal.id()) })
+        Ok(Seat { sessions: Arc::clone(self), principal: Arc::clone(principal.account()) })
     }
 
     /// The session that the client calls so, if it is alive and this principal's.
@@ -91,7 +91,7 @@ impl Sessions {
     pub fn find(&self, ours: &HeaderValue, principal: &Principal) -> Result<Conversation, StateError> {
         let now = clock::monotonic();
         let mut table = self.table();
-        let session = table.sessions.get(ours).filter(|session| session.principal() == principal.id());
+        let session = table.sessions.get(ours).filter(|session| session.principal() == principal.account());
         let session = Arc::clone(session.ok_or(StateError::NoSession)?);
         if is_unused(&session, 2, now, self.bounds.idle) {
             table.remove(ours);
@@ -104,11 +104,11 @@ impl Sessions {
     /// What this principal does outside of any session.
     pub(super) fn outside(&self, principal: &Principal) -> Conversation {
         let mut table = self.table();
-        let known = table.outside.get(principal.id()).and_then(Weak::upgrade);
+        let known = table.outside.get(principal.account()).and_then(Weak::upgrade);
         let session = known.unwrap_or_else(|| {
             table.outside.retain(|_, session| session.strong_count() > 0);
-            let session = Arc::new(Session::new(Arc::clone(principal.id()), Known::Nowhere));
-            table.outside.insert(Arc::clone(principal.id()), Arc::downgrade(&session));
+            let session = Arc::new(Session::new(Arc::clone(principal.account()), Known::Nowhere));
+            table.outside.insert(Arc::clone(principal.account()), Arc::downgrade(&session));
             session
         });
         Conversation::Within { ours: None, session }

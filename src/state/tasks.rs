@@ -31,7 +31,7 @@ impl Tasks {
         let now = clock::monotonic();
         let mut tasks = self.tasks();
         if let Some(known) = tasks.get(task) {
-            return known.principal == *principal.id();
+            return known.principal == *principal.account();
         }
         if tasks.len() >= MOST {
             tasks.retain(|_, task| now.saturating_duration_since(task.used) < IDLE);
@@ -40,21 +40,21 @@ impl Tasks {
             let oldest = tasks.iter().min_by_key(|(_, task)| task.used).map(|(id, _)| id.clone());
             oldest.and_then(|id| tasks.remove(&id));
         }
-        tasks.insert(task.into(), Task { principal: Arc::clone(principal.id()), tool: tool.into(), used: now });
+        tasks.insert(task.into(), Task { principal: Arc::clone(principal.account()), tool: tool.into(), used: now });
         true
     }
 
     /// The tool that began this task, if this principal called it.
     pub fn tool(&self, task: &str, principal: &Principal) -> Option<Box<str>> {
         let mut tasks = self.tasks();
-        let task = tasks.get_mut(task).filter(|task| task.principal == *principal.id())?;
+        let task = tasks.get_mut(task).filter(|task| task.principal == *principal.account())?;
         task.used = clock::monotonic();
         Some(task.tool.clone())
     }
 
     /// Whether somebody else began it.
     pub fn is_foreign(&self, task: &str, principal: &Principal) -> bool {
-        self.tasks().get(task).is_some_and(|task| task.principal != *principal.id())
+        self.tasks().get(task).is_some_and(|task| task.principal != *principal.account())
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<Box<str>, Task>> {

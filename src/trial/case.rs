@@ -1,6 +1,6 @@
 //! Cases: from a file as written to questions with the answers that are expected, or every problem in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use super::question::{Asked, Question, Verdict};
 use super::source::{AsSource, CallerSource, CaseSource, CasesSource};
 use super::who::{Against, Unknown};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
-use crate::identity::{AuthError, Principal, looks_like_key, parse_expiry};
+use crate::identity::{AuthError, Claims, Principal, looks_like_key, parse_expiry};
 use crate::mcp::{Method, ServerName, Subject};
 use crate::policy::{Context, Shown};
 
@@ -163,7 +163,7 @@ impl Reader<'_> {
     fn principal(&self, written: &Spanned<AsSource>) -> Result<Result<Arc<Principal>, AuthError>, Diagnostic> {
         match &written.value {
             AsSource::Word(word) if word == "anonymous" => Ok(self.against.anonymous()),
-            AsSource::Word(word) if word == "authenticated" => Ok(Ok(self.against.holder(&[], &BTreeMap::new()))),
+            AsSource::Word(word) if word == "authenticated" => Ok(Ok(self.against.holder(&[], &Claims::new()))),
             AsSource::Word(word) => {
                 let known = "write `{ roles: [reader] }`, `{ key: ci-bot }`, `anonymous`, or `authenticated`: a key without a role";
                 let help = did_you_mean(word, ["anonymous", "authenticated"]).unwrap_or_else(|| known.to_owned());
@@ -174,7 +174,7 @@ impl Reader<'_> {
                 let roles = roles.as_deref().unwrap_or_default();
                 roles.iter().try_for_each(|role| self.role(role))?;
                 let roles: Vec<_> = roles.iter().map(|role| role.value.as_str()).collect();
-                Ok(Ok(self.against.holder(&roles, claims.as_ref().unwrap_or(&BTreeMap::new()))))
+                Ok(Ok(self.against.holder(&roles, claims.as_ref().unwrap_or(&Claims::new()))))
             }
             AsSource::Caller(CallerSource { key: Some(_), .. }) => {
                 let help = "leave `roles` and `claims` out, or the key";

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::question::Verdict;
 use crate::diagnostic::Spanned;
-use crate::identity::EXPIRY;
+use crate::identity::{Claim, EXPIRY};
 use crate::policy::Entries;
 
 /// What the policies beside it are meant to say, as questions with the answers that must come.
@@ -99,7 +99,7 @@ pub(super) struct CallerSource {
     /// Roles that the caller holds.
     pub(super) roles: Option<Vec<Spanned<String>>>,
     /// What is known of the caller, for conditions on arguments.
-    pub(super) claims: Option<BTreeMap<String, String>>,
+    pub(super) claims: Option<BTreeMap<Box<str>, Claim>>,
 }
 
 impl<'de> Deserialize<'de> for AsSource {

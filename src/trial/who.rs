@@ -1,10 +1,10 @@
 //! Who a question is about, by the names that the policies know.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::diagnostic::{did_you_mean, quoted};
-use crate::identity::{AuthError, Authenticators, Principal};
+use crate::identity::{AuthError, Authenticators, Claims, Principal};
 use crate::mcp::ServerName;
 use crate::policy::PolicySet;
 
@@ -73,7 +73,7 @@ impl<'a> Against<'a> {
     }
 
     /// Whoever has a key with these roles and claims.
-    pub fn holder(&self, roles: &[&str], claims: &BTreeMap<String, String>) -> Arc<Principal> {
+    pub fn holder(&self, roles: &[&str], claims: &Claims) -> Arc<Principal> {
         Arc::new(Principal::supposed(roles, claims))
     }
 

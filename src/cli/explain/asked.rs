@@ -1,15 +1,15 @@
 //! A call, described by flags.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use clap::ArgGroup;
 use http::HeaderMap;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::clock;
-use crate::identity::{AuthError, Principal, parse_expiry};
+use crate::identity::{AuthError, Claim, Claims, Principal, parse_expiry};
 use crate::mcp::ServerName;
 use crate::policy::{Context, Shown};
 use crate::trial::{Against, Asked, Question, Unknown};
@@ -31,7 +31,7 @@ pub(super) struct Described {
     /// A caller with a key, but no role
     #[arg(long)]
     as_authenticated: bool,
-    /// A claim of the caller's; may be repeated
+    /// A claim of the caller's, in JSON or as a plain text; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", conflicts_with_all = ["as_key", "as_anonymous"])]
     claims: Vec<String>,
     /// A call of this tool
@@ -102,8 +102,8 @@ impl Described {
             );
         }
         self.as_role.iter().try_for_each(|role| against.role(server, role)).map_err(told)?;
-        let claim = |claim: &String| claim.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let claims: Option<BTreeMap<_, _>> = self.claims.iter().map(claim).collect();
+        let claim = |claim: &String| claim.split_once('=').map(|(name, value)| (name.into(), written(value)));
+        let claims: Option<Claims> = self.claims.iter().map(claim).collect();
         let roles: Vec<_> = self.as_role.iter().map(String::as_str).collect();
         Ok(Ok(against.holder(&roles, &claims.ok_or("--claim takes NAME=VALUE")?)))
     }
@@ -124,6 +124,11 @@ impl Described {
             }
         }
     }
+}
+
+/// A claim as JSON has it, or else a text.
+fn written(value: &str) -> Claim {
+    value.parse::<Value>().ok().as_ref().and_then(Claim::of).unwrap_or_else(|| Claim::text(value))
 }
 
 fn told(Unknown { message, help }: Unknown) -> String {

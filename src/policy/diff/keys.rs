@@ -80,7 +80,7 @@ fn claims(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String
             (Some(_), None) => Direction::Narrowed,
             _ => Direction::Widened,
         };
-        let [before, now] = [before, now].map(|value| value.copied().unwrap_or("none"));
+        let [before, now] = [before, now].map(|value| value.map_or_else(|| "none".to_owned(), ToString::to_string));
         details.push((direction, format!("claim {name}: {before} → {now}")));
     }
 }

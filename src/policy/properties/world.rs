@@ -61,8 +61,12 @@ impl World {
             let count = dice.0.random_range(1..=3);
             let roles: Vec<_> = ROLES.choose_multiple(&mut dice.0, count).copied().collect();
             let principal = Principal::for_test(&format!("p{n}"), &roles);
-            let principal = if dice.chance(70) { principal.claiming("store", "1") } else { principal };
-            principals.push(Arc::new(if dice.chance(30) { principal.claiming("other", "1") } else { principal }));
+            let principal = if dice.chance(70) { principal.claiming("store", &"1".into()) } else { principal };
+            principals.push(Arc::new(if dice.chance(30) {
+                principal.claiming("other", &"1".into())
+            } else {
+                principal
+            }));
         }
         let moments = [33, 0, 9, 15, 47, 57, 81].map(|hour: u64| UNIX_EPOCH + Duration::from_secs(hour * 3600));
         let addresses = ["10.1.2.3", "10.2.0.1", "192.0.2.1", "203.0.113.9", "fd00::1"];
