@@ -31,6 +31,7 @@ pub mod telemetry; // traces, metrics and decision lines
 pub mod trial; // what would be decided, without a server
 pub mod config; // the files, as written
 pub mod proxy; // the request's way
+pub mod kill_switch; // what operators stop at once
 pub mod admin; // health and metrics, on their own port
 pub mod app; // the running process
 pub mod cli; // the commands

@@ -6,10 +6,12 @@
 //! | `/readyz` | 200 `ready`, or 503 and the latches that are not released; `?verbose` lists all |
 //! | `/metrics` | all metrics, in the text format of Prometheus |
 //! | `/version` | version, policy digest, protocol revisions, as JSON |
+//! | `/kills` | what the kill switch stops; POST stops something, DELETE lets it go on; with a credential only |
 //!
-//! Only GET is answered, and no request body is read. No web page has any business here: whatever names an `Origin` is
+//! Everywhere else only GET is answered, and no request body is read. No web page has any business here: whatever names an `Origin` is
 //! refused, and on a loopback address whatever names another `Host` than that (DNS rebinding).
 
+mod kills;
 mod readiness;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::json;
+use crate::kill_switch::KillSwitch;
 use crate::mcp::ProtocolVersion;
 use crate::telemetry::Telemetry;
 
@@ -61,6 +64,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// The metrics and the policy in force.
     pub telemetry: Arc<Telemetry>,
+    /// What operators stop, if that can be asked for here.
+    pub kill_switch: Option<Arc<KillSwitch>>,
 }
 
 /// Answers until `shutdown` is done.
@@ -86,8 +91,8 @@ pub async fn serve(listener: TcpListener, state: Arc<AdminState>, shutdown: impl
         };
         let state = Arc::clone(&state);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&request, called, &state);
-            async move { Ok::<_, Infallible>(response) }
+            let state = Arc::clone(&state);
+            async move { Ok::<_, Infallible>(answer(request, called, &state).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -136,15 +141,16 @@ fn is_foreign<B>(request: &Request<B>, called: Called) -> bool {
     !named || request.headers().contains_key(ORIGIN)
 }
 
-fn answer<B>(request: &Request<B>, called: Called, state: &AdminState) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) -> Response<Full<Bytes>> {
     type Route = fn(Option<&str>, &AdminState) -> Response<Full<Bytes>>;
-    if is_foreign(request, called) {
+    if is_foreign(&request, called) {
         return respond(StatusCode::FORBIDDEN, TEXT, "foreign Host or Origin\n");
     }
     let route: Route = match request.uri().path() {
         "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
         "/readyz" => |query, state| ready(query, &state.readiness),
         "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
+        "/kills" => return kills::answer(request, state.kill_switch.as_ref()).await,
         "/version" => |_, state| respond(StatusCode::OK, JSON, version(state.telemetry.digest().as_deref())),
         _ => return respond(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     };

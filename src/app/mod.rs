@@ -5,7 +5,7 @@ mod reload;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Latch, Readiness};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
+use crate::kill_switch::{self, KillSwitch};
 use crate::limits::Limits;
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
 use crate::state::State;
@@ -55,6 +56,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), tasks.clone())?);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot(policies, &telemetry)),
+        judging: Mutex::default(),
         judged: watch::Sender::default(),
         door: door(&config, address),
         server: config.server.name.clone(),
@@ -67,11 +69,14 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         draining: stop.clone(),
         waiting: tasks.clone(),
     });
-    let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry });
+    let kill_switch = config.kill_switch.as_ref().map(|from| KillSwitch::open(from, &gateway)).transpose();
+    let kill_switch = kill_switch.map_err(|problems| io::Error::other(problems.to_string()))?.map(Arc::new);
+    let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry, kill_switch: kill_switch.clone() });
     state.readiness.release(Latch::Policies);
 
     tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
+    tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     tracing::info!("admin on http://{admin_address}");
     tracing::info!("listening on http://{address}/mcp");
@@ -112,8 +117,8 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 fn snapshot(policies: Policies, telemetry: &Telemetry) -> Snapshot {
     telemetry.policy(Arc::clone(policies.policy.digest()));
     reload::warn_of_shadow(&policies.policy);
-    let limits = Limits::of(&policies.policy, None);
-    Snapshot { authenticators: policies.authenticators, policy: Arc::new(policies.policy), limits }
+    let limits = Arc::new(Limits::of(&policies.policy, None));
+    Snapshot { authenticators: Arc::new(policies.authenticators), policy: Arc::new(policies.policy), limits }
 }
 
 /// The signals that end the process.

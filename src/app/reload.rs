@@ -60,11 +60,13 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
     let now = gateway.snapshot.load();
     match config.read_policies(now.policy.digest())? {
         Ok(read) => {
-            let limits = Limits::of(&read.policy, Some(&now.limits));
-            let policy = Arc::new(read.policy);
-            let digest = Arc::clone(policy.digest());
-            warn_of_shadow(&policy);
-            gateway.judge_by(Snapshot { authenticators: read.authenticators, policy, limits });
+            let digest = Arc::clone(read.policy.digest());
+            warn_of_shadow(&read.policy);
+            gateway.judge_by(|now| Snapshot {
+                authenticators: Arc::new(read.authenticators),
+                limits: Arc::new(Limits::of(&read.policy, Some(&now.limits))),
+                policy: Arc::new(read.policy.stopping(now.policy.kills().clone())),
+            });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
             tracing::info!(policy = %digest, "policies reloaded");

@@ -7,6 +7,7 @@ mod diff;
 mod explain;
 mod init;
 mod keys;
+mod kill;
 mod lines;
 mod lock;
 mod output;
@@ -50,6 +51,10 @@ enum Command {
     Init(init::Args),
     /// Ask a live server for its tools, show what it has changed, and pin them
     Lock(lock::Args),
+    /// Stop a tool, a caller, a server or everything in a running gate, at once (kill switch)
+    Kill(kill::KillArgs),
+    /// Let go on what was stopped
+    Unkill(kill::UnkillArgs),
     /// Print the form of a file as JSON Schema, for editors
     Schema(schema::Args),
 }
@@ -67,6 +72,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
             Command::Lock(args) => lock::run(&args),
+            Command::Kill(args) => kill::kill(&args),
+            Command::Unkill(args) => kill::unkill(&args),
             Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::output;
 use crate::config::{self, ConfigSource};
 use crate::identity::PrincipalsSource;
-use crate::policy::PolicySource;
+use crate::policy::{KillsSource, PolicySource};
 use crate::trial::CasesSource;
 
 /// Prints JSON Schema (2020-12), made from what reads the file.
@@ -26,6 +26,8 @@ enum File {
     Config,
     /// What the policies are meant to say: policies/*.test.yaml
     Test,
+    /// What is stopped: the file of the kill switch
+    Kills,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -34,6 +36,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         File::Principals => config::form::<PrincipalsSource>(),
         File::Config => config::form::<ConfigSource>(),
         File::Test => config::form::<CasesSource>(),
+        File::Kills => config::form::<KillsSource>(),
     };
     output::answer(&format!("{form:#}"));
     ExitCode::SUCCESS

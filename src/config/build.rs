@@ -9,7 +9,10 @@ use super::given::Given;
 use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
-use super::{Batches, Config, Folder, Hosts, Listen, Overrides, Reach, RequestDecompression, address, policies};
+use super::{
+    Batches, Config, Folder, Hosts, KillSwitchConfig, Listen, Overrides, Reach, RequestDecompression, address,
+    kill_switch, policies,
+};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
@@ -37,6 +40,7 @@ pub(super) struct Draft {
     admin: Option<SocketAddr>,
     server: ServerDraft,
     sessions: Option<SessionBounds>,
+    kill_switch: Option<KillSwitchConfig>,
     drain_timeout: Option<Duration>,
 }
 
@@ -66,6 +70,7 @@ impl Draft {
             admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
             server,
             sessions: sessions(file, &source.sessions, found),
+            kill_switch: kill_switch::build(folder(path.as_deref()), file, &source.kill_switch, found),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
@@ -90,6 +95,7 @@ impl Draft {
             admin: self.admin?,
             server,
             sessions: self.sessions?,
+            kill_switch: self.kill_switch,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })
@@ -107,12 +113,17 @@ fn document(path: &Path) -> Result<Document, Diagnostics> {
 
 /// The folder as the operator named it; a relative one in the file is relative to the file.
 fn policies_folder(overrides: &Overrides, file: Option<&Path>, written: Option<&Spanned<String>>) -> PathBuf {
-    let beside = file.and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    let beside = folder(file);
     match (&overrides.policies, written) {
         (Some(path), _) => path.clone(),
         (None, Some(path)) => beside.join(&path.value),
         (None, None) => beside.join(DEFAULT_POLICIES),
     }
+}
+
+/// Where the configuration file lies.
+fn folder(file: Option<&Path>) -> &Path {
+    file.and_then(Path::parent).unwrap_or_else(|| Path::new(""))
 }
 
 fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &mut Diagnostics) -> Option<Listen> {

@@ -5,6 +5,7 @@ mod build;
 mod form;
 mod cases;
 mod given;
+mod kill_switch;
 mod policies;
 mod revision;
 mod server;
@@ -29,6 +30,7 @@ use crate::upstream::Endpoints;
 pub use address::endpoint as parse_endpoint;
 pub use cases::{is_case_file, read_case_file, read_cases};
 pub use form::form;
+pub use kill_switch::{KillApi, KillSwitchConfig, kill, kills, read_kill_file, write_kill_file};
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
 pub use source::ConfigSource;
@@ -66,6 +68,8 @@ pub struct Config {
     pub server: Server,
     /// How many legacy sessions there may be.
     pub sessions: SessionBounds,
+    /// Where the kill switch is kept, if there is one.
+    pub kill_switch: Option<KillSwitchConfig>,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.

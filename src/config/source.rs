@@ -25,6 +25,9 @@ pub struct ConfigSource {
     /// The sessions of clients up to 2025-11-25. Later ones have none.
     #[serde(default)]
     pub(super) sessions: SessionsSource,
+    /// The kill switch: what operators stop at once, whatever the policies say.
+    #[serde(default)]
+    pub(super) kill_switch: KillSwitchSource,
     /// The folder of policy files, from where this file lies. `policies` if not said.
     pub(super) policies: Option<Spanned<String>>,
     /// How long calls under way may take to end when the process is told to. 30s if not said, `1h` at most.
@@ -75,6 +78,31 @@ pub(super) struct SessionsSource {
     /// Unused for so long, one is over. 24h if not said, up to `30d`.
     #[schemars(regex(pattern = DURATION), example = "24h")]
     pub(super) idle: Option<Spanned<String>>,
+}
+
+/// The kill switch. There is none if neither is said.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KillSwitch")]
+pub(super) struct KillSwitchSource {
+    /// A file that operators write, from where this file lies. A change is in force within a second.
+    #[schemars(example = "kill.yaml")]
+    pub(super) file: Option<Spanned<String>>,
+    /// `/kills` on the admin port, for `tollgate kill`.
+    pub(super) api: Option<KillApiSource>,
+}
+
+/// The kill switch over the admin port.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KillApi")]
+pub(super) struct KillApiSource {
+    /// Where the key is kept that its users show: `env:NAME` or `file:/PATH`.
+    #[schemars(example = "env:TOLLGATE_KILL_KEY", example = "file:/run/secrets/kill-key")]
+    pub(super) key: Spanned<String>,
+    /// The file in which the gate keeps what is stopped, so that it stays so after a restart.
+    #[schemars(example = "/var/lib/tollgate/kills.yaml")]
+    pub(super) state: Spanned<String>,
 }
 
 /// The port of probes and metrics.

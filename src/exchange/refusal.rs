@@ -77,7 +77,9 @@ impl Refusal {
                 StateError::NoSession | StateError::NoTasks | StateError::NothingToCancel | StateError::NothingAsked,
             ) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
-            Self::Policy(_) | Self::State(StateError::NoTask) => Outcome::Denied,
+            Self::Policy(_) | Self::State(StateError::NoTask) | Self::Upstream(UpstreamError::Stopped(_)) => {
+                Outcome::Denied
+            }
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
@@ -107,6 +109,7 @@ impl Refusal {
         match self {
             Self::Policy(denial) => Some(&denial.rule),
             Self::Limit(exceeded) => Some(&exceeded.rule),
+            Self::Upstream(UpstreamError::Stopped(rule)) => Some(rule),
             Self::Http(_)
             | Self::Identity(_)
             | Self::Message(_)

@@ -31,8 +31,8 @@ pub mod code {
     pub const LIMITED: i64 = -31429;
     /// The server could not be reached or gave no proper answer.
     pub const UPSTREAM: i64 = -31502;
-    /// The gate is too busy or going away.
-    pub const OVERLOADED: i64 = -31503;
+    /// The gate is too busy, or what is asked is switched off.
+    pub const UNAVAILABLE: i64 = -31503;
     /// The server was silent for too long.
     pub const TIMEOUT: i64 = -31504;
 }

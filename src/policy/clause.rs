@@ -66,7 +66,7 @@ impl PolicySet {
                 pins: _,
                 server_may: _,
                 in_shadow: _,
-            } = rules;
+            } = &**rules;
             for role in roles.values().filter_map(|brought| brought.first()).chain(authenticated) {
                 found.role(&role.role);
             }

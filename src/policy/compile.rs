@@ -12,7 +12,7 @@ use super::source::{Entries, PolicyFile, RoleSource, TargetsSource, ToolSource};
 use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
 use super::when::{self, Written};
-use super::{Mode, PolicySet, RuleId};
+use super::{Kills, Mode, PolicySet, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, escaped, quoted};
 use crate::mcp::{Questions, ServerName};
 
@@ -64,12 +64,13 @@ pub fn compile(
     let mut rules = HashMap::new();
     for server in servers {
         let files = written.get(server.as_str()).map(Vec::as_slice).unwrap_or_default();
-        rules.insert(server.clone(), Server::new(&mut found).compile(files, elsewhere));
+        rules.insert(server.clone(), Arc::new(Server::new(&mut found).compile(files, elsewhere)));
     }
     if found.has_errors() {
         return Err(found);
     }
-    let policy = PolicySet { servers: rules, digest, protocol: RuleId::protocol(), default: RuleId::default_deny() };
+    let (protocol, default) = (RuleId::protocol(), RuleId::default_deny());
+    let policy = PolicySet { servers: rules, kills: Kills::default(), digest, protocol, default };
     Ok(Compiled { policy, warnings: found })
 }
 

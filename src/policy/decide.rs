@@ -23,6 +23,10 @@ impl PolicySet {
     }
 
     fn weigh(&self, query: &Query<'_>, witness: &mut impl Witness) -> Decision {
+        // Before anything is granted, and whatever is in shadow.
+        if let Some(kill) = self.kills.stopping(query) {
+            return No { reason: Reason::Killed(kill.stopped()), rule: kill.rule() }.into();
+        }
         let Some(rules) = self.servers.get(query.server) else {
             return No { reason: Reason::NotGranted, rule: &self.default }.into();
         };

@@ -1,6 +1,6 @@
 //! The answer, with its reason.
 
-use super::RuleId;
+use super::{RuleId, Stopped};
 
 /// Yes or no, and which rule said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,4 +64,6 @@ pub enum Reason {
     PinChanged,
     /// The server last showed the tool with a character that people do not see.
     HiddenCharacter,
+    /// An operator has stopped it.
+    Killed(Stopped),
 }

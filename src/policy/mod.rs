@@ -13,6 +13,8 @@ mod fits;
 mod fixture;
 mod inheritance;
 mod keywords;
+mod kill;
+mod kill_file;
 mod lock;
 mod lock_file;
 mod names;
@@ -50,6 +52,8 @@ pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
 pub use diff::{Change, Direction, What, Who, diff_keys};
 pub use duration::{DURATION, parse_duration};
 pub use fits::fits;
+pub use kill::{InFlight, Kill, KillScope, Kills, Stopped};
+pub use kill_file::{KillSource, KillsSource};
 pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
 pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};
@@ -62,9 +66,10 @@ pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
 use rules::Rules;
 
 /// All rules in force, compiled once. Every command and the proxy ask this one type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PolicySet {
-    servers: HashMap<ServerName, Rules>,
+    servers: HashMap<ServerName, Arc<Rules>>,
+    kills: Kills,
     digest: Arc<str>,
     protocol: RuleId,
     default: RuleId,
@@ -74,7 +79,7 @@ pub struct PolicySet {
 impl Default for PolicySet {
     fn default() -> Self {
         let (protocol, default) = (RuleId::protocol(), RuleId::default_deny());
-        Self { servers: HashMap::new(), digest: Arc::from(""), protocol, default }
+        Self { servers: HashMap::new(), kills: Kills::default(), digest: Arc::from(""), protocol, default }
     }
 }
 

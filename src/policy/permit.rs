@@ -96,6 +96,12 @@ impl Permit {
         &self.server
     }
 
+    /// The question that was answered.
+    pub fn query(&self) -> Query<'_> {
+        let Self { principal, call, server, context, .. } = self;
+        Query { principal, server, method: call.method(), target: call.target(), context: *context }
+    }
+
     /// When and from where it was asked.
     pub fn context(&self) -> Context {
         self.context
@@ -130,6 +136,7 @@ impl fmt::Display for Denial {
             Reason::PinMissing => "it is granted, but not pinned",
             Reason::PinChanged => "the server has changed the tool since it was pinned",
             Reason::HiddenCharacter => "the server hides a character in the tool's definition",
+            Reason::Killed(_) => "an operator has stopped it (kill switch)",
         };
         write!(f, "{text} ({})", self.rule)
     }
@@ -149,6 +156,7 @@ impl Reason {
             Self::PinMissing => "pin_missing",
             Self::PinChanged => "pin_changed",
             Self::HiddenCharacter => "hidden_character",
+            Self::Killed(_) => "killed",
         }
     }
 }

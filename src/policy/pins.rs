@@ -2,6 +2,7 @@
 //! there.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -127,7 +128,7 @@ impl PolicySet {
     pub fn pin(&mut self, pins: Vec<(ServerName, Pins)>) {
         for (server, pins) in pins {
             if let Some(rules) = self.servers.get_mut(&server) {
-                rules.pins = Some(pins);
+                Arc::make_mut(rules).pins = Some(pins);
             }
         }
     }

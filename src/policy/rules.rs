@@ -13,7 +13,7 @@ use super::{Condition, Mode, Pins, Reason, RuleId};
 use crate::mcp::Questions;
 
 /// What one server's policy says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     /// By role: what it brings, itself first, then what it inherits.
     pub(super) roles: HashMap<Arc<str>, Box<[Brought]>>,
@@ -57,14 +57,14 @@ pub(super) struct RoleRules {
 }
 
 /// Names that are denied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Denied {
     pub(super) names: Targets,
     pub(super) mode: Mode,
 }
 
 /// Refused by default; recorded only where all files of the server are in shadow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ungranted {
     pub(super) mode: Mode,
     /// The default; in shadow, what says so.

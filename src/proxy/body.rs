@@ -17,6 +17,7 @@ use super::elsewhere::Elsewhere;
 use super::endless::Endless;
 use super::joined::Joined;
 use super::keep_alive::KeepAlive;
+use super::stop::Stop;
 use super::{Room, respond};
 use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Passed, Watch};
@@ -51,6 +52,8 @@ pub(super) struct Relay {
     pub(super) elsewhere: Elsewhere,
     pub(super) recorder: Option<Recorder>,
     pub(super) patience: Option<Patience>,
+    /// Ends the call if an operator says so; streams without an end are judged anew instead.
+    pub(super) stop: Option<Stop>,
     /// For streams without an end of their own.
     pub(super) endless: Option<Endless>,
     /// For streams.
@@ -330,6 +333,14 @@ impl Relay {
         if let Some(Poll::Ready(Some(event))) = self.said.as_mut().map(|said| said.poll_recv(cx)) {
             return Poll::Ready(Some(Ok(event)));
         }
+        if let Some(stop) = &mut self.stop
+            && let Poll::Ready(stopped) = stop.as_mut().poll(cx)
+        {
+            if let Some(room) = &self.room {
+                self.elsewhere.abandon(room, self.watch.conversation());
+            }
+            return self.fail(Bytes::new(), &stopped);
+        }
         if let Some(patience) = &mut self.patience
             && patience.timer.as_mut().poll(cx).is_ready()
         {
@@ -380,6 +391,9 @@ impl Relay {
             return;
         };
         recorder.refused = error.map(UpstreamError::reason);
+        if let Some(UpstreamError::Stopped(rule)) = error {
+            recorder.rule = Some(rule.clone());
+        }
         let resumable = error.is_none() && self.watch.is_resumable();
         match (self.under_way.take().filter(|_| resumable), self.room.take()) {
             (Some(under_way), Some(room)) => {
@@ -400,6 +414,7 @@ pub(super) fn outcome(answer: Answer, error: Option<&UpstreamError>) -> Outcome 
         (Answer::ToolError, _) => Outcome::ToolError,
         (Answer::Error(code), _) => Outcome::ServerError(code),
         (Answer::None, Some(UpstreamError::TimedOut(_))) => Outcome::Timeout,
+        (Answer::None, Some(UpstreamError::Stopped(_))) => Outcome::Denied,
         (Answer::None, Some(_)) => Outcome::UpstreamError,
     }
 }

@@ -7,21 +7,19 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::task::TaskTracker;
 
-use super::{Room, body, respond};
+use super::{Gateway, Room, body, respond, stop};
 use crate::exchange::{DecisionId, Outcome};
 use crate::inspect::Answer;
 use crate::mcp::Form;
 use crate::state::{Conversation, Declined, Session, UnderWay};
 use crate::telemetry::Recorder;
-use crate::upstream::{Behalf, Upstream, UpstreamError};
+use crate::upstream::{Behalf, UpstreamError};
 
 /// Waits for such calls.
 #[derive(Debug)]
 pub(super) struct Elsewhere {
-    pub(super) upstream: Arc<Upstream>,
-    pub(super) waiting: TaskTracker,
+    pub(super) gateway: Arc<Gateway>,
     /// The protocol revision that the caller's headers name, should the server have to be told something.
     pub(super) version: Option<HeaderValue>,
 }
@@ -31,7 +29,7 @@ const LONG: Duration = Duration::from_mins(5);
 
 /// A call that waits.
 struct Waiting {
-    upstream: Arc<Upstream>,
+    gateway: Arc<Gateway>,
     version: Option<HeaderValue>,
     session: Arc<Session>,
     conversation: Conversation,
@@ -47,25 +45,25 @@ impl Elsewhere {
             return recorder.close(Outcome::Ok);
         };
         let waiting = Waiting {
-            upstream: Arc::clone(&self.upstream),
+            gateway: Arc::clone(&self.gateway),
             version: self.version.clone(),
             session: Arc::clone(session),
             conversation: Conversation::Within { ours: ours.clone(), session: Arc::clone(session) },
             room,
             recorder,
         };
-        self.waiting.spawn(waiting.end(told));
+        self.gateway.waiting.spawn(waiting.end(told));
     }
 
     /// Declines what the server has asked and may not, in its client's stead.
     pub(super) fn decline(&self, declined: Declined, room: &Room, conversation: &Conversation, decision: DecisionId) {
         let answer = respond::declined(&declined, decision);
-        self.upstream.decline(declined, answer, self.behalf(room, conversation));
+        self.gateway.upstream.decline(declined, answer, self.behalf(room, conversation));
     }
 
     /// Tells the server that nobody waits for this call any more.
     pub(super) fn abandon(&self, room: &Room, conversation: &Conversation) {
-        self.upstream.abandon(self.behalf(room, conversation));
+        self.gateway.upstream.abandon(self.behalf(room, conversation));
     }
 
     fn behalf<'a>(&'a self, room: &'a Room, conversation: &'a Conversation) -> Behalf<'a> {
@@ -75,6 +73,7 @@ impl Elsewhere {
 
 impl Waiting {
     async fn end(self, mut told: oneshot::Receiver<Form>) {
+        let mut stop = stop::stop(&self.gateway, self.room.admission.permit());
         loop {
             tokio::select! {
                 biased;
@@ -85,9 +84,11 @@ impl Waiting {
                     let error = (answer == Answer::None).then_some(&ended);
                     return self.recorder.close(body::outcome(answer, error));
                 }
+                stopped = &mut stop => return self.give_up(&stopped),
                 () = sleep_until(self.deadline()) => {
                     if self.deadline() <= Instant::now() {
-                        return self.give_up();
+                        let silence = self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout);
+                        return self.give_up(&UpstreamError::TimedOut(silence));
                     }
                 }
             }
@@ -101,15 +102,22 @@ impl Waiting {
         Instant::from_std(self.session.used()) + if asked { LONG.max(tool) } else { tool }
     }
 
-    fn give_up(self) {
+    fn give_up(mut self, error: &UpstreamError) {
         let call = self.room.admission.permit().call();
-        let error = UpstreamError::TimedOut(self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout));
         let Self { room, conversation, .. } = &self;
-        self.upstream.abandon(Behalf { admission: &room.admission, conversation, version: self.version.as_ref() });
+        self.gateway.upstream.abandon(Behalf {
+            admission: &room.admission,
+            conversation,
+            version: self.version.as_ref(),
+        });
         if let Some(id) = call.id() {
-            self.session.say(respond::event(&error, self.recorder.id, id));
+            self.session.say(respond::event(error, self.recorder.id, id));
             self.session.answered(id, Form::Error { code: 0 });
         }
-        self.recorder.close(body::outcome(Answer::None, Some(&error)));
+        self.recorder.refused = Some(error.reason());
+        if let UpstreamError::Stopped(rule) = error {
+            self.recorder.rule = Some(rule.clone());
+        }
+        self.recorder.close(body::outcome(Answer::None, Some(error)));
     }
 }

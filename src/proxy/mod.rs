@@ -11,8 +11,9 @@ mod receive;
 mod respond;
 mod snapshot;
 mod stack;
+mod stop;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::exchange::{Exchange, HttpRefusal, Refusal};
-use crate::identity::{Presented, Principal};
+use crate::identity::{AuthError, Presented, Principal};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::Admission;
 use crate::mcp::{Call, Method, ServerName};
@@ -49,7 +50,9 @@ use receive::Calls;
 pub struct Gateway {
     /// The judgement in force; swapped whole on reload.
     pub snapshot: ArcSwap<Snapshot>,
-    /// Tells the streams that clients hold open of a swap.
+    /// Held by whoever swaps it.
+    pub judging: Mutex<()>,
+    /// Tells whatever is under way of a swap.
     pub judged: watch::Sender<()>,
     /// What is taken over HTTP.
     pub door: Door,
@@ -74,8 +77,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// From now on this decides; also about what is under way without an end.
-    pub fn judge_by(&self, snapshot: Snapshot) {
+    /// From now on what comes of `anew` decides; also about what is under way without an end. One at a time: of two that
+    /// change different things, neither is lost.
+    pub fn judge_by(&self, anew: impl FnOnce(&Snapshot) -> Snapshot) {
+        let _one_at_a_time = self.judging.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = anew(&self.snapshot.load());
         self.snapshot.store(Arc::new(snapshot));
         self.judged.send_replace(());
     }
@@ -87,7 +93,6 @@ impl Gateway {
     /// does not compile.
     async fn read(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Read, Refusal> {
         let now = self.snapshot.load_full(); // one request, one judgement
-        seen.policy = Arc::clone(now.policy.digest());
         let (head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
@@ -97,6 +102,8 @@ impl Gateway {
         seen.principal = Some(Arc::clone(&principal));
         let calls = receive::calls(&head, body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
+        let (now, principal) = self.still(now, principal)?; // does that hold still?
+        seen.policy = Arc::clone(now.policy.digest());
         Ok(Read { caller: Caller { now, head, place, principal }, calls, room })
     }
 
@@ -116,7 +123,10 @@ impl Gateway {
         let request_id = seen.id.header();
         let carried =
             Carried { headers: &head.headers, peer: peer.address().ip(), request_id, held: inspect::held(&call) };
-        let reply = self.upstream.send(&admission, &conversation, carried).await?; // ask the server
+        let reply = tokio::select! {
+            reply = self.upstream.send(&admission, &conversation, carried) => reply, // ask the server
+            stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
+        }?;
         seen.answered(reply.head.status.as_u16());
         let watcher = Watcher {
             permit: admission.permit(),
@@ -169,6 +179,20 @@ impl Gateway {
         conversation.session().cloned()
     }
 
+    /// The judgement of now, and the caller by it: a body may have come slowly, and who was stopped meanwhile is.
+    fn still(
+        &self,
+        then: Arc<Snapshot>,
+        principal: Arc<Principal>,
+    ) -> Result<(Arc<Snapshot>, Arc<Principal>), AuthError> {
+        let now = self.snapshot.load_full();
+        if Arc::ptr_eq(&then, &now) {
+            return Ok((then, principal));
+        }
+        let principal = now.authenticators.still(&principal).ok_or(AuthError::Unknown)?;
+        Ok((now, principal))
+    }
+
     /// Room in the gate for one more message.
     fn room(&self) -> Result<OwnedSemaphorePermit, HttpRefusal> {
         Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)
@@ -186,7 +210,7 @@ impl Gateway {
         let Carriage { reply, watch, under_way, room, version } = carriage;
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
-        let elsewhere = Elsewhere { upstream: Arc::clone(&self.upstream), waiting: self.waiting.clone(), version };
+        let elsewhere = Elsewhere { gateway: Arc::clone(self), version };
         let body = match reply.body {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
@@ -199,6 +223,7 @@ impl Gateway {
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
                 let endless = endless.then(|| Endless::new(self));
+                let stop = endless.is_none().then(|| stop::stop(self, permit));
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
                     begun: Some(begun).filter(|begun| !begun.is_empty()),
@@ -209,6 +234,7 @@ impl Gateway {
                     elsewhere,
                     recorder: Some(seen),
                     patience,
+                    stop,
                     endless,
                     keep_alive,
                     said: None,

@@ -11,7 +11,7 @@ use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
-use crate::policy::{Denial, Reason, Unmet};
+use crate::policy::{Denial, Reason, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
 use crate::upstream::UpstreamError;
 
@@ -167,7 +167,7 @@ fn http(refusal: HttpRefusal) -> Saying {
         HttpRefusal::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, code::INVALID_REQUEST),
         HttpRefusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST),
         HttpRefusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST),
-        HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED),
+        HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE),
     };
     let mut saying = Saying::new(Status::Http(status), ErrorObject::new(code, Refusal::Http(refusal).to_string()));
     match refusal {
@@ -240,7 +240,13 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
         ),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
-        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter, _) => {
+        // Whoever can ask for nothing at all is told so: to look for another tool would be no use.
+        (Reason::Killed(Stopped::Everything), _) => {
+            let error = ErrorObject::new(code::UNAVAILABLE, "switched off by an operator; nothing ran");
+            let error = error.with("reason", denial.reason.word()).with(EXECUTED, "no");
+            Saying::new(Status::InBand(StatusCode::SERVICE_UNAVAILABLE), error)
+        }
+        (Reason::PinMissing | Reason::PinChanged | Reason::HiddenCharacter | Reason::Killed(Stopped::Tool), _) => {
             unknown(format!("Unknown tool: {name}"))
         }
         // Something that is there at other times, elsewhere or for others is not there.
@@ -326,6 +332,12 @@ fn upstream(error: &UpstreamError) -> Saying {
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
             "unknown",
         ),
+        UpstreamError::Stopped(_) => (
+            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
+            code::UNAVAILABLE,
+            "ended by an operator; the call may have run: look before you repeat it",
+            "unknown",
+        ),
         UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
             (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
         }
@@ -334,6 +346,7 @@ fn upstream(error: &UpstreamError) -> Saying {
     match error {
         UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
         UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
+        UpstreamError::Stopped(_) => object = object.with("reason", error.reason()),
         UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }
     Saying::new(status, object)

@@ -7,12 +7,12 @@ use crate::limits::Limits;
 use crate::policy::PolicySet;
 
 /// The judgement in force. A message takes one and keeps it to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Who may prove themselves, and how.
-    pub authenticators: Authenticators,
+    pub authenticators: Arc<Authenticators>,
     /// What they may do.
     pub policy: Arc<PolicySet>,
     /// How much.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
 }

@@ -97,6 +97,8 @@ pub(super) const METHOD: &str = "method";
 pub(super) const DIGEST: &str = "digest";
 /// Label of `tollgate.policy.reloads`.
 pub(super) const RESULT: &str = "result";
+/// Label of `tollgate.kill_switch.active`.
+pub(super) const SCOPE: &str = "scope";
 /// Stands in labels for every tool that no rule names.
 pub(super) const OTHER: &str = "_other";
 
@@ -240,7 +242,7 @@ fn code_label(code: i64) -> &'static str {
         -32042 => "-32042",
         code::LIMITED => "-31429",
         code::UPSTREAM => "-31502",
-        code::OVERLOADED => "-31503",
+        code::UNAVAILABLE => "-31503",
         code::TIMEOUT => "-31504",
         // The conventions' word for an error type that has no name.
         _ => "_OTHER",

@@ -11,9 +11,10 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::attribute::{self, DIGEST, Facts, METHOD, RESULT, SERVER, Signal};
+use super::attribute::{self, DIGEST, Facts, METHOD, RESULT, SCOPE, SERVER, Signal};
 use crate::exchange::Outcome;
 use crate::mcp::{Method, Question, ServerName};
+use crate::policy::KillScope;
 
 /// Buckets of the conventions for `mcp.*.operation.duration`, in seconds.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -54,6 +55,10 @@ pub(super) struct Observed {
     pub(super) sessions: Gauge,
     /// Decision lines that were lost.
     pub(super) dropped: Gauge,
+    /// What the kill switch stops, by scope.
+    pub(super) kills: [Gauge; KillScope::ALL.len()],
+    /// 1 while its file cannot be taken.
+    pub(super) kills_stale: Gauge,
     /// The digest of the policy in force.
     pub(super) policy: Arc<RwLock<Option<Arc<str>>>>,
 }
@@ -217,6 +222,11 @@ impl Observed {
             ("tollgate.exchanges.in_flight", "Messages under way", &self.in_flight),
             ("tollgate.streams", "Open event streams", &self.streams),
             ("tollgate.sessions", "Sessions of clients", &self.sessions),
+            (
+                "tollgate.kill_switch.stale",
+                "1 while the file of the kill switch cannot be taken, so that an older one is in force",
+                &self.kills_stale,
+            ),
         ];
         for (name, what, gauge) in gauges {
             let gauge = gauge.clone();
@@ -231,6 +241,16 @@ impl Observed {
             .u64_observable_counter("tollgate.log.dropped")
             .with_description("Decision lines lost because standard output was blocked or closed")
             .with_callback(move |observer| observer.observe(dropped.value().unsigned_abs(), &[]))
+            .build();
+        let kills = self.kills.clone();
+        meter
+            .i64_observable_up_down_counter("tollgate.kill_switch.active")
+            .with_description("What operators have stopped, by what it is about")
+            .with_callback(move |observer| {
+                for (scope, gauge) in KillScope::ALL.into_iter().zip(&kills) {
+                    observer.observe(gauge.value(), &[KeyValue::new(SCOPE, scope.name())]);
+                }
+            })
             .build();
         let policy = Arc::clone(&self.policy);
         meter

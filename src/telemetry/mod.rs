@@ -34,6 +34,7 @@ use prometheus::{Registry, TextEncoder};
 
 use crate::clock;
 use crate::exchange::Exchange;
+use crate::policy::{KillScope, Kills};
 
 pub use context::Propagation;
 pub use log::{LogError, start_log};
@@ -139,6 +140,19 @@ impl Telemetry {
     /// Counts a reload of the policy.
     pub fn reloaded(&self, result: Reload) {
         self.metrics.reloaded(result);
+    }
+
+    /// Says what is stopped, as far as it is not over.
+    pub fn stopped(&self, kills: &Kills) {
+        for (scope, gauge) in KillScope::ALL.into_iter().zip(&self.observed.kills) {
+            let count = kills.iter().filter(|kill| kill.scope() == scope).count();
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Says whether the file of the kill switch is in force.
+    pub fn kill_switch(&self, file: Reload) {
+        self.observed.kills_stale.set(i64::from(file == Reload::Refused));
     }
 
     /// Open event streams.

@@ -86,6 +86,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::PinMissing => "it is not pinned",
         Reason::PinChanged => "it is not as it was pinned",
         Reason::HiddenCharacter => "its definition hides a character",
+        Reason::Killed(_) => "an operator has stopped it",
     }
 }
 

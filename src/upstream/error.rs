@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::mcp::Problem;
+use crate::policy::RuleId;
 
 /// Why the server gave no proper reply.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum UpstreamError {
     Unacceptable(u16),
     /// What it said is not what it may say.
     Unsound(Unsound),
+    /// An operator has ended the call while it was under way (kill switch): it may have run.
+    Stopped(RuleId),
 }
 
 /// What is wrong with a reply.
@@ -55,6 +58,7 @@ impl UpstreamError {
             Self::TimedOut(_) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
             Self::Unsound(unsound) => unsound.reason(),
+            Self::Stopped(_) => "killed",
         }
     }
 }
@@ -70,6 +74,7 @@ impl fmt::Display for UpstreamError {
                 write!(f, "the server answered with HTTP status {status}")
             }
             Self::Unsound(unsound) => unsound.fmt(f),
+            Self::Stopped(rule) => write!(f, "an operator has ended the call ({rule})"),
         }
     }
 }

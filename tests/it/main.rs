@@ -22,6 +22,7 @@ mod explain;
 mod framing;
 mod idle_streams;
 mod judgement;
+mod kill_switch;
 mod listening;
 mod ownership;
 mod pinning;

@@ -152,6 +152,7 @@ async fn every_refusal_sounds_as_written_down() {
     server_ails(&mut page, gate.data).await;
     unreachable(&mut page).await;
     overloaded(&mut page).await;
+    stopped(&mut page).await;
     draining(&mut page).await;
     insta::assert_snapshot!(page.0.trim_end());
 }
@@ -266,6 +267,16 @@ async fn overloaded(page: &mut Page) {
     held.send(&call).await.unwrap();
     assert!(upstream.wait_for(1, DEADLINE).await);
     page.hear("a gate that is overloaded", gate.data, &call).await;
+}
+
+async fn stopped(page: &mut Page) {
+    let upstream = Upstream::start().await;
+    let kill = |what: &str| format!("kills: [{{ {what}, reason: it leaks, by: ann }}]\n");
+    for (title, what) in [("a tool that an operator has stopped", "tool: search_records"), ("all stopped", "all: true")]
+    {
+        let world = World::new(&upstream.url()).file("kill.yaml", &kill(what)).top("kill_switch: { file: kill.yaml }");
+        page.hear(title, world.start().await.data, &post(ALICE, &search("{}"))).await;
+    }
 }
 
 /// The request has begun before the signal, and ends after it.

@@ -12,7 +12,7 @@ use crate::config::yaml::Document;
 use crate::config::{ConfigSource, form};
 use crate::diagnostic::{Code, Severity};
 use crate::identity::{PRINCIPALS_KEYS, PrincipalsSource};
-use crate::policy::{POLICY_KEYS, PolicySource};
+use crate::policy::{KillsSource, POLICY_KEYS, PolicySource};
 use crate::trial::CasesSource;
 
 /// What a file of another shape is told.
@@ -44,12 +44,13 @@ fn root() -> PathBuf {
 }
 
 /// The forms by the names of their files.
-fn forms() -> [(&'static str, Value); 4] {
+fn forms() -> [(&'static str, Value); 5] {
     [
         ("policy", form::<PolicySource>()),
         ("principals", form::<PrincipalsSource>()),
         ("config", form::<ConfigSource>()),
         ("test", form::<CasesSource>()),
+        ("kills", form::<KillsSource>()),
     ]
 }
 
@@ -66,6 +67,7 @@ fn read(bytes: &[u8]) -> Option<(&'static str, Value)> {
     let document = Document::new("file.yaml", bytes).ok()?;
     let has = |known: &[&str]| document.keys().iter().any(|(key, _)| known.contains(&key.as_str()));
     let form = match (has(&["cases"]), has(POLICY_KEYS), has(PRINCIPALS_KEYS)) {
+        _ if has(&["kills"]) => "kills",
         (true, _, _) => "test",
         (_, true, false) => "policy",
         (_, false, true) => "principals",

@@ -110,7 +110,7 @@ impl PolicySet {
         let servers: BTreeSet<&ServerName> = self.servers.keys().chain(new.servers.keys()).collect();
         let mut found = Vec::new();
         for server in servers {
-            let [old, new] = [self, new].map(|policy| policy.servers.get(server).unwrap_or(&none));
+            let [old, new] = [self, new].map(|policy| policy.servers.get(server).map_or(&none, |rules| &**rules));
             let both = Both { server, old, new };
             both.ungranted(&mut found);
             both.questions(&mut found);

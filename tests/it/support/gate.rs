@@ -100,7 +100,7 @@ pub(crate) struct Gate {
     /// The log.
     pub(crate) log: Lines,
     child: Child,
-    home: TempDir,
+    home: Arc<TempDir>,
 }
 
 impl Drop for Gate {
@@ -113,7 +113,7 @@ impl Drop for Gate {
 
 impl Gate {
     /// Starts the binary on the files in `home` and waits until it serves.
-    pub(crate) async fn start(home: TempDir) -> Self {
+    pub(crate) async fn start(home: Arc<TempDir>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
             command.env_remove(name);
@@ -151,6 +151,12 @@ impl Gate {
             return None;
         }
         self.child.wait().expect("it is our child").code()
+    }
+
+    /// Ends it and starts another on the same files.
+    pub(crate) async fn restart(mut self) -> Self {
+        assert_eq!(self.terminate().await, Some(0), "it ends well");
+        Self::start(Arc::clone(&self.home)).await
     }
 
     /// Asks it to end and waits for that.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tollgate::mcp::Definition;
@@ -31,6 +32,8 @@ pub(crate) struct World {
     top: Vec<String>,
     layout: Layout,
     policies: Vec<(String, String)>,
+    /// Files beside `tollgate.yaml`.
+    files: Vec<(String, String)>,
 }
 
 pub(crate) const READERS: &str = "\
@@ -47,6 +50,7 @@ impl World {
             listen: vec!["address: 127.0.0.1:0".to_owned(), "hosts: [\"localhost:8080\"]".to_owned()],
             top: Vec::new(),
             layout: Layout::Plain,
+            files: Vec::new(),
             policies: vec![
                 ("records.yaml".to_owned(), READERS.to_owned()),
                 ("principals.yaml".to_owned(), principals("reader")),
@@ -66,7 +70,7 @@ impl World {
         self
     }
 
-    /// One more line at the top of `tollgate.yaml`.
+    /// One more line at the top of `tollgate.yaml`. `HOME` in it is the folder in which that lies.
     pub(crate) fn top(mut self, line: &str) -> Self {
         self.top.push(line.to_owned());
         self
@@ -79,6 +83,13 @@ impl World {
         self
     }
 
+    /// A file beside `tollgate.yaml`.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.retain(|(known, _)| known != name);
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     pub(crate) fn layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
         self
@@ -87,7 +98,11 @@ impl World {
     /// Writes the files and starts the gate; it serves when this returns.
     pub(crate) async fn start(&self) -> Gate {
         let home = tempfile::tempdir().expect("a temporary folder");
-        fs::write(home.path().join("tollgate.yaml"), self.config()).expect("it can be written");
+        let config = self.config().replace("HOME", &home.path().display().to_string());
+        fs::write(home.path().join("tollgate.yaml"), config).expect("it can be written");
+        for (name, text) in &self.files {
+            fs::write(home.path().join(name), text).expect("it can be written");
+        }
         let policies = home.path().join("policies");
         fs::create_dir(&policies).expect("it is new");
         match self.layout {
@@ -103,7 +118,7 @@ impl World {
                 }
             }
         }
-        Gate::start(home).await
+        Gate::start(Arc::new(home)).await
     }
 
     fn config(&self) -> String {
