@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Latch, Readiness};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
+use crate::identity::PublicUrl;
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::Limits;
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
@@ -55,7 +56,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let config = Arc::new(config);
     let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), tasks.clone())?);
     let gateway = Arc::new(Gateway {
-        snapshot: ArcSwap::from_pointee(snapshot(policies, &telemetry)),
+        snapshot: ArcSwap::from_pointee(snapshot(policies, config.listen.public_url.as_ref(), &telemetry)),
         judging: Mutex::default(),
         judged: watch::Sender::default(),
         door: door(&config, address),
@@ -114,11 +115,11 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 }
 
 /// The judgement that begins.
-fn snapshot(policies: Policies, telemetry: &Telemetry) -> Snapshot {
+fn snapshot(policies: Policies, public_url: Option<&PublicUrl>, telemetry: &Telemetry) -> Snapshot {
     telemetry.policy(Arc::clone(policies.policy.digest()));
     reload::warn_of_shadow(&policies.policy);
-    let limits = Arc::new(Limits::of(&policies.policy, None));
-    Snapshot { authenticators: Arc::new(policies.authenticators), policy: Arc::new(policies.policy), limits }
+    let limits = Limits::of(&policies.policy, None);
+    Snapshot::new(policies.authenticators, policies.policy, limits, public_url)
 }
 
 /// The signals that end the process.

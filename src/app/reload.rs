@@ -61,11 +61,12 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
     match config.read_policies(now.policy.digest())? {
         Ok(read) => {
             let digest = Arc::clone(read.policy.digest());
+            let public_url = config.listen.public_url.as_ref();
             warn_of_shadow(&read.policy);
-            gateway.judge_by(|now| Snapshot {
-                authenticators: Arc::new(read.authenticators),
-                limits: Arc::new(Limits::of(&read.policy, Some(&now.limits))),
-                policy: Arc::new(read.policy.stopping(now.policy.kills().clone())),
+            gateway.judge_by(|now| {
+                let limits = Limits::of(&read.policy, Some(&now.limits));
+                let policy = read.policy.stopping(now.policy.kills().clone());
+                Snapshot::new(read.authenticators, policy, limits, public_url)
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use http::Uri;
 use http::uri::Authority;
 
+use crate::identity::PublicUrl;
+
 /// `127.0.0.1:8080`, `[::1]:8080`, `0.0.0.0:0`.
 pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse()
@@ -33,6 +35,11 @@ pub fn endpoint(text: &str) -> Result<Uri, &'static str> {
         return Err("the URL must end with its path: no `?` and no `#`");
     }
     Ok(url)
+}
+
+/// The URL under which clients know the gate.
+pub(super) fn public(text: &str) -> Result<PublicUrl, &'static str> {
+    endpoint(text).and_then(|url| PublicUrl::new(&url))
 }
 
 /// A value of the `Host` header, in lower case.

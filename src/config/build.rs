@@ -142,6 +142,12 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
         (None, Some(address)) if Reach::of(address) == Reach::Network => Hosts::Any,
         (None, _) => Hosts::Loopback,
     };
+    let public_url = source.public_url.as_ref().map(|url| (url, address::public(&url.value)));
+    if let Some((url, Err(expected))) = &public_url {
+        let message = "this is not where clients can reach the gate";
+        // As with the URLs of servers: what is wrong with it may be a password.
+        found.push(file.error(Code::InvalidUrl, url.referenced, message).without_source_line().help(*expected));
+    }
     let origins = source.origins.as_deref().map(|origins| all(file, origins, address::origin, found));
     let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
     let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
@@ -149,6 +155,10 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     Some(Listen {
         address: address?,
         hosts,
+        public_url: match public_url {
+            Some((_, url)) => Some(url.ok()?),
+            None => None,
+        },
         origins: origins.unwrap_or_default(),
         max_body_bytes: max_body?,
         max_in_flight: max_in_flight?,

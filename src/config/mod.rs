@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::diagnostic::Diagnostics;
+use crate::identity::PublicUrl;
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
 use crate::upstream::Endpoints;
@@ -83,6 +84,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Which `Host` a request may name.
     pub hosts: Hosts,
+    /// Where clients reach it, if that was said.
+    pub public_url: Option<PublicUrl>,
     /// Which web origins may call beside the gate's own, in lower case.
     pub origins: Vec<String>,
     /// The largest request body, decompressed.
@@ -200,7 +203,10 @@ impl Config {
 impl Listen {
     /// Who can connect.
     pub fn reach(&self) -> Reach {
-        Reach::of(self.address)
+        match (Reach::of(self.address), &self.public_url) {
+            (Reach::Network, Some(_)) => Reach::Published,
+            (reach, _) => reach,
+        }
     }
 }
 
@@ -211,6 +217,8 @@ pub enum Reach {
     Loopback,
     /// From elsewhere.
     Network,
+    /// From elsewhere, and clients are told where.
+    Published,
     /// Not known: the policies are looked at by themselves.
     Unknown,
     /// From nowhere: what would be decided is asked, of callers who are supposed. Nobody needs a key.

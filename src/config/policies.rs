@@ -219,7 +219,7 @@ impl Folder {
     /// Whoever can connect is let in: on a network that is everyone.
     fn anonymous_reach(&self, reach: Reach, found: &mut Diagnostics) {
         for (file, at) in self.principals.iter().filter_map(PrincipalsFile::lets_in_anyone) {
-            if reach == Reach::Network {
+            if matches!(reach, Reach::Network | Reach::Published) {
                 found.push(
                     file.error(
                         Code::AnonymousOnNetwork,

@@ -46,6 +46,9 @@ pub(super) struct ListenSource {
     /// Values of the header Host that are accepted. On a loopback address its own names if not said.
     #[schemars(length(min = 1), example = ["mcp.example.com"])]
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Where clients reach the MCP endpoint, as they write it. Clients that look for a token are told.
+    #[schemars(example = "https://mcp.example.com/mcp")]
+    pub(super) public_url: Option<Spanned<String>>,
     /// Web origins that are accepted beside the gate's own.
     #[schemars(example = ["https://app.example.com"])]
     pub(super) origins: Option<Vec<Spanned<String>>>,

@@ -143,7 +143,7 @@ codes! {
     SeveralServers "several-servers" "More servers than one gate stands in front of.";
     UnknownServer "unknown-server" "A server that the configuration does not have.";
     InvalidServerName "invalid-server-name" "A name that a server cannot have.";
-    InvalidUrl "invalid-url" "A text that is not the URL of an MCP server.";
+    InvalidUrl "invalid-url" "A text that is not the URL of an MCP server, or of the gate.";
     InvalidAddress "invalid-address" "A text that is not an address with a port.";
     InvalidHost "invalid-host" "A text that is not a host or origin.";
     AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";

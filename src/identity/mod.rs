@@ -6,6 +6,7 @@ mod expiry;
 mod presented;
 mod principal;
 mod principals;
+mod resource;
 mod weak;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use principal::{ANONYMOUS, BearerToken, Principal, Proof};
 pub use principals::{
     Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,
 };
+pub use resource::{Challenge, ProtectedResource, PublicUrl, Scope};
 
 use api_key::ApiKeys;
 use presented::Credential;
@@ -111,6 +113,11 @@ impl Authenticators {
     /// They are not.
     pub fn supposed_anonymous(&self) -> Result<Arc<Principal>, AuthError> {
         self.anonymous.clone().ok_or(AuthError::Missing)
+    }
+
+    /// Whose tokens are accepted: the identity providers that clients can log in at.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        std::iter::empty()
     }
 
     /// Whether callers without a credential are let in.

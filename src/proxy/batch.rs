@@ -43,7 +43,7 @@ pub(super) async fn answer(
         asked.spawn(async move {
             let answer = match gateway.room() {
                 Ok(room) => gateway.answer_one(Asking { caller, call, room }, &peer, seen).await,
-                Err(full) => refused(&full.into(), seen, gateway.stream_of(&caller).as_deref()),
+                Err(full) => refused(&full.into(), &caller.now, seen, gateway.stream_of(&caller).as_deref()),
             };
             (at, answer)
         });

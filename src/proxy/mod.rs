@@ -17,13 +17,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::exchange::{Exchange, HttpRefusal, Refusal};
+use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
 use crate::identity::{AuthError, Presented, Principal};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::Admission;
@@ -43,7 +44,7 @@ use body::{Patience, Relay};
 use elsewhere::Elsewhere;
 use endless::Endless;
 use keep_alive::KeepAlive;
-use receive::Calls;
+use receive::{Calls, For};
 
 /// The gate before one server.
 #[derive(Debug)]
@@ -91,12 +92,20 @@ impl Gateway {
     /// Every line here and in `carry` consumes what an earlier one proved: only the authenticators make a principal,
     /// only the policy a permit, only the limits an admission, and `send` takes nothing less. A step left out or moved
     /// does not compile.
-    async fn read(&self, request: Request<Incoming>, peer: &Peer, seen: &mut Recorder) -> Result<Read, Refusal> {
-        let now = self.snapshot.load_full(); // one request, one judgement
+    async fn read(
+        &self,
+        now: Arc<Snapshot>,
+        request: Request<Incoming>,
+        peer: &Peer,
+        seen: &mut Recorder,
+    ) -> Result<Read, Refusal> {
         let (head, body) = request.into_parts();
 
         peer.sound()?; // can the connection's bytes be trusted?
-        let place = receive::head(&head, &self.door)?; // is it for us, and does it have one reading?
+        let place = match receive::head(&head, &self.door, now.resource.as_deref())? {
+            For::Mcp(place) => place, // it is for us, and has one reading
+            For::Metadata(document) => return Ok(Read::Metadata(document)), // how to log in is asked before one can
+        };
         let room = self.room()?;
         let principal = now.authenticators.identify(Presented { headers: &head.headers }).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
@@ -104,7 +113,7 @@ impl Gateway {
         peer.sound()?; // its body's bytes too?
         let (now, principal) = self.still(now, principal)?; // does that hold still?
         seen.policy = Arc::clone(now.policy.digest());
-        Ok(Read { caller: Caller { now, head, place, principal }, calls, room })
+        Ok(Read::Calls { caller: Caller { now, head, place, principal }, calls, room })
     }
 
     /// Carries one message to the server and brings the reply back, or says why not.
@@ -148,25 +157,29 @@ impl Gateway {
 
     /// Answers one request. Whatever happens, every message in it is recorded once.
     pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Arc<Peer>) -> Response<GateBody> {
-        let policy = Arc::clone(self.snapshot.load().policy.digest());
-        let exchange = Exchange::begin(peer.address(), self.server.clone(), policy);
+        let now = self.snapshot.load_full(); // one request, one judgement
+        let exchange = Exchange::begin(peer.address(), self.server.clone(), Arc::clone(now.policy.digest()));
         let mut seen = self.telemetry.open(exchange, request.headers());
-        match self.read(request, peer, &mut seen).await {
-            Ok(Read { caller, calls: Calls::One(call), room }) => {
+        match self.read(Arc::clone(&now), request, peer, &mut seen).await {
+            Ok(Read::Calls { caller, calls: Calls::One(call), room }) => {
                 self.answer_one(Asking { caller, call, room }, peer, seen).await
             }
-            Ok(Read { caller, calls: Calls::Batch(calls), .. }) => {
+            Ok(Read::Calls { caller, calls: Calls::Batch(calls), .. }) => {
                 batch::answer(self, &caller, calls, peer, seen).await
             }
-            Err(refusal) => refused(&refusal, seen, None),
+            Ok(Read::Metadata(document)) => {
+                seen.close(Outcome::Ok);
+                respond::metadata(document)
+            }
+            Err(refusal) => refused(&refusal, &now, seen, None),
         }
     }
 
     async fn answer_one(self: &Arc<Self>, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
-        let stream = self.stream_of(&asking.caller);
+        let (now, stream) = (Arc::clone(&asking.caller.now), self.stream_of(&asking.caller));
         match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
-            Err(refusal) => refused(&refusal, seen, stream.as_deref()),
+            Err(refusal) => refused(&refusal, &now, seen, stream.as_deref()),
         }
     }
 
@@ -249,8 +262,8 @@ impl Gateway {
 }
 
 /// Says no, and records that.
-fn refused(refusal: &Refusal, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
-    let (response, code) = respond::refusal(refusal, &seen, stream);
+fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
+    let (response, code) = respond::refusal(refusal, now.resource.as_deref(), &seen, stream);
     tracing::debug!(decision = %seen.id, %refusal, "refused");
     seen.refused = Some(refusal.reason());
     seen.code = code;
@@ -269,10 +282,12 @@ struct Caller {
 }
 
 /// A request that was read.
-struct Read {
-    caller: Caller,
-    calls: Calls,
-    room: OwnedSemaphorePermit,
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
+enum Read {
+    /// Somebody asks for something.
+    Calls { caller: Caller, calls: Calls, room: OwnedSemaphorePermit },
+    /// Somebody asks how to log in; this is the answer.
+    Metadata(Bytes),
 }
 
 /// One message that was read.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::config::{Batches, RequestDecompression};
 use crate::exchange::{HttpRefusal, Refusal};
+use crate::identity::ProtectedResource;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Mismatch};
 use crate::state::{MESSAGES, Mirrors, Place, SESSION_ID, STREAM};
@@ -67,17 +68,38 @@ static SINGLE: [HeaderName; 13] = [
     SESSION_ID,
 ];
 
-/// Checks a head by what stands in it alone; says for which place it is.
+/// What a request is for.
+pub(super) enum For {
+    /// MCP, at this place.
+    Mcp(Place),
+    /// This document: what clients must know before they can authenticate.
+    Metadata(Bytes),
+}
+
+/// Checks a head by what stands in it alone; says what it is for.
 ///
 /// # Errors
 /// It has more than one reading, is not for this gate, or asks for what is not here.
-pub(super) fn head(head: &request::Parts, door: &Door) -> Result<Place, HttpRefusal> {
+pub(super) fn head(
+    head: &request::Parts,
+    door: &Door,
+    resource: Option<&ProtectedResource>,
+) -> Result<For, HttpRefusal> {
     if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
         return Err(HttpRefusal::Malformed("only HTTP/1.1 and HTTP/2 are spoken"));
     }
     unambiguous(&head.headers)?;
     host(head, door)?;
     origin(&head.headers, door)?;
+    let metadata = resource.and_then(|resource| resource.metadata_at(head.uri.path()));
+    if let Some(document) = metadata.filter(|_| head.method == HttpMethod::GET && head.uri.query().is_none()) {
+        return Ok(For::Metadata(document.clone()));
+    }
+    place(head, door).map(For::Mcp)
+}
+
+/// Where in MCP a request is, and whether its method means something there.
+fn place(head: &request::Parts, door: &Door) -> Result<Place, HttpRefusal> {
     let place = match (head.uri.path(), door.transports) {
         (ENDPOINT, Transports { streamable: true, .. }) => Place::Endpoint,
         (STREAM, Transports { sse: true, .. }) => Place::NewStream,

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::body::GateBody;
 use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
-use crate::identity::AuthError;
+use crate::identity::{AuthError, Challenge, ProtectedResource};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
@@ -42,6 +42,7 @@ enum Status {
 /// this one.
 pub(super) fn refusal(
     refusal: &Refusal,
+    resource: Option<&ProtectedResource>,
     exchange: &Exchange,
     stream: Option<&Session>,
 ) -> (Response<GateBody>, Option<i64>) {
@@ -62,6 +63,11 @@ pub(super) fn refusal(
     let mut response = Response::new(GateBody::whole(Bytes::from(body)));
     *response.status_mut() = status;
     *response.headers_mut() = saying.headers;
+    if let Some(challenge) = challenge(refusal)
+        && let Ok(challenge) = HeaderValue::try_from(challenge.header(resource))
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if closes(refusal) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -143,7 +149,7 @@ fn closes(refusal: &Refusal) -> bool {
 fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
     match refusal {
         Refusal::Http(refusal) => http(*refusal),
-        Refusal::Identity(error) => identity(error),
+        Refusal::Identity(error) => challenged(wanted(error)),
         Refusal::Message(error) => unreadable(error),
         Refusal::Header(mismatch) => header_mismatch(mismatch),
         Refusal::Policy(denial) => denied(denial, call),
@@ -181,19 +187,41 @@ fn http(refusal: HttpRefusal) -> Saying {
     saying
 }
 
+/// What the caller is to bring, if that is what it is told.
+fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
+    match refusal {
+        Refusal::Identity(error) => Some(wanted(error)),
+        Refusal::Http(_)
+        | Refusal::Message(_)
+        | Refusal::Header(_)
+        | Refusal::Policy(_)
+        | Refusal::State(_)
+        | Refusal::Limit(_)
+        | Refusal::Upstream(_) => None,
+    }
+}
+
 /// Every bad credential sounds the same: what is wrong with it is the operator's to know (RFC 6750, 3).
-fn identity(error: &AuthError) -> Saying {
-    let challenge = match error {
-        AuthError::Missing => "Bearer",
-        _ => "Bearer error=\"invalid_token\"",
+fn wanted(error: &AuthError) -> Challenge<'static> {
+    match error {
+        AuthError::Missing | AuthError::UnsupportedScheme => Challenge::Credential,
+        AuthError::Several => Challenge::AnotherRequest,
+        AuthError::Malformed | AuthError::Unknown | AuthError::Expired { .. } | AuthError::LooksLikeJwt => {
+            Challenge::AnotherCredential
+        }
+    }
+}
+
+fn challenged(challenge: Challenge<'_>) -> Saying {
+    let (status, text) = match challenge {
+        Challenge::Credential => {
+            (StatusCode::UNAUTHORIZED, "a credential is required: send X-Api-Key, or Authorization: Bearer")
+        }
+        Challenge::AnotherCredential => (StatusCode::UNAUTHORIZED, "the credential is not accepted"),
+        Challenge::AnotherRequest => (StatusCode::BAD_REQUEST, "send one credential, in one header"),
+        Challenge::Scopes(_) => (StatusCode::FORBIDDEN, "the token lacks a scope"),
     };
-    let text = match error {
-        AuthError::Missing => "a credential is required: send X-Api-Key, or Authorization: Bearer",
-        _ => "the credential is not accepted",
-    };
-    let mut saying = Saying::new(Status::Http(StatusCode::UNAUTHORIZED), ErrorObject::new(code::INVALID_REQUEST, text));
-    saying.header(header::WWW_AUTHENTICATE, challenge);
-    saying
+    Saying::new(Status::Http(status), ErrorObject::new(code::INVALID_REQUEST, text))
 }
 
 fn unreadable(error: &CallError) -> Saying {
@@ -350,6 +378,13 @@ fn upstream(error: &UpstreamError) -> Saying {
         UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }
     Saying::new(status, object)
+}
+
+/// What clients must know before they can authenticate.
+pub(super) fn metadata(document: Bytes) -> Response<GateBody> {
+    let mut response = Response::new(GateBody::whole(document));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// A fault of the gate's own: the caller hears nothing of what it was.

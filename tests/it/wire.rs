@@ -182,6 +182,7 @@ async fn unauthenticated(page: &mut Page, gate: SocketAddr) {
     };
     hear("no credential", &[("x-api-key", "")]).await;
     hear("a bad credential", &[("x-api-key", "mallory-0000000000000000")]).await;
+    hear("another scheme than Bearer", &[("x-api-key", ""), ("authorization", "Basic bWFsbG9yeTpub25l")]).await;
     hear("two credentials", &[("authorization", "Bearer mallory-0000000000000000")]).await;
     hear("a foreign host", &[("host", "evil.test")]).await;
     hear("a foreign origin", &[("origin", "http://evil.test")]).await;

@@ -64,6 +64,27 @@ fn what_is_written_counts() {
 }
 
 #[test]
+fn where_clients_reach_the_gate_is_a_url_that_tokens_may_go_to() {
+    let at =
+        |url: &str| format!("listen: {{ public_url: '{url}' }}\nservers: {{ records: {{ url: http://a/mcp }} }}\n");
+    for good in ["https://mcp.example.com/mcp", "https://mcp.example.com", "http://localhost:8080/mcp"] {
+        assert!(loaded(&at(good)).unwrap().config.listen.public_url.is_some(), "{good}");
+    }
+    for bad in [
+        "http://mcp.example.com/mcp",
+        "https://mcp.example.com/mcp?a=b",
+        "https://mcp.example.com/mcp#a",
+        "https://user:secret@mcp.example.com/mcp",
+        "mcp.example.com",
+        "",
+    ] {
+        let told = told(&at(bad));
+        assert!(told.contains("this is not where clients can reach the gate"), "{bad}: {told}");
+        assert!(!told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
 fn flags_beat_the_file() {
     let folder = deployment(
         "listen: { address: '127.0.0.1:1' }\nadmin: { address: '127.0.0.1:2' }\nservers: { records: { url: http://a/mcp } }\npolicies: nowhere\n",

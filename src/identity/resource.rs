@@ -1,0 +1,226 @@
+//! What clients must know to bring a token: the gate as an OAuth 2.0 protected resource (RFC 9728), and its challenges
+//! (RFC 6750). Not for status codes, which are chosen in `proxy::respond`.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Uri;
+use serde::Serialize;
+
+/// Where the metadata of a resource is, before the path of the resource (RFC 9728, 3).
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+/// The longest scope.
+const LONGEST_SCOPE: usize = 256;
+
+/// Where clients reach the gate's MCP endpoint, as they write it: what tokens for it are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl {
+    /// Scheme and host, perhaps with a port.
+    origin: String,
+    /// With its slash; nothing for the root.
+    path: String,
+}
+
+/// One scope: a word that can stand in a challenge without quoting anything (RFC 6749, 3.3).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(Arc<str>);
+
+/// The gate as clients see it that look for a token.
+#[derive(Debug)]
+pub struct ProtectedResource {
+    /// The paths that its metadata is at: with the resource's own path, where clients look first, and without.
+    paths: [String; 2],
+    metadata_url: String,
+    metadata: Bytes,
+    /// What a client asks for that knows nothing else.
+    scopes: Vec<Scope>,
+}
+
+/// What a caller who was refused is to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge<'a> {
+    /// A credential: there was none of a kind that is taken here, and nothing is wrong with what is not there.
+    Credential,
+    /// Another one: this one is forged, expired, revoked or unknown.
+    AnotherCredential,
+    /// A request with one credential.
+    AnotherRequest,
+    /// A token with all of these.
+    Scopes(&'a [Scope]),
+}
+
+/// The document, member by member.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    resource: &'a str,
+    authorization_servers: &'a [&'a str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes_supported: Vec<&'a str>,
+    bearer_methods_supported: [&'static str; 1],
+}
+
+impl PublicUrl {
+    /// This URL, without query and fragment.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn new(url: &Uri) -> Result<Self, &'static str> {
+        let scheme = url.scheme_str().unwrap_or_default();
+        if scheme != "https" && !is_loopback(url) {
+            return Err(
+                "tokens must not cross a network in the clear: write `https://`; only this machine may go without",
+            );
+        }
+        let authority = url.authority().map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default();
+        let path = if url.path() == "/" { "" } else { url.path() };
+        Ok(Self { origin: format!("{scheme}://{authority}"), path: path.to_owned() })
+    }
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+impl Scope {
+    /// This text, if it is one scope.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
+        ((1..=LONGEST_SCOPE).contains(&text.len()) && text.bytes().all(fits)).then(|| Self(Arc::from(text)))
+    }
+
+    /// The scope.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ProtectedResource {
+    /// The resource at this URL, for which these issuers give tokens. `None` without any: nobody could log in.
+    pub fn new(url: &PublicUrl, issuers: &[&str], scopes: Vec<Scope>) -> Option<Self> {
+        if issuers.is_empty() {
+            return None;
+        }
+        let PublicUrl { origin, path } = url;
+        let metadata = Metadata {
+            resource: &format!("{origin}{path}"),
+            authorization_servers: issuers,
+            scopes_supported: scopes.iter().map(Scope::as_str).collect(),
+            bearer_methods_supported: ["header"],
+        };
+        let metadata = serde_json::to_vec(&metadata).ok()?;
+        let with_path = format!("{WELL_KNOWN}{path}");
+        let metadata_url = format!("{origin}{with_path}");
+        Some(Self { paths: [with_path, WELL_KNOWN.to_owned()], metadata_url, metadata: Bytes::from(metadata), scopes })
+    }
+
+    /// Its metadata, if it is at this path.
+    pub fn metadata_at(&self, path: &str) -> Option<&Bytes> {
+        self.paths.iter().any(|it| it == path).then_some(&self.metadata)
+    }
+}
+
+impl Challenge<'_> {
+    /// The value of `WWW-Authenticate`. Where no tokens are taken it names no metadata: clients would begin to log in.
+    pub fn header(self, resource: Option<&ProtectedResource>) -> String {
+        let (error, scopes) = match self {
+            Self::Credential => (None, resource.map(|it| it.scopes.as_slice())),
+            Self::AnotherCredential => (Some("invalid_token"), resource.map(|it| it.scopes.as_slice())),
+            Self::AnotherRequest => (Some("invalid_request"), None),
+            Self::Scopes(scopes) => (Some("insufficient_scope"), Some(scopes)),
+        };
+        let scopes = scopes.unwrap_or_default().iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
+        let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
+        let metadata_url = resource.map(|it| it.metadata_url.as_str());
+        let parameters = [("error", error), ("scope", scopes.as_deref()), ("resource_metadata", metadata_url)];
+        let mut header = String::from("Bearer");
+        let mut before = " ";
+        for (name, value) in parameters.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            // Nothing in a value needs quoting: scopes and URLs that do are none. Writing to a String cannot fail.
+            let _ = write!(header, "{before}{name}=\"{value}\"");
+            before = ", ";
+        }
+        header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Result<PublicUrl, &'static str> {
+        PublicUrl::new(&text.parse().unwrap())
+    }
+
+    fn resource(at: &str, scopes: &[&str]) -> ProtectedResource {
+        let scopes = scopes.iter().map(|scope| Scope::new(scope).unwrap()).collect();
+        ProtectedResource::new(&url(at).unwrap(), &["https://idp.test/"], scopes).unwrap()
+    }
+
+    #[test]
+    fn only_https_or_this_machine_is_told_to_clients() {
+        for good in ["https://mcp.test/mcp", "http://localhost:8080/mcp", "http://127.0.0.2/mcp", "http://[::1]:80/"] {
+            assert!(url(good).is_ok(), "{good}");
+        }
+        for bad in ["http://mcp.test/mcp", "http://10.0.0.1/mcp", "http://localhost.evil.test/", "http://[fd00::1]/"] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_where_clients_look_for_it_and_nowhere_else() {
+        let at_a_path = resource("https://MCP.test/records/mcp", &["records:read"]);
+        let at_the_root = resource("https://mcp.test", &[]);
+        for (resource, path, is) in [
+            (&at_a_path, "/.well-known/oauth-protected-resource/records/mcp", true),
+            (&at_a_path, "/.well-known/oauth-protected-resource", true),
+            (&at_a_path, "/.well-known/oauth-protected-resource/records", false),
+            (&at_a_path, "/.well-known/oauth-protected-resource/", false),
+            (&at_a_path, "/.well-known/oauth-authorization-server", false),
+            (&at_the_root, "/.well-known/oauth-protected-resource", true),
+            (&at_the_root, "/.well-known/oauth-protected-resource/mcp", false),
+        ] {
+            assert_eq!(resource.metadata_at(path).is_some(), is, "{path}");
+        }
+        let document = at_a_path.metadata_at("/.well-known/oauth-protected-resource").unwrap();
+        assert_eq!(
+            str::from_utf8(document).unwrap(),
+            r#"{"resource":"https://mcp.test/records/mcp","authorization_servers":["https://idp.test/"],"#.to_owned()
+                + r#""scopes_supported":["records:read"],"bearer_methods_supported":["header"]}"#
+        );
+        let document = at_the_root.metadata_at("/.well-known/oauth-protected-resource").unwrap();
+        assert!(document.starts_with(br#"{"resource":"https://mcp.test","authorization"#), "{document:?}");
+        assert!(ProtectedResource::new(&url("https://mcp.test").unwrap(), &[], Vec::new()).is_none());
+    }
+
+    #[test]
+    fn a_challenge_says_what_is_wrong_and_where_to_look() {
+        let resource = resource("https://mcp.test/mcp", &["a", "b"]);
+        let at = r#"resource_metadata="https://mcp.test/.well-known/oauth-protected-resource/mcp""#;
+        let needed = [Scope::new("records:write").unwrap()];
+        for (challenge, header) in [
+            (Challenge::Credential, format!(r#"Bearer scope="a b", {at}"#)),
+            (Challenge::AnotherCredential, format!(r#"Bearer error="invalid_token", scope="a b", {at}"#)),
+            (Challenge::AnotherRequest, format!(r#"Bearer error="invalid_request", {at}"#)),
+            (Challenge::Scopes(&needed), format!(r#"Bearer error="insufficient_scope", scope="records:write", {at}"#)),
+        ] {
+            assert_eq!(challenge.header(Some(&resource)), header);
+        }
+        assert_eq!(Challenge::Credential.header(None), "Bearer");
+        assert_eq!(Challenge::AnotherCredential.header(None), "Bearer error=\"invalid_token\"");
+    }
+
+    #[test]
+    fn nothing_in_a_scope_can_end_the_challenge_or_begin_another() {
+        for good in ["a", "records:write", "https://graph.test/.default", "mcp:tools:get_x", "!#[]~"] {
+            assert!(Scope::new(good).is_some(), "{good}");
+        }
+        let long = "a".repeat(LONGEST_SCOPE + 1);
+        for bad in ["", "a b", "a\"", "a\\", "a\r\nX-Evil: 1", "a\tb", "\u{7f}", "ä", &long] {
+            assert!(Scope::new(bad).is_none(), "{bad}");
+        }
+    }
+}
