@@ -91,6 +91,7 @@ codes! {
     // Settings of tools.
     DuplicateTool "duplicate-tool" "Two entries with settings for the same tool.";
     NoSettings "no-settings" "An entry for a tool without settings.";
+    InvalidScope "invalid-scope" "A text that is not one scope of a token.";
     UnreachableTool "unreachable-tool" "Settings for a tool that nobody may call.";
     IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
     UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";

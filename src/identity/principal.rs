@@ -64,6 +64,14 @@ impl Principal {
         Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey).with(claims.clone())
     }
 
+    /// The same, with a token that has these scopes in place of a key.
+    #[must_use]
+    pub fn supposed_with_scopes(roles: &[&str], claims: &Claims, scopes: &[&str]) -> Self {
+        let proof = Proof::Token(BearerToken { issuer: Arc::from("supposed"), token: Secret::new(String::new()) });
+        let scopes = scopes.iter().copied().map(Box::from).collect();
+        Self { scopes, proof, ..Self::supposed(roles, claims) }
+    }
+
     /// Who it is: the key's id, what its issuer calls it, or `anonymous`.
     pub fn id(&self) -> &Arc<str> {
         &self.id
@@ -111,6 +119,13 @@ impl Principal {
     /// A principal out of thin air, for tests of the floors above.
     pub fn for_test(id: &str, roles: &[&str]) -> Self {
         Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey)
+    }
+
+    /// The same, by a token with these scopes.
+    #[must_use]
+    pub fn scoped(&self, scopes: &[&str]) -> Self {
+        let roles: Vec<_> = self.roles.iter().map(|role| &**role).collect();
+        Self { id: Arc::clone(&self.id), ..Self::supposed_with_scopes(&roles, &self.claims, scopes) }
     }
 
     /// The same, with this claim.

@@ -8,7 +8,7 @@ use crate::diagnostic;
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::mcp::{Method, ServerName, Target};
-use crate::policy::{Context, Effect, PolicySet, Query, Shown};
+use crate::policy::{Context, PolicySet, Query, Shown};
 use crate::state::State;
 
 /// Filters one list.
@@ -101,7 +101,7 @@ impl CatalogFilter<'_> {
         };
         let Self { principal, server, context, .. } = *self;
         let query = Query { principal, server, method, target, context: context.showing(item.shown) };
-        self.policy.decide(&query).effect == Effect::Allow
+        self.policy.decide(&query).shows()
     }
 }
 

@@ -40,7 +40,11 @@ impl Gate {
     }
 
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
-        let principal = Arc::new(Principal::for_test(principal, &["reader"]));
+        self.judge_of(Principal::for_test(principal, &["reader"]), call, status)
+    }
+
+    fn judge_of(&self, principal: Principal, call: Call, status: u16) -> Judge {
+        let principal = Arc::new(principal);
         let server = ServerName::new("records").unwrap();
         let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
         let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
@@ -109,6 +113,31 @@ fn a_list_loses_what_the_caller_may_not_use_and_keeps_every_other_byte() {
     }
     let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"#;
     assert_eq!(judged(list(Method::ToolsList), 200, error), Ok(Some(error.to_owned())));
+}
+
+#[test]
+fn a_list_shows_what_another_token_would_open_and_only_to_who_can_bring_one() {
+    let gate = Gate::with("tools: { c: { scopes: [records:write] } }\n");
+    let alice = || Principal::for_test("alice", &["reader"]);
+    let message = |tools| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tools}]}}}}"#);
+    let (a, both) = (r#"{"name":"a"}"#, r#"{"name":"a"},{"name":"c"}"#);
+    for (principal, shown) in [
+        (alice().scoped(&[]), both),
+        (alice().scoped(&["records:write"]), both),
+        (Principal::for_test("bob", &[]).scoped(&[]), ""),
+        (alice(), a),
+    ] {
+        let said = format!("{principal:?}");
+        let mut judge = gate.judge_of(principal, list(Method::ToolsList), 200);
+        let verdict = judge.page(message(both).as_bytes()).unwrap().0;
+        let shown = if shown == both { None } else { Some(message(shown)) };
+        let edited = match verdict {
+            Verdict::Pass => None,
+            Verdict::Edit(bytes) => Some(String::from_utf8(bytes).unwrap()),
+            Verdict::Drop => Some("dropped".to_owned()),
+        };
+        assert_eq!(edited, shown, "{said}");
+    }
 }
 
 #[test]

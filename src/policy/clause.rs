@@ -24,7 +24,7 @@ enum Says<'a> {
     Grant(Kind, &'a Names, Arc<str>),
     /// It is denied.
     Deny(Kind, &'a Names, Arc<str>),
-    /// A grant or a tool is restricted.
+    /// A grant or a tool is restricted: to times, addresses or scopes.
     Restricts,
     /// Arguments that meet the condition pass.
     Met,
@@ -103,13 +103,16 @@ impl<'a> Clauses<'a, '_> {
         self.names(names, Says::Deny);
     }
 
-    fn tool(&mut self, ToolRules { arguments, restriction, limits, timeout: _, mode: _ }: &'a ToolRules) {
+    fn tool(&mut self, ToolRules { arguments, restriction, scopes, limits, timeout: _, mode: _ }: &'a ToolRules) {
         if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);
         }
         if let Some(restriction) = restriction {
             self.restriction(restriction);
+        }
+        if let Some(scopes) = scopes {
+            self.add(&scopes.rule, Says::Restricts);
         }
         for LimitRule { limit, rule } in limits {
             self.add(rule, Says::Limits(*limit));

@@ -90,6 +90,13 @@ impl<'a, W: Witness> Weighing<'a, W> {
                 self.no(No { reason: Reason::NotGranted, rule: &condition.rule }, tool.mode)?;
             }
         }
+        // Last: nobody is sent for a scope that would not open it.
+        if let Some(scopes) = &tool.scopes {
+            match scopes.lacking(self.query.principal) {
+                None => self.witness.saw(Look::Scopes, &scopes.rule),
+                Some(reason) => self.no(No { reason, rule: &scopes.rule }, tool.mode)?,
+            }
+        }
         Ok(rule)
     }
 
@@ -208,6 +215,8 @@ pub enum Look {
     Restriction(Reason),
     /// The tool has a condition on its arguments.
     Condition,
+    /// A call of the tool needs scopes, and the caller has them.
+    Scopes,
     /// It refuses it.
     Refusal(Reason, Mode),
 }

@@ -13,6 +13,14 @@ pub struct Decision {
     pub would_deny: Option<Shadowed>,
 }
 
+impl Decision {
+    /// Whether the caller is shown what this is about: what it may use, and what it may use with another token. It finds
+    /// out how to get that by trying (MCP 2025-11-25, Step-Up Authorization Flow).
+    pub fn shows(&self) -> bool {
+        matches!(self.effect, Effect::Allow | Effect::Deny(Reason::InsufficientScope))
+    }
+}
+
 /// A no of a rule that is tried out (`mode: shadow`): it is recorded, and nothing comes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shadowed {
@@ -54,6 +62,8 @@ pub enum Reason {
     OutsideNetworks,
     /// The name has characters that no tool name should have, and no rule spells it out.
     IllFormedName,
+    /// It is granted, but the token lacks a scope that a call of it needs.
+    InsufficientScope,
     /// It may be called, but not with these arguments.
     Arguments,
     /// The method is not one that we know.

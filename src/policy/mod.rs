@@ -27,6 +27,7 @@ mod restriction;
 mod rule_id;
 mod rules;
 mod schema;
+mod scopes;
 mod server_may;
 mod source;
 mod sql_rule;
@@ -61,6 +62,7 @@ pub use pins::{Deviation, Pinning, Pins, Shown, pins};
 pub use query::{Context, Query};
 pub use rule_id::RuleId;
 pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
+pub use scopes::Scopes;
 pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
 
 use rules::Rules;

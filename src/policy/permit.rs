@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Shadowed, ToolRules, Unmet};
-use crate::identity::Principal;
+use super::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Scopes, Shadowed, ToolRules, Unmet};
+use crate::identity::{Principal, Scope};
 use crate::mcp::{Call, Method, ServerName, Target};
 
 /// This principal may make this call to this server.
@@ -28,6 +28,8 @@ pub struct Denial {
     pub rule: RuleId,
     /// What is wrong with the arguments, if that is it.
     pub unmet: Option<Unmet>,
+    /// What the call needs a token for, if that is it.
+    pub(super) scopes: Option<Scopes>,
 }
 
 impl PolicySet {
@@ -44,21 +46,22 @@ impl PolicySet {
         context: Context,
     ) -> Result<Permit, Denial> {
         let decision = self.decide(&Query { principal, server, method: call.method(), target: call.target(), context });
-        if let Effect::Deny(reason) = decision.effect {
-            return Err(Denial { reason, rule: decision.rule, unmet: None });
-        }
-        let mut would_deny = decision.would_deny;
         let tool = match call.target() {
             Target::Tool(name) => Some(self.tool_rules(server, name)),
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
         };
+        if let Effect::Deny(reason) = decision.effect {
+            let scopes = tool.and_then(|tool| tool.scopes.clone()).filter(|_| reason == Reason::InsufficientScope);
+            return Err(Denial { reason, rule: decision.rule, unmet: None, scopes });
+        }
+        let mut would_deny = decision.would_deny;
         if let Some(tool) = tool.as_ref().filter(|_| call.method() == Method::ToolsCall)
             && let Some(condition) = &tool.arguments
             && let Err(unmet) = condition.check(principal, call.arguments().as_deref())
         {
             let (reason, rule) = (Reason::Arguments, condition.rule.clone());
             match tool.mode {
-                Mode::Enforce => return Err(Denial { reason, rule, unmet: Some(unmet) }),
+                Mode::Enforce => return Err(Denial { reason, rule, unmet: Some(unmet), scopes: None }),
                 Mode::Shadow => would_deny = would_deny.or(Some(Shadowed { reason, rule })),
             }
         }
@@ -123,6 +126,13 @@ impl Permit {
     }
 }
 
+impl Denial {
+    /// The scopes that a token must have for the call, if that is why.
+    pub fn needed(&self) -> &[Scope] {
+        self.scopes.as_ref().map_or(&[], Scopes::all)
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.reason {
@@ -131,6 +141,7 @@ impl fmt::Display for Denial {
             Reason::OutsideHours => "it is granted, but not at this time",
             Reason::OutsideNetworks => "it is granted, but not from this address",
             Reason::IllFormedName => "no rule spells out this unusual name",
+            Reason::InsufficientScope => "it is granted, but the token lacks a scope",
             Reason::Arguments => "it is granted, but not with these arguments",
             Reason::UnknownMethod => "the method is not known",
             Reason::PinMissing => "it is granted, but not pinned",
@@ -151,6 +162,7 @@ impl Reason {
             Self::OutsideHours => "outside_hours",
             Self::OutsideNetworks => "outside_networks",
             Self::IllFormedName => "ill_formed_name",
+            Self::InsufficientScope => "insufficient_scope",
             Self::Arguments => "arguments",
             Self::UnknownMethod => "unknown_method",
             Self::PinMissing => "pin_missing",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
-use super::{Condition, Mode, Pins, Reason, RuleId};
+use super::{Condition, Mode, Pins, Reason, RuleId, Scopes};
 use crate::mcp::Questions;
 
 /// What one server's policy says.
@@ -115,6 +115,8 @@ pub struct ToolRules {
     pub arguments: Option<Arc<Condition>>,
     /// When and from where it can be used.
     pub(super) restriction: Option<Arc<Restriction>>,
+    /// What the caller's credential must be good for.
+    pub scopes: Option<Scopes>,
     /// All must have room.
     pub limits: Vec<LimitRule>,
     /// How long the server may stay silent about a call.
@@ -151,7 +153,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        Self { arguments: None, restriction: None, limits: Vec::new(), timeout: DEFAULT_TIMEOUT, mode: Mode::Enforce }
+        let (arguments, restriction, scopes) = (None, None, None);
+        Self { arguments, restriction, scopes, limits: Vec::new(), timeout: DEFAULT_TIMEOUT, mode: Mode::Enforce }
     }
 }
 

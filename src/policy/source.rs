@@ -142,6 +142,9 @@ pub(super) struct ToolSource {
     /// What must hold of a call's arguments: JSON Schema 2020-12, and the keywords `claim` and `sql`.
     #[schemars(with = "Option<Keywords>")]
     pub(super) arguments: Option<Spanned<Node>>,
+    /// Scopes that the caller's token must have, all of them. Who has a token without is sent for another.
+    #[schemars(example = ["records:write"])]
+    pub(super) scopes: Option<List>,
     /// Spans of time, of which one must hold for a call of it.
     #[schemars(length(min = 1))]
     pub(super) when: Option<Windows>,
@@ -154,7 +157,7 @@ pub(super) struct ToolSource {
     /// How long the server may stay silent about a call of it. 5s if not said.
     #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
-    /// `shadow` only records what its `arguments`, `limits`, `when` and `networks` would refuse. `enforce` if not said.
+    /// `shadow` only records what the keys beside it would refuse, but for `timeout`. `enforce` if not said.
     #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
 }

@@ -9,6 +9,7 @@ use super::duration::parse_duration;
 use super::redundancy;
 use super::rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
 use super::schema;
+use super::scopes::Scopes;
 use super::source::{LimitSource, ToolSource};
 use super::when::{self, Written};
 use super::{Mode, RuleId};
@@ -29,24 +30,27 @@ impl Settings<'_> {
     /// Compiles them; problems go to `found`.
     pub(super) fn compile(&self, tool: &ToolSource, found: &mut Diagnostics) -> ToolRules {
         let Self { file, path, mode, .. } = *self;
-        let ToolSource { arguments, when, networks, limits, timeout, mode: tried } = tool;
-        let restricts = arguments.is_some() || when.is_some() || networks.is_some() || limits.is_some();
+        let ToolSource { arguments, scopes, when, networks, limits, timeout, mode: tried } = tool;
+        let restricts = [arguments.is_some(), scopes.is_some(), when.is_some(), networks.is_some(), limits.is_some()]
+            .contains(&true);
         if !restricts && timeout.is_none() {
             let message = format!("{} has no settings", quoted(&self.name.value));
             found.push(
-                file.error(Code::NoSettings, self.name.referenced, message)
-                    .help("give it `arguments:`, `limits:`, `when:`, `networks:` or `timeout:`, or delete it"),
+                file.error(Code::NoSettings, self.name.referenced, message).help(
+                    "give it `arguments:`, `scopes:`, `limits:`, `when:`, `networks:` or `timeout:`, or delete it",
+                ),
             );
         } else if let Some(tried) = tried.as_ref().filter(|_| !restricts) {
             found.push(
                 file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out")
-                    .help("`mode` is about `arguments:`, `limits:`, `when:` and `networks:`; delete it"),
+                    .help("`mode` is about `arguments:`, `scopes:`, `limits:`, `when:` and `networks:`; delete it"),
             );
         }
         let written = Written { file, path, when: when.as_ref(), networks: networks.as_ref(), mode };
         ToolRules {
             arguments: arguments.as_ref().and_then(|it| schema::compile(file, it, path, found)).map(Arc::new),
             restriction: when::compile(&written, found).map(Arc::new),
+            scopes: scopes.as_ref().map(|list| Scopes::compile(file, list, path, found)),
             limits: self.limits(tool, found),
             timeout: self.timeout(tool, found),
             mode,

@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::body::GateBody;
 use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
-use crate::identity::{AuthError, Challenge, ProtectedResource};
+use crate::identity::{AuthError, Challenge, ProtectedResource, Scope};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::LimitExceeded;
@@ -191,10 +191,10 @@ fn http(refusal: HttpRefusal) -> Saying {
 fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
     match refusal {
         Refusal::Identity(error) => Some(wanted(error)),
+        Refusal::Policy(denial) => Some(denial.needed()).filter(|it| !it.is_empty()).map(Challenge::Scopes),
         Refusal::Http(_)
         | Refusal::Message(_)
         | Refusal::Header(_)
-        | Refusal::Policy(_)
         | Refusal::State(_)
         | Refusal::Limit(_)
         | Refusal::Upstream(_) => None,
@@ -215,11 +215,14 @@ fn wanted(error: &AuthError) -> Challenge<'static> {
 fn challenged(challenge: Challenge<'_>) -> Saying {
     let (status, text) = match challenge {
         Challenge::Credential => {
-            (StatusCode::UNAUTHORIZED, "a credential is required: send X-Api-Key, or Authorization: Bearer")
+            (StatusCode::UNAUTHORIZED, "a credential is required: send X-Api-Key, or Authorization: Bearer".to_owned())
         }
-        Challenge::AnotherCredential => (StatusCode::UNAUTHORIZED, "the credential is not accepted"),
-        Challenge::AnotherRequest => (StatusCode::BAD_REQUEST, "send one credential, in one header"),
-        Challenge::Scopes(_) => (StatusCode::FORBIDDEN, "the token lacks a scope"),
+        Challenge::AnotherCredential => (StatusCode::UNAUTHORIZED, "the credential is not accepted".to_owned()),
+        Challenge::AnotherRequest => (StatusCode::BAD_REQUEST, "send one credential, in one header".to_owned()),
+        Challenge::Scopes(needed) => {
+            let needed = needed.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
+            (StatusCode::FORBIDDEN, format!("this needs a token with the scope {needed}"))
+        }
     };
     Saying::new(Status::Http(status), ErrorObject::new(code::INVALID_REQUEST, text))
 }
@@ -266,6 +269,7 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
                 "a tool name is 1 to 128 characters of A-Z, a-z, 0-9, `_`, `-` and `.`",
             ),
         ),
+        (Reason::InsufficientScope, _) => challenged(Challenge::Scopes(denial.needed())),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
         // Whoever can ask for nothing at all is told so: to look for another tool would be no use.

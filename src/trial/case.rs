@@ -12,7 +12,7 @@ use super::question::{Asked, Question, Verdict};
 use super::source::{AsSource, CallerSource, CaseSource, CasesSource};
 use super::who::{Against, Unknown};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
-use crate::identity::{AuthError, Claims, Principal, looks_like_key, parse_expiry};
+use crate::identity::{AuthError, Claims, Principal, Scope, looks_like_key, parse_expiry};
 use crate::mcp::{Method, ServerName, Subject};
 use crate::policy::{Context, Shown};
 
@@ -163,21 +163,26 @@ impl Reader<'_> {
     fn principal(&self, written: &Spanned<AsSource>) -> Result<Result<Arc<Principal>, AuthError>, Diagnostic> {
         match &written.value {
             AsSource::Word(word) if word == "anonymous" => Ok(self.against.anonymous()),
-            AsSource::Word(word) if word == "authenticated" => Ok(Ok(self.against.holder(&[], &Claims::new()))),
+            AsSource::Word(word) if word == "authenticated" => Ok(Ok(self.against.holder(&[], &Claims::new(), None))),
             AsSource::Word(word) => {
                 let known = "write `{ roles: [reader] }`, `{ key: ci-bot }`, `anonymous`, or `authenticated`: a key without a role";
                 let help = did_you_mean(word, ["anonymous", "authenticated"]).unwrap_or_else(|| known.to_owned());
                 Err(self.invalid(written.referenced, &format!("{} is nobody", quoted(word)), &help))
             }
-            AsSource::Caller(CallerSource { key: Some(id), roles: None, claims: None }) => self.key(id).map(Ok),
-            AsSource::Caller(CallerSource { key: None, roles, claims }) if roles.is_some() || claims.is_some() => {
+            AsSource::Caller(CallerSource { key: Some(id), roles: None, claims: None, scopes: None }) => {
+                self.key(id).map(Ok)
+            }
+            AsSource::Caller(CallerSource { key: None, roles, claims, scopes })
+                if roles.is_some() || claims.is_some() || scopes.is_some() =>
+            {
                 let roles = roles.as_deref().unwrap_or_default();
                 roles.iter().try_for_each(|role| self.role(role))?;
                 let roles: Vec<_> = roles.iter().map(|role| role.value.as_str()).collect();
-                Ok(Ok(self.against.holder(&roles, claims.as_ref().unwrap_or(&Claims::new()))))
+                let scopes = scopes.as_ref().map(|scopes| self.scopes(scopes)).transpose()?;
+                Ok(Ok(self.against.holder(&roles, claims.as_ref().unwrap_or(&Claims::new()), scopes.as_deref())))
             }
             AsSource::Caller(CallerSource { key: Some(_), .. }) => {
-                let help = "leave `roles` and `claims` out, or the key";
+                let help = "leave `roles`, `claims` and `scopes` out, or the key";
                 Err(self.invalid(written.referenced, "roles and claims of a key are in the principals file", help))
             }
             AsSource::Caller(CallerSource { key: None, .. }) => {
@@ -203,6 +208,18 @@ impl Reader<'_> {
         self.against.role(self.server, &role.value).map_err(|Unknown { message, help }| {
             self.file.error(Code::UnknownRole, role.referenced, message).help(help)
         })
+    }
+
+    /// What a token may have; a misspelt one would only be one that it does not have.
+    fn scopes<'a>(&self, written: &'a [Spanned<String>]) -> Result<Vec<&'a str>, Diagnostic> {
+        let scope = |scope: &'a Spanned<String>| {
+            Scope::new(&scope.value).map(|_| scope.value.as_str()).ok_or_else(|| {
+                self.file
+                    .error(Code::InvalidScope, scope.referenced, format!("{} is no scope", quoted(&scope.value)))
+                    .help("write one in each entry, without spaces")
+            })
+        };
+        written.iter().map(scope).collect()
     }
 
     /// The one thing that is asked for.

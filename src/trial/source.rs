@@ -89,7 +89,7 @@ pub(super) enum AsSource {
     Caller(CallerSource),
 }
 
-/// A caller with a key: its id, or what it would give.
+/// A caller with a key: its id, or what it would give. Or one with a token: what that would give.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Caller", extend("minProperties" = 1))]
@@ -100,6 +100,9 @@ pub(super) struct CallerSource {
     pub(super) roles: Option<Vec<Spanned<String>>>,
     /// What is known of the caller, for conditions on arguments.
     pub(super) claims: Option<BTreeMap<Box<str>, Claim>>,
+    /// Scopes of the caller's token, which may be none. Who has them has a token, not a key.
+    #[schemars(example = ["records:write"])]
+    pub(super) scopes: Option<Vec<Spanned<String>>>,
 }
 
 impl<'de> Deserialize<'de> for AsSource {

@@ -64,6 +64,7 @@ impl From<Finding> for Step {
             Look::NoGrant => "does not grant it",
             Look::Grant => "grants it",
             Look::Restriction(reason) => why(reason),
+            Look::Scopes => "needs scopes, which the caller has",
             Look::Condition => "has a condition on its arguments",
             Look::Refusal(reason, Mode::Enforce) => return Self { rule, says: format!("refuses it: {}", why(reason)) },
             Look::Refusal(reason, Mode::Shadow) => {
@@ -81,6 +82,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::OutsideHours => "not at this time",
         Reason::OutsideNetworks => "not from this address",
         Reason::IllFormedName => "no rule spells out this unusual name",
+        Reason::InsufficientScope => "the token lacks a scope",
         Reason::Arguments => "not with these arguments",
         Reason::UnknownMethod => "the method is not known",
         Reason::PinMissing => "it is not pinned",

@@ -72,9 +72,12 @@ impl<'a> Against<'a> {
         self.authenticators.supposed_anonymous()
     }
 
-    /// Whoever has a key with these roles and claims.
-    pub fn holder(&self, roles: &[&str], claims: &Claims) -> Arc<Principal> {
-        Arc::new(Principal::supposed(roles, claims))
+    /// Whoever has these roles and claims: by a token with these scopes, or, if nothing is said of any, by a key.
+    pub fn holder(&self, roles: &[&str], claims: &Claims, scopes: Option<&[&str]>) -> Arc<Principal> {
+        Arc::new(match scopes {
+            Some(scopes) => Principal::supposed_with_scopes(roles, claims, scopes),
+            None => Principal::supposed(roles, claims),
+        })
     }
 
     /// Whether the policies of this server define a role.

@@ -34,6 +34,9 @@ pub(super) struct Described {
     /// A claim of the caller's, in JSON or as a plain text; may be repeated
     #[arg(long = "claim", value_name = "NAME=VALUE", conflicts_with_all = ["as_key", "as_anonymous"])]
     claims: Vec<String>,
+    /// A scope of the caller's token, which it has then in place of a key; may be repeated
+    #[arg(long = "scope", value_name = "SCOPE", conflicts_with_all = ["as_key", "as_anonymous"])]
+    scopes: Vec<String>,
     /// A call of this tool
     #[arg(long, value_name = "TOOL")]
     call: Option<String>,
@@ -105,7 +108,9 @@ impl Described {
         let claim = |claim: &String| claim.split_once('=').map(|(name, value)| (name.into(), written(value)));
         let claims: Option<Claims> = self.claims.iter().map(claim).collect();
         let roles: Vec<_> = self.as_role.iter().map(String::as_str).collect();
-        Ok(Ok(against.holder(&roles, &claims.ok_or("--claim takes NAME=VALUE")?)))
+        let scopes: Vec<_> = self.scopes.iter().map(String::as_str).collect();
+        let scopes = Some(scopes.as_slice()).filter(|scopes| !scopes.is_empty());
+        Ok(Ok(against.holder(&roles, &claims.ok_or("--claim takes NAME=VALUE")?, scopes)))
     }
 
     fn asked(&self) -> Result<Asked, String> {

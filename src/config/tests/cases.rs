@@ -22,17 +22,19 @@ roles:
     tools: [report]
     when: [{ days: [fri], from: "08:00", to: "18:00" }]
   inside: { tools: [reindex], networks: [10.0.0.0/8] }
+  cleaner: { tools: [clean] }
   trying: { tools: [try_out], when: [{ until: 2026-01-01 }], mode: shadow }
 tools:
   search:
     arguments: { required: [store], properties: { store: { claim: store } } }
     limits: [{ calls: 3, every: 1s, per: principal }, { in_flight: 2, per: tool }]
+  clean: { scopes: [records:write, records:admin] }
   "*": { limits: [{ calls: 9, every: 1h, per: principal }] }
 "#;
 
 fn policies() -> Policies {
     let keys = format!(
-        "keys:\n  - {{ id: ci-bot, hash: \"{HASH}\", roles: [reader, office, inside, trying], claims: {{ store: s1 }} }}\n"
+        "keys:\n  - {{ id: ci-bot, hash: \"{HASH}\", roles: [reader, office, inside, cleaner, trying], claims: {{ store: s1 }} }}\n"
     );
     load(&[("principals.yaml", keys.as_bytes()), ("records.yaml", POLICY.as_bytes())]).unwrap()
 }
@@ -87,6 +89,14 @@ fn a_case_is_decided_by_the_steps_that_decide_for_real() {
         ("as: { roles: [office] }, call: report, at: 2026-11-20T18:00:00Z", "deny roles.office.when"),
         ("as: { roles: [inside] }, call: reindex, from: 10.1.2.3", "allow roles.inside.tools"),
         ("as: { roles: [inside] }, call: reindex, from: \"fd00::1\"", "deny roles.inside.networks"),
+        ("as: { roles: [cleaner] }, call: clean", "deny tools.clean.scopes"),
+        ("as: { roles: [cleaner], scopes: [] }, call: clean", "deny tools.clean.scopes"),
+        ("as: { roles: [cleaner], scopes: [records:write, records] }, call: clean", "deny tools.clean.scopes"),
+        (
+            "as: { roles: [cleaner], scopes: [a, records:admin, records:write] }, call: clean",
+            "allow roles.cleaner.tools",
+        ),
+        ("as: { scopes: [records:admin, records:write] }, call: clean", "deny default"),
         (
             "as: { roles: [trying] }, call: try_out, at: 2026-11-20",
             "allow roles.trying.tools, outside_hours by roles.trying.when in shadow",
@@ -182,6 +192,11 @@ fn each_clause_is_shown_by_the_case_that_turns_on_it_and_by_no_other() {
         ),
         ("as: { roles: [reader] }, call: get_two, after: 9 calls, expect: limited", &["nothing reaches 9 calls"]),
         ("as: { roles: [office] }, call: report, at: 2026-11-21, expect: deny", &["roles.office.when"]),
+        ("as: { roles: [cleaner], scopes: [records:write] }, call: clean, expect: deny", &["tools.clean.scopes"]),
+        (
+            "as: { roles: [cleaner], scopes: [records:write, records:admin] }, call: clean, expect: allow",
+            &["grant of `clean`"],
+        ),
         ("as: { roles: [office] }, call: report, at: 2026-11-20T09:00:00Z, expect: allow", &["grant of `report`"]),
         (
             "as: { roles: [trying] }, call: try_out, at: 2026-11-20, expect: allow",

@@ -101,6 +101,16 @@ fn settings_of_tools() {
     ] {
         assert_eq!(told(&tool(old), &tool(new)), expected);
     }
+    for (old, new, expected) in [
+        ("", ", scopes: [r:w]", "narrowed tool a [role r] scopes: none → r:w"),
+        (", scopes: [r:w]", "", "widened tool a [role r] scopes: r:w → none"),
+        (", scopes: [r:w]", ", scopes: [r:w, r:a]", "narrowed tool a [role r] scopes: r:w → r:a, r:w"),
+        (", scopes: [r:w, r:a]", ", scopes: [r:a]", "widened tool a [role r] scopes: r:a, r:w → r:a"),
+        (", scopes: [r:w]", ", scopes: [r:a]", "widened tool a [role r] scopes: r:w → r:a"),
+        (", scopes: [r:w, r:a]", ", scopes: [r:a, r:w]", ""),
+    ] {
+        assert_eq!(told(&tool(old), &tool(new)), expected);
+    }
     assert_eq!(told(&tool(""), &tool("").replace("5s", "9s")), "changed tool a [role r] timeout: 5s → 9s");
     // What nobody may call is no change of anybody's access.
     let nobody = |maximum: u32| {

@@ -7,7 +7,7 @@ use crate::policy::duration::written;
 use crate::policy::names::Kind;
 use crate::policy::restriction::Restriction;
 use crate::policy::rules::ToolRules;
-use crate::policy::{Condition, LimitRule, Mode, RuleId};
+use crate::policy::{Condition, LimitRule, Mode, RuleId, Scopes};
 
 /// What is different, each with its direction.
 type Details = Vec<(Direction, String)>;
@@ -47,6 +47,7 @@ impl Both<'_> {
         told([None, None], mode(old, new));
         told([&before, &now].map(|it| it.arguments.map(|condition| &condition.rule)), before.arguments(&now));
         told([&before, &now].map(Enforced::restricted_at), before.restricted(&now));
+        told([&before, &now].map(|it| it.scopes.map(|scopes| &scopes.rule)), before.scoped(&now));
         told(
             [&before, &now].map(|it| it.limits.first().map(|limit| &limit.rule)),
             limits::compare(before.limits, now.limits),
@@ -59,7 +60,9 @@ impl Both<'_> {
 }
 
 fn mode(old: &ToolRules, new: &ToolRules) -> Details {
-    let refuses = |tool: &ToolRules| tool.arguments.is_some() || tool.restriction.is_some() || !tool.limits.is_empty();
+    let refuses = |tool: &ToolRules| {
+        tool.arguments.is_some() || tool.restriction.is_some() || tool.scopes.is_some() || !tool.limits.is_empty()
+    };
     match (old.mode, new.mode) {
         (Mode::Enforce, Mode::Shadow) if refuses(old) => {
             vec![(Direction::Widened, "mode: enforce → shadow; what it refuses is only recorded".to_owned())]
@@ -75,16 +78,18 @@ fn mode(old: &ToolRules, new: &ToolRules) -> Details {
 struct Enforced<'a> {
     arguments: Option<&'a Condition>,
     restrictions: Vec<&'a Restriction>,
+    scopes: Option<&'a Scopes>,
     limits: &'a [LimitRule],
 }
 
 impl<'a> Enforced<'a> {
     fn of(tool: &'a ToolRules) -> Self {
         match tool.mode {
-            Mode::Shadow => Self { arguments: None, restrictions: Vec::new(), limits: &[] },
+            Mode::Shadow => Self { arguments: None, restrictions: Vec::new(), scopes: None, limits: &[] },
             Mode::Enforce => Self {
                 arguments: tool.arguments.as_deref(),
                 restrictions: tool.restriction.iter().map(|it| &**it).collect(),
+                scopes: tool.scopes.as_ref(),
                 limits: &tool.limits,
             },
         }
@@ -97,6 +102,22 @@ impl<'a> Enforced<'a> {
             (None, Some(_)) => vec![(Direction::Narrowed, "arguments: no condition → one".to_owned())],
             (Some(old), Some(new)) => conditions::compare(&old.written, &new.written),
         }
+    }
+
+    fn scoped(&self, now: &Self) -> Details {
+        let direction = match (self.scopes, now.scopes) {
+            (None, None) => return Vec::new(),
+            (None, Some(_)) => Direction::Narrowed,
+            (Some(_), None) => Direction::Widened,
+            (Some(old), Some(new)) => match (new.cover(old), old.cover(new)) {
+                (true, true) => return Vec::new(),
+                (true, false) => Direction::Narrowed,
+                // Somebody whom the old ones kept out has all of the new ones.
+                (false, _) => Direction::Widened,
+            },
+        };
+        let [old, new] = [self, now].map(|it| it.scopes.map_or_else(|| "none".to_owned(), ToString::to_string));
+        vec![(direction, format!("scopes: {old} → {new}"))]
     }
 
     fn restricted_at(&self) -> Option<&'a RuleId> {

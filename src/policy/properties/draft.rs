@@ -15,6 +15,7 @@ const TOOLS: &[&str] = &["a", "ab", "abc", "b", "get_x", "x y", "*", "a*", "*b",
 const PROMPTS: &[&str] = &["p", "q", "p*", "*"];
 const RESOURCES: &[&str] = &["r://1", "r://*", "*"];
 const METHODS: &[&str] = &["logging/setLevel", "subscriptions/listen", "*"];
+pub(super) const SCOPES: &[&str] = &["s:r", "s:w", "s:x"];
 pub(super) const ROLES: &[&str] = &["r0", "r1", "r2", "r3", "anonymous"];
 
 /// Each of these can be met by some arguments of `arguments`, alone and together.
@@ -158,6 +159,9 @@ impl Dice {
         if self.chance(70) {
             tool.insert("arguments".to_owned(), self.arguments());
         }
+        if self.chance(20) {
+            tool.insert("scopes".to_owned(), self.some(SCOPES));
+        }
         self.restrict(&mut tool);
         tool.insert("timeout".to_owned(), json!("5s"));
         Value::Object(tool)
@@ -246,7 +250,7 @@ impl Dice {
                 }
                 let fresh = self.tool();
                 let tool = tools.get_mut(&name).and_then(Value::as_object_mut).unwrap();
-                let key = *self.one(&["arguments", "arguments", "when", "networks", "mode"]);
+                let key = *self.one(&["arguments", "arguments", "scopes", "when", "networks", "mode"]);
                 match (fresh.get(key), tool.get_mut(key).and_then(Value::as_object_mut)) {
                     // A small edit of a condition rather than another one.
                     (Some(Value::Object(new)), Some(old)) if self.chance(60) => {

@@ -3,6 +3,8 @@
 mod draft;
 mod world;
 
+use std::sync::Arc;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -95,10 +97,13 @@ fn what_is_listed_can_be_called_and_nothing_else_can() {
             let Target::Tool(name) = call.target() else { continue };
             let (server, method) = (&world.server, Method::ToolsCall);
             let query = Query { principal, server, method, target: Target::Tool(name), context };
-            let listed = policy.decide(&query).effect == Effect::Allow;
-            let mut calls = world.calls.iter().filter(|call| call.target().name() == Some(name));
-            let callable = calls.any(|call| world.allows(&policy, (principal, call, context)));
-            assert_eq!(listed, callable, "{name} for {principal:?} at {context:?}\n{:#?}", draft.files);
+            let decision = policy.decide(&query);
+            let calls = || world.calls.iter().filter(|call| call.target().name() == Some(name));
+            let callable = |by: &Arc<_>| calls().any(|call| world.allows(&policy, (by, call, context)));
+            let said = format!("{name} for {principal:?} at {context:?}\n{:#?}", draft.files);
+            assert_eq!(decision.effect == Effect::Allow, callable(principal), "{said}");
+            // Beside that, only what another token of the same caller opens.
+            assert_eq!(decision.shows(), callable(&World::stepped_up(principal)), "{said}");
         }
     }
 }

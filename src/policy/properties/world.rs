@@ -9,8 +9,8 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value, json};
 
-use super::draft::{Dice, ROLES, values};
-use crate::identity::Principal;
+use super::draft::{Dice, ROLES, SCOPES, values};
+use crate::identity::{Principal, Proof};
 use crate::json::Bounds;
 use crate::mcp::{self, Call, ServerName};
 use crate::policy::{Context, PolicySet, Shown};
@@ -61,6 +61,12 @@ impl World {
             let count = dice.0.random_range(1..=3);
             let roles: Vec<_> = ROLES.choose_multiple(&mut dice.0, count).copied().collect();
             let principal = Principal::for_test(&format!("p{n}"), &roles);
+            let principal = if dice.chance(60) {
+                let scopes: Vec<_> = SCOPES.iter().copied().filter(|_| dice.chance(50)).collect();
+                principal.scoped(&scopes)
+            } else {
+                principal
+            };
             let principal = if dice.chance(70) { principal.claiming("store", &"1".into()) } else { principal };
             principals.push(Arc::new(if dice.chance(30) {
                 principal.claiming("other", &"1".into())
@@ -82,6 +88,14 @@ impl World {
         // Most questions fail of something else than what an edit was about.
         let context = if dice.chance(60) { self.contexts[0] } else { *dice.one(&self.contexts) };
         (dice.one(&self.principals), dice.one(&self.calls), context)
+    }
+
+    /// The same caller, with a token for everything if it has one.
+    pub(super) fn stepped_up(principal: &Arc<Principal>) -> Arc<Principal> {
+        match principal.proof() {
+            Proof::Token(_) => Arc::new(principal.as_ref().scoped(SCOPES)),
+            Proof::ApiKey | Proof::Anonymous => Arc::clone(principal),
+        }
     }
 
     pub(super) fn allows(
