@@ -1,6 +1,6 @@
 //! `tollgate kill` and `tollgate unkill`: stop something in a running gate at once, and let it go on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
@@ -134,23 +134,13 @@ fn ask(gate: &Gate, method: Method, entry: Option<Value>) -> ExitCode {
             None => "the gate has no kill switch: tollgate.yaml needs `kill_switch`".to_owned(),
         });
     };
-    match answered(reachable(config.admin), api, method, entry) {
+    match answered(config::reachable(config.admin), api, method, entry) {
         Ok(text) => {
             output::answer(text.trim_end());
             ExitCode::SUCCESS
         }
         Err(problem) => output::failed(&problem),
     }
-}
-
-/// The address at which something on this machine reaches what listens there.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 fn answered(admin: SocketAddr, api: &KillApi, method: Method, entry: Option<Value>) -> Result<String, String> {

@@ -5,6 +5,7 @@ mod check;
 mod consult;
 mod diff;
 mod explain;
+mod health;
 mod init;
 mod keys;
 mod kill;
@@ -55,6 +56,8 @@ enum Command {
     Kill(kill::KillArgs),
     /// Let go on what was stopped
     Unkill(kill::UnkillArgs),
+    /// Ask a running gate whether it is ready for calls
+    Health(health::Args),
     /// Print the form of a file as JSON Schema, for editors
     Schema(schema::Args),
 }
@@ -74,6 +77,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Lock(args) => lock::run(&args),
             Command::Kill(args) => kill::kill(&args),
             Command::Unkill(args) => kill::unkill(&args),
+            Command::Health(args) => health::run(&args),
             Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),

@@ -47,12 +47,9 @@ pub(super) struct Draft {
 impl Draft {
     /// Reads the file, if there is one, and lays the flags over it.
     pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
-        let path = overrides.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
-        let document = path.as_ref().and_then(|path| found.take(document(path)));
-        let broken = path.is_some() && document.is_none();
-        let written = document.as_ref().and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
-        let broken = broken || (document.is_some() && written.is_none());
-        let source: ConfigSource = written.unwrap_or_default();
+        let Written { path, document, source } = Written::read(overrides, found);
+        let broken = path.is_some() && source.is_none();
+        let source = source.unwrap_or_default();
         let none = SourceFile::new(DEFAULT_FILE, "");
         let file = document.as_ref().map_or(&none, Document::file);
         let server = match ServerDraft::read(overrides.server.as_deref(), file, &source, found) {
@@ -100,6 +97,37 @@ impl Draft {
             drain_timeout: self.drain_timeout?,
         })
     }
+}
+
+/// The configuration file, if there is one; what is missing in it was wrong.
+struct Written {
+    path: Option<PathBuf>,
+    document: Option<Document>,
+    source: Option<ConfigSource>,
+}
+
+impl Written {
+    fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
+        let path = overrides.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let document = path.as_ref().and_then(|path| found.take(document(path)));
+        let source = document.as_ref().and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
+        Self { path, document, source }
+    }
+}
+
+/// Where the admin port is, whatever the rest of the configuration says. Nothing is known from a broken file.
+pub(super) fn admin_address(overrides: &Overrides, found: &mut Diagnostics) -> Option<SocketAddr> {
+    let flag = overrides.admin.as_deref();
+    let none = SourceFile::new(DEFAULT_FILE, "");
+    if flag.is_some() {
+        return admin(flag, &none, None, found);
+    }
+    let Written { path, document, source } = Written::read(overrides, found);
+    if path.is_some() && source.is_none() {
+        return None;
+    }
+    let file = document.as_ref().map_or(&none, Document::file);
+    admin(None, file, source.unwrap_or_default().admin.address.as_ref(), found)
 }
 
 fn document(path: &Path) -> Result<Document, Diagnostics> {

@@ -16,7 +16,7 @@ mod syntax;
 mod tests;
 mod yaml;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +183,26 @@ pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
     let folder = Folder::read(&draft.policies);
     draft.name_server(&folder, &mut found);
     draft.finish().filter(|_| !found.has_errors()).ok_or(found)
+}
+
+/// Where the admin port of a gate of this configuration is, as something on the same machine reaches it.
+///
+/// # Errors
+/// Every problem of the file that says so. A flag is believed without it.
+pub fn admin_address(overrides: &Overrides) -> Result<SocketAddr, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let address = build::admin_address(overrides, &mut found).filter(|_| !found.has_errors());
+    address.map(reachable).ok_or(found)
+}
+
+/// The address at which something on this machine reaches what listens there.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 impl Config {

@@ -20,6 +20,7 @@ mod disconnects;
 mod drain;
 mod explain;
 mod framing;
+mod health;
 mod idle_streams;
 mod judgement;
 mod kill_switch;
