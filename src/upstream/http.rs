@@ -3,21 +3,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::{Scheme, Uri};
+use http::uri::Uri;
 use http::{Method as HttpMethod, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::client::{CONNECT, Client};
 use super::error::chain;
-use super::{UpstreamError, headers};
+use super::reply::{self, Reply};
+use super::{Endpoints, UpstreamError, client, headers};
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
 use crate::state::{Conversation, Declined, SESSION_ID};
@@ -26,49 +24,8 @@ use crate::state::{Conversation, Declined, SESSION_ID};
 #[derive(Debug)]
 pub struct Upstream {
     endpoints: Endpoints,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
     tasks: TaskTracker,
-}
-
-/// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoints {
-    /// It speaks Streamable HTTP here.
-    Streamable(Uri),
-    /// It speaks HTTP+SSE (2024-11-05): its stream is here.
-    Sse(Uri),
-    /// It speaks both.
-    Both {
-        /// Its endpoint of Streamable HTTP.
-        streamable: Uri,
-        /// Its stream of HTTP+SSE.
-        sse: Uri,
-    },
-}
-
-impl Endpoints {
-    /// Its endpoint of Streamable HTTP.
-    pub fn streamable(&self) -> Option<&Uri> {
-        match self {
-            Self::Streamable(url) | Self::Both { streamable: url, .. } => Some(url),
-            Self::Sse(_) => None,
-        }
-    }
-
-    /// Its stream of HTTP+SSE.
-    pub fn sse(&self) -> Option<&Uri> {
-        match self {
-            Self::Sse(url) | Self::Both { sse: url, .. } => Some(url),
-            Self::Streamable(_) => None,
-        }
-    }
-
-    /// Whichever there is.
-    pub fn any(&self) -> &Uri {
-        match self {
-            Self::Streamable(url) | Self::Sse(url) | Self::Both { streamable: url, .. } => url,
-        }
-    }
 }
 
 /// What travels with a call beside its body.
@@ -95,29 +52,6 @@ pub struct Behalf<'a> {
     pub version: Option<&'a HeaderValue>,
 }
 
-/// What the server said.
-#[derive(Debug)]
-pub struct Reply {
-    /// Status and headers, already fit for the caller.
-    pub head: http::response::Parts,
-    /// The body.
-    pub body: ReplyBody,
-}
-
-/// A reply's body: short JSON as a whole, anything else as it comes.
-#[derive(Debug)]
-pub enum ReplyBody {
-    /// All of it.
-    Whole(Bytes),
-    /// What has come, and what is still to come.
-    Stream(Bytes, Incoming),
-}
-
-/// A connection stands within this, or the server is not there.
-const CONNECT: Duration = Duration::from_secs(1);
-/// Kept-alive connections go before Node's and Python's servers close them (after 5 s), so that no request is written
-/// into a closing one.
-const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How long a server may be silent about anything but a tool call, which has a timeout of its own.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -136,34 +70,7 @@ impl Upstream {
     /// # Errors
     /// The machine's certificates cannot be read.
     pub fn new(endpoints: Endpoints, tasks: TaskTracker) -> std::io::Result<Self> {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        connector.set_nodelay(true);
-        connector.enforce_http(false);
-        let urls = || endpoints.streamable().into_iter().chain(endpoints.sse());
-        let (tls, plain) =
-            (|url: &Uri| url.scheme() == Some(&Scheme::HTTPS), |url: &Uri| url.scheme() != Some(&Scheme::HTTPS));
-        let connector = if urls().any(tls) {
-            let with_roots = HttpsConnectorBuilder::new().with_native_roots()?;
-            // What is to be encrypted never goes out in clear by mistake.
-            let https = if urls().any(plain) { with_roots.https_or_http() } else { with_roots.https_only() };
-            https.enable_http1().wrap_connector(connector)
-        } else {
-            let no_roots = rustls::ClientConfig::builder()
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            HttpsConnectorBuilder::new()
-                .with_tls_config(no_roots)
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(connector)
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(1024)
-            .set_host(true)
-            .build(connector);
+        let client = client::client(&endpoints)?;
         Ok(Self { endpoints, client, tasks })
     }
 
@@ -218,9 +125,9 @@ impl Upstream {
             Err(_) => return Err(UpstreamError::TimedOut(silence)),
         };
         let (mut head, body) = response.into_parts();
-        acceptable(&head)?;
+        reply::acceptable(&head)?;
         headers::to_caller(&mut head.headers);
-        let body = whole(&head.headers, body, whole_up_to, silence).await?;
+        let body = reply::whole(&head.headers, body, whole_up_to, silence).await?;
         Ok(Reply { head, body })
     }
 
@@ -334,83 +241,5 @@ impl Upstream {
         }
         *request.headers_mut() = headers;
         request
-    }
-}
-
-/// Redirects are followed for nobody, demands for credentials are the operator's to answer, and no protocol but HTTP
-/// is spoken; a failure without a message is told by the gate. Everything else passes, with its meaning.
-fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamError> {
-    let status = head.status;
-    let encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-    let unspeaking = status.is_server_error() && media_type(&head.headers) != MediaType::Json;
-    let foreign = status.is_redirection() || status.is_informational() || matches!(status.as_u16(), 401 | 407);
-    if foreign || unspeaking || encoded {
-        return Err(UpstreamError::Unacceptable(status.as_u16()));
-    }
-    Ok(())
-}
-
-/// Short JSON as a whole; anything else as it comes. A server may be silent for so long before each piece.
-async fn whole(
-    headers: &HeaderMap,
-    mut body: Incoming,
-    held: usize,
-    silence: Duration,
-) -> Result<ReplyBody, UpstreamError> {
-    if body.is_end_stream() {
-        return Ok(ReplyBody::Whole(Bytes::new()));
-    }
-    let long = body.size_hint().lower() > u64::try_from(held).unwrap_or(u64::MAX);
-    if long || media_type(headers) != MediaType::Json {
-        return Ok(ReplyBody::Stream(Bytes::new(), body));
-    }
-    let mut first: Option<Bytes> = None;
-    let mut all = BytesMut::new();
-    let mut read = 0;
-    loop {
-        let frame = timeout(silence, body.frame()).await.map_err(|_elapsed| UpstreamError::TimedOut(silence))?;
-        let Some(frame) = frame else {
-            break;
-        };
-        let frame = frame.map_err(|error| UpstreamError::BrokeOff(chain(&error)))?;
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
-        read += data.len();
-        match first.take() {
-            None if all.is_empty() => first = Some(data),
-            before => {
-                all.extend_from_slice(&before.unwrap_or_default());
-                all.extend_from_slice(&data);
-            }
-        }
-        if read > held {
-            return Ok(ReplyBody::Stream(first.unwrap_or_else(|| all.freeze()), body));
-        }
-    }
-    Ok(ReplyBody::Whole(first.unwrap_or_else(|| all.freeze())))
-}
-
-/// What a reply's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MediaType {
-    /// `application/json`.
-    Json,
-    /// `text/event-stream`.
-    EventStream,
-    /// Anything else, or nothing.
-    Other,
-}
-
-/// The media type, whatever its parameters and case.
-pub fn media_type(headers: &HeaderMap) -> MediaType {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        MediaType::Json
-    } else if essence.eq_ignore_ascii_case("text/event-stream") {
-        MediaType::EventStream
-    } else {
-        MediaType::Other
     }
 }

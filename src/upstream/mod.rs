@@ -1,8 +1,13 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
+mod client;
+mod endpoints;
 mod error;
 mod headers;
 mod http;
+mod reply;
 
+pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
-pub use http::{Behalf, Carried, Endpoints, MediaType, Reply, ReplyBody, Upstream, VERSION, media_type};
+pub use http::{Behalf, Carried, Upstream, VERSION};
+pub use reply::{MediaType, Reply, ReplyBody, media_type};
