@@ -39,6 +39,8 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 /// How often the server is looked for while it does not answer, and while it does.
 const SEEK: Duration = Duration::from_millis(250);
 const PROBE: Duration = Duration::from_secs(5);
+/// How often secrets that are kept in files are read again.
+const RENEW: Duration = Duration::from_secs(1);
 
 /// Runs the gate until it is told to stop, and has.
 ///
@@ -54,7 +56,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
 
     let config = Arc::new(config);
-    let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), tasks.clone())?);
+    let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), &config.server.shown, tasks.clone())?);
     let gateway = Arc::new(Gateway {
         snapshot: ArcSwap::from_pointee(snapshot(policies, config.listen.public_url.as_ref(), &telemetry)),
         judging: Mutex::default(),
@@ -76,6 +78,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     state.readiness.release(Latch::Policies);
 
     tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
+    tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
@@ -154,6 +157,20 @@ async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, stop: Cancellati
         tokio::select! {
             () = sleep(if answers { PROBE } else { SEEK }) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Looks again and again whether secrets that are kept in files have changed. It is cheap, and works on every file system.
+async fn renew(upstream: Arc<Upstream>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(RENEW) => {}
+            () = stop.cancelled() => return,
+        }
+        let upstream = Arc::clone(&upstream);
+        if let Err(error) = tokio::task::spawn_blocking(move || upstream.renew()).await {
+            tracing::error!(%error, "changed secrets could not be looked for");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A value and who gave it: a flag or a file, so that a problem with it names the right place.
 
-use crate::diagnostic::{At, Code, Diagnostic, Severity, SourceFile, Spanned};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, Severity, SourceFile, Spanned};
+use crate::secret::Reference;
 
 /// A text that somebody wrote somewhere.
 pub(super) struct Given<'a> {
@@ -30,6 +31,19 @@ impl<'a> Given<'a> {
             (None, None) => None,
         }
     }
+}
+
+/// Where a secret is kept. What does not say that may be the secret itself: it is not shown.
+pub(super) fn reference(file: &SourceFile, text: &Spanned<String>, found: &mut Diagnostics) -> Option<Reference> {
+    let reference = Reference::parse(&text.value);
+    if reference.is_none() {
+        found.push(
+            file.error(Code::SecretInFile, text.referenced, "this does not say where a secret is kept")
+                .without_source_line()
+                .help("write `env:NAME` or `file:/PATH`; if this is the secret itself, treat it as leaked"),
+        );
+    }
+    reference
 }
 
 impl Place<'_> {

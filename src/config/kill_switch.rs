@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::given::Place;
+use super::given::reference;
 use super::policies::read_file;
 use super::source::{KillApiSource, KillSwitchSource};
 use super::yaml::{Document, MAX_BYTES};
@@ -43,21 +43,6 @@ pub(super) fn build(
     });
     let file = source.file.as_ref().map(|path| folder.join(&path.value));
     (file.is_some() || api.is_some()).then_some(KillSwitchConfig { file, api })
-}
-
-/// What does not say where a secret is may be the secret: it is not shown.
-fn reference(file: &SourceFile, text: &Spanned<String>, found: &mut Diagnostics) -> Option<Reference> {
-    let reference = Reference::parse(&text.value);
-    if reference.is_none() {
-        let problem =
-            Place::File(file, text.referenced).error(Code::SecretInFile, "this does not say where the key is kept");
-        found.push(
-            problem
-                .without_source_line()
-                .help("write `env:NAME` or `file:/PATH`; if this is the key itself, treat it as leaked"),
-        );
-    }
-    reference
 }
 
 /// The bytes of a file of the kill switch.

@@ -9,6 +9,7 @@ mod kill_switch;
 mod policies;
 mod revision;
 mod server;
+mod shown;
 mod source;
 mod survey;
 mod syntax;
@@ -26,7 +27,7 @@ use crate::diagnostic::Diagnostics;
 use crate::identity::PublicUrl;
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
-use crate::upstream::Endpoints;
+use crate::upstream::{self, Endpoints};
 
 pub use address::endpoint as parse_endpoint;
 pub use cases::{is_case_file, read_case_file, read_cases};
@@ -138,6 +139,8 @@ pub struct Server {
     pub endpoints: Endpoints,
     /// How many bytes its reply to one request may have.
     pub max_reply_bytes: usize,
+    /// What it is shown beside its messages.
+    pub shown: upstream::Settings,
 }
 
 /// All that a start needs.

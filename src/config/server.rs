@@ -6,11 +6,12 @@ use http::Uri;
 
 use super::build::number;
 use super::given::Place;
+use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
 use super::{Server, address};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
-use crate::upstream::Endpoints;
+use crate::upstream::{Endpoints, Settings};
 
 const DEFAULT_REPLY: usize = 64 << 20;
 pub(super) const MAX_REPLY: u64 = 16 << 30;
@@ -85,12 +86,14 @@ impl ServerDraft {
             _ => None,
         };
         let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
+        let (forward_headers, credential) = (server.forward_headers.as_ref(), server.credential.as_ref());
+        let shown = Written { file, forward_headers, credential }.read(found);
         let name = read_name(&name.value, Place::File(file, name.referenced), found);
-        match (name, endpoints, max_reply_bytes) {
-            (Some(name), Some(endpoints), Some(max_reply_bytes)) => {
-                Self::Named(Server { name, endpoints, max_reply_bytes })
+        match (name, endpoints, max_reply_bytes, shown) {
+            (Some(name), Some(endpoints), Some(max_reply_bytes), Some(shown)) => {
+                Self::Named(Server { name, endpoints, max_reply_bytes, shown })
             }
-            (name, _, _) => Self::Wrong(name),
+            (name, ..) => Self::Wrong(name),
         }
     }
 
@@ -127,7 +130,7 @@ impl ServerDraft {
 
 /// What a flag says of a server: nothing but its URL.
 fn server(name: ServerName, url: Uri) -> Server {
-    Server { name, endpoints: Endpoints::Streamable(url), max_reply_bytes: DEFAULT_REPLY }
+    Server { name, endpoints: Endpoints::Streamable(url), max_reply_bytes: DEFAULT_REPLY, shown: Settings::default() }
 }
 
 fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<ServerName> {

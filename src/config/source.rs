@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::server::MAX_REPLY;
+use super::shown::CredentialSource;
 use crate::diagnostic::Spanned;
 use crate::policy::{DURATION, Entries};
 
@@ -132,4 +133,9 @@ pub(super) struct ServerSource {
     /// How many bytes its reply to one request may have. 67108864 if not said.
     #[schemars(range(min = 1, max = MAX_REPLY))]
     pub(super) max_reply_bytes: Option<Spanned<u64>>,
+    /// Headers of callers that it may see, beside those that the protocol needs. None if not said.
+    #[schemars(length(min = 1), example = ["x-request-source"])]
+    pub(super) forward_headers: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What lets the gate in. Nothing if not said; never a credential of the caller's.
+    pub(super) credential: Option<Spanned<CredentialSource>>,
 }

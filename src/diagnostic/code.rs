@@ -119,7 +119,7 @@ codes! {
     InvalidSql "invalid-sql" "What an SQL text may do, said in a way that means nothing.";
 
     // Keys and callers.
-    SecretInFile "secret-in-file" "A key itself, where only its hash may stand.";
+    SecretInFile "secret-in-file" "A secret itself, where only its hash may stand, or the place where it is kept.";
     InvalidKeyId "invalid-key-id" "An id that a key cannot have.";
     DuplicateKeyId "duplicate-key-id" "Two keys with the same id.";
     InvalidKeyHash "invalid-key-hash" "What should be the hash of a key is none.";
@@ -147,5 +147,8 @@ codes! {
     InvalidUrl "invalid-url" "A text that is not the URL of an MCP server, or of the gate.";
     InvalidAddress "invalid-address" "A text that is not an address with a port.";
     InvalidHost "invalid-host" "A text that is not a host or origin.";
+    InvalidHeader "invalid-header" "A text that is not the name of a header.";
+    ReservedHeader "reserved-header" "A header that neither callers nor files may set towards a server.";
+    InvalidCredential "invalid-credential" "A way into a server that says too little, or two things.";
     AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";
 }

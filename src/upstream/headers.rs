@@ -4,14 +4,13 @@ use http::header::{self, HeaderMap, HeaderName};
 
 use crate::state::SESSION_ID;
 
-/// What a server may see of the caller's headers: what the protocol needs, and nothing else. Credentials, cookies,
-/// hop-by-hop, forwarding and override headers are gone because they are not here. Accept-Encoding too: the gate
-/// reads what comes back.
-static TO_SERVER: [HeaderName; 7] = [
+/// What a server may see of the caller's headers: what the protocol needs, and nothing else that is not listed for it.
+/// Credentials, cookies, hop-by-hop, forwarding and override headers are gone because they are not here. Accept-Encoding
+/// too: the gate reads what comes back. The trace context is the gate's own where it traces; where it does not, a caller's
+/// leads from one's logs to the other's, and says nothing else.
+static TO_SERVER: [HeaderName; 5] = [
     header::ACCEPT,
     header::CONTENT_TYPE,
-    header::USER_AGENT,
-    header::ACCEPT_LANGUAGE,
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
@@ -36,11 +35,12 @@ static NOT_TO_CALLER: [HeaderName; 12] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// The caller's headers that the server may see.
-pub(super) fn to_server(caller: &HeaderMap) -> HeaderMap {
+/// The caller's headers that the server may see: the protocol's, and those that are `listed` for it.
+pub(super) fn to_server(caller: &HeaderMap, listed: &[HeaderName]) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(caller.len() + 6);
     for (name, value) in caller {
-        if TO_SERVER.contains(name) || (name.as_str().starts_with(MCP) && *name != SESSION_ID) {
+        let of_protocol = TO_SERVER.contains(name) || (name.as_str().starts_with(MCP) && *name != SESSION_ID);
+        if of_protocol || listed.contains(name) {
             passed.append(name, value.clone());
         }
     }

@@ -13,9 +13,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::client::{CONNECT, Client};
+use super::credential::Credential;
 use super::error::chain;
 use super::reply::{self, Reply};
-use super::{Endpoints, UpstreamError, client, headers};
+use super::{Endpoints, Settings, UpstreamError, client, headers};
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
 use crate::state::{Conversation, Declined, SESSION_ID};
@@ -25,6 +26,9 @@ use crate::state::{Conversation, Declined, SESSION_ID};
 pub struct Upstream {
     endpoints: Endpoints,
     client: Client,
+    /// Headers of callers that it may see beside the protocol's.
+    forward_headers: Vec<HeaderName>,
+    credential: Credential,
     tasks: TaskTracker,
 }
 
@@ -65,18 +69,24 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Upstream {
-    /// A server at this URL. Nothing is connected yet. What nobody awaits runs on `tasks`.
+    /// A server there, which is shown this. Nothing is connected yet. What nobody awaits runs on `tasks`.
     ///
     /// # Errors
-    /// The machine's certificates cannot be read.
-    pub fn new(endpoints: Endpoints, tasks: TaskTracker) -> std::io::Result<Self> {
+    /// The machine's certificates cannot be read, or a secret that the settings name.
+    pub fn new(endpoints: Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let client = client::client(&endpoints)?;
-        Ok(Self { endpoints, client, tasks })
+        let credential = Credential::new(&settings.credential)?;
+        Ok(Self { endpoints, client, forward_headers: settings.forward_headers.clone(), credential, tasks })
     }
 
     /// Where the server is.
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+
+    /// Looks whether secrets that are kept in files have changed, and uses the new ones from now on.
+    pub fn renew(&self) {
+        self.credential.renew();
     }
 
     /// Asks the server for anything at all, and waits a moment for any answer: then it is there.
@@ -85,6 +95,7 @@ impl Upstream {
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = HttpMethod::OPTIONS;
         *request.uri_mut() = self.endpoints.any().clone();
+        self.credential.show(request.headers_mut());
         matches!(timeout(CONNECT, self.client.request(request)).await, Ok(Ok(_)))
     }
 
@@ -197,6 +208,7 @@ impl Upstream {
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
         ];
         *request.headers_mut() = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.credential.show(request.headers_mut());
         let sent = timeout(CONNECT, self.client.request(request));
         async move { matches!(sent.await, Ok(Ok(response)) if response.status().is_success()) }
     }
@@ -227,7 +239,7 @@ impl Upstream {
             _ => HttpMethod::POST,
         };
         *request.uri_mut() = self.url(call.method(), conversation);
-        let mut headers = headers::to_server(carried.headers);
+        let mut headers = headers::to_server(carried.headers, &self.forward_headers);
         let own = [
             (SESSION_ID, conversation.header().cloned()),
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
@@ -239,6 +251,7 @@ impl Upstream {
                 headers.insert(name, value);
             }
         }
+        self.credential.show(&mut headers);
         *request.headers_mut() = headers;
         request
     }

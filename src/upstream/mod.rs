@@ -1,13 +1,17 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
 mod client;
+mod credential;
 mod endpoints;
 mod error;
 mod headers;
 mod http;
+mod kept;
 mod reply;
+mod settings;
 
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use http::{Behalf, Carried, Upstream, VERSION};
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
+pub use settings::{CredentialSettings, Settings};

@@ -32,4 +32,5 @@ mod questions;
 mod reload;
 mod replay;
 mod review;
+mod shown;
 mod wire;

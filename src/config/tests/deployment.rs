@@ -150,6 +150,33 @@ fn problems() {
 }
 
 #[test]
+fn problems_of_what_a_server_is_shown() {
+    let cases = [
+        "forward_headers: []",
+        "forward_headers: [x-request-source, Authorization, X_Api_Key, Cookie, proxy-authorization]",
+        "forward_headers: [mcp-session-id, content_length, x-forwarded-for, X-Gateway-Tenant]",
+        "forward_headers: ['not a name']",
+        "credential: {}",
+        "credential: { bearer: hunter2 }",
+        "credential: { bearer: 'file:relative' }",
+        "credential: { header: { name: x-api-key, value: hunter2 } }",
+        "credential: { header: { name: host, value: env:X } }",
+        "credential: { header: { name: x-api-key, value: env:X }, bearer: env:X }",
+        "credential: { header: { name: x-api-key, value: env:X } }",
+        "credential: { bearer: 'file:/run/secrets/token' }",
+    ];
+    let rows: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            let said = told(&format!("servers: {{ records: {{ url: 'http://a/mcp', {case} }} }}\n"));
+            assert!(!said.contains("hunter2"), "{said}");
+            format!("{case}\n    {}", said.replace('\n', "\n    "))
+        })
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
 fn problems_of_all_files_are_told_at_once() {
     let folder = deployment("listen: { adress: x }\n");
     fs::write(folder.path().join("policies/records.yaml"), "roles: { reader: { tools: ['**'] } }\n").unwrap();

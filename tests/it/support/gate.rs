@@ -136,7 +136,12 @@ impl Gate {
     }
 
     pub(crate) fn policies(&self) -> PathBuf {
-        self.home.path().join("policies")
+        self.file("policies")
+    }
+
+    /// What lies beside its configuration.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 
     /// Asks it to end, as Kubernetes does.

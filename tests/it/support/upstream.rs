@@ -136,6 +136,8 @@ type Answers = Arc<dyn Fn(&Recorded) -> Reply + Send + Sync>;
 struct Shared {
     answers: Mutex<Answers>,
     seen: Mutex<Vec<Recorded>>,
+    /// The last look of the gate whether it is there.
+    probed: Mutex<Option<Recorded>>,
     count: watch::Sender<usize>,
     hung_up: watch::Sender<usize>,
     released: watch::Sender<bool>,
@@ -173,6 +175,7 @@ impl Upstream {
         let shared = Arc::new(Shared {
             answers: Mutex::new(Arc::new(Reply::obliging)),
             seen: Mutex::default(),
+            probed: Mutex::default(),
             count: watch::Sender::new(0),
             hung_up: watch::Sender::new(0),
             released: watch::Sender::new(false),
@@ -226,6 +229,11 @@ impl Upstream {
         self.shared.seen.lock().unwrap()[n..].to_vec()
     }
 
+    /// The gate's last look whether it is there.
+    pub(crate) fn probe(&self) -> Option<Recorded> {
+        self.shared.probed.lock().unwrap().clone()
+    }
+
     /// Waits until at least `n` requests were taken; `false` if they do not come in time.
     pub(crate) async fn wait_for(&self, n: usize, deadline: Duration) -> bool {
         let mut count = self.shared.count.subscribe();
@@ -251,6 +259,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let request =
             Recorded { method: words.next().unwrap_or_default(), path: words.next().unwrap_or_default(), head, body };
         if is_probe(&request) {
+            *shared.probed.lock().unwrap() = Some(request);
             let answer = whole(405, &[], &[]);
             if writer.write_all(&answer).await.is_err() {
                 return;
