@@ -1,4 +1,5 @@
-//! What holds of every policy, tried on random ones.
+//! What holds of every policy, tried on random ones: by default the same every time, and more and other ones with
+//! `TOLLGATE_TRIES=5000000 cargo test --release --lib properties`.
 
 mod draft;
 mod world;
@@ -16,8 +17,17 @@ use crate::mcp::{Method, Target};
 use draft::{Dice, Draft};
 use world::World;
 
-fn dice() -> Dice {
-    Dice(StdRng::seed_from_u64(0x7011_6a7e))
+/// So many times each is tried, if nothing is said.
+const TRIES: usize = 100_000;
+/// So many questions are put to one policy.
+const QUESTIONS: usize = 100;
+
+/// How often, and with which dice.
+fn tries() -> (usize, Dice) {
+    match option_env!("TOLLGATE_TRIES") {
+        None => (TRIES, Dice(StdRng::seed_from_u64(0x7011_6a7e))),
+        Some(said) => (said.parse().unwrap(), Dice(StdRng::from_os_rng())),
+    }
 }
 
 /// Policies that come from each other by a few edits.
@@ -44,17 +54,8 @@ fn widens(changes: &[Change]) -> bool {
 
 #[test]
 fn whoever_gains_a_call_is_told_to_the_reviewer() {
-    try_pairs(100_000, dice());
-}
-
-#[test]
-#[ignore = "takes an hour: cargo test --release --lib properties -- --ignored"]
-fn whoever_gains_a_call_is_told_to_the_reviewer_however_long_one_looks() {
-    try_pairs(5_000_000, Dice(StdRng::from_os_rng()));
-}
-
-fn try_pairs(pairs: usize, mut dice: Dice) {
     const FAMILY: usize = 20;
+    let (pairs, mut dice) = tries();
     let world = World::new(&mut dice);
     let (mut tried, mut safe, mut wider) = (0, 0, 0);
     while tried < pairs {
@@ -87,14 +88,16 @@ fn try_pairs(pairs: usize, mut dice: Dice) {
 
 #[test]
 fn what_is_listed_can_be_called_and_nothing_else_can() {
-    let mut dice = dice();
+    let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    for _ in 0..400 {
+    let mut tried = 0;
+    while tried < tries {
         let draft = dice.draft();
         let Some(policy) = draft.compile() else { continue };
-        for _ in 0..20 {
+        for _ in 0..QUESTIONS {
             let (principal, call, context) = world.question(&mut dice);
             let Target::Tool(name) = call.target() else { continue };
+            tried += 1;
             let (server, method) = (&world.server, Method::ToolsCall);
             let query = Query { principal, server, method, target: Target::Tool(name), context };
             let decision = policy.decide(&query);
@@ -110,15 +113,17 @@ fn what_is_listed_can_be_called_and_nothing_else_can() {
 
 #[test]
 fn the_order_of_rules_decides_nothing() {
-    let mut dice = dice();
+    let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    for _ in 0..800 {
+    let mut tried = 0;
+    while tried < tries {
         let draft = dice.draft();
         let Some(policy) = draft.compile() else { continue };
         let mut other = Draft { files: draft.files.iter().map(|file| dice.shuffled(file)).collect() };
         other.files.reverse();
         let shuffled = other.compile().expect("it was a policy before");
-        for _ in 0..40 {
+        for _ in 0..QUESTIONS {
+            tried += 1;
             let question = world.question(&mut dice);
             let both = [&policy, &shuffled].map(|policy| world.allows(policy, question));
             assert_eq!(both[0], both[1], "{question:?}\n{:#?}\n{:#?}", draft.files, other.files);
@@ -128,16 +133,23 @@ fn the_order_of_rules_decides_nothing() {
 
 #[test]
 fn a_denial_wins() {
-    let mut dice = dice();
+    let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    for _ in 0..800 {
+    let mut tried = 0;
+    while tried < tries {
         let draft = dice.draft();
-        let (principal, call, context) = world.question(&mut dice);
-        let Target::Tool(name) = call.target() else { continue };
+        let (_, denied, _) = world.question(&mut dice);
+        let Target::Tool(name) = denied.target() else { continue };
         let mut denying = draft.clone();
         denying.files.push(json!({ "deny": { "tools": [name] } }));
         let (Some(policy), Some(denying)) = (draft.compile(), denying.compile()) else { continue };
-        assert!(!world.allows(&denying, (principal, call, context)), "{:#?}", draft.files);
         assert!(!widens(&policy.diff(&denying)), "{:#?}", draft.files);
+        let calls: Vec<_> = world.calls.iter().filter(|call| call.target().name() == Some(name)).collect();
+        for _ in 0..QUESTIONS {
+            tried += 1;
+            let (principal, _, context) = world.question(&mut dice);
+            let call = *dice.one(&calls);
+            assert!(!world.allows(&denying, (principal, call, context)), "{call:?}\n{:#?}", draft.files);
+        }
     }
 }
