@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 const POLICY: &str = "server: records\nroles:\n  reader: { tools: [search_records] }\n";
@@ -180,6 +181,37 @@ fn a_folder_that_is_new_is_compared_with_nothing_and_without_a_base_nothing_is_c
     change.ran("git", &["mv", "policies", "rules"]);
     assert_eq!(change.review(&[("FOLDER", "./rules/")]).0, 0);
     assert!(change.read("summary").contains("**diff**: somebody may do more"), "{}", change.read("summary"));
+}
+
+/// What pre-commit would run here, by the id of the hook, and its exit code.
+fn hooks(change: &Change) -> Vec<(String, Option<i32>)> {
+    let hooks: Vec<Value> = serde_yaml::from_str(include_str!("../../.pre-commit-hooks.yaml")).expect("a list");
+    let run = |hook: &Value| {
+        let args = hook["args"].as_array().expect("a list").iter().filter_map(Value::as_str);
+        let words: Vec<_> = hook["entry"].as_str().expect("a text").split(' ').chain(args).collect();
+        assert_eq!(words[0], "tollgate");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let output = command.args(&words[1..]).current_dir(change.home.path()).output().expect("it starts");
+        (hook["id"].as_str().expect("a text").to_owned(), output.status.code())
+    };
+    hooks.iter().map(run).collect()
+}
+
+#[test]
+fn each_hook_passes_what_is_well_and_stops_what_is_not() {
+    let change = Change::new();
+    let case = "cases: [{ name: none, as: { key: alice }, call: delete_record, expect: deny }]\n";
+    change.write("policies/records.test.yaml", case);
+    let expected = |codes: [i32; 3]| {
+        let ids = ["tollgate-check", "tollgate-test", "tollgate-diff"].map(str::to_owned);
+        ids.into_iter().zip(codes.map(Some)).collect::<Vec<_>>()
+    };
+    assert_eq!(hooks(&change), expected([0, 0, 0]));
+    // A grant that a case forbids; then a role that nobody holds.
+    change.write("policies/records.yaml", &POLICY.replace("search_records", "search_records, delete_record"));
+    assert_eq!(hooks(&change), expected([0, 1, 3]));
+    change.write("policies/records.yaml", &format!("{POLICY}  nobody: {{ tools: [x] }}\n"));
+    assert_eq!(hooks(&change), expected([1, 0, 3]));
 }
 
 #[test]

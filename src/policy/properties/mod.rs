@@ -90,14 +90,14 @@ fn whoever_gains_a_call_is_told_to_the_reviewer() {
 fn what_is_listed_can_be_called_and_nothing_else_can() {
     let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    let mut tried = 0;
-    while tried < tries {
+    let mut asked = 0;
+    while asked < tries {
         let draft = dice.draft();
         let Some(policy) = draft.compile() else { continue };
         for _ in 0..QUESTIONS {
             let (principal, call, context) = world.question(&mut dice);
             let Target::Tool(name) = call.target() else { continue };
-            tried += 1;
+            asked += 1;
             let (server, method) = (&world.server, Method::ToolsCall);
             let query = Query { principal, server, method, target: Target::Tool(name), context };
             let decision = policy.decide(&query);
@@ -115,15 +115,15 @@ fn what_is_listed_can_be_called_and_nothing_else_can() {
 fn the_order_of_rules_decides_nothing() {
     let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    let mut tried = 0;
-    while tried < tries {
+    let mut asked = 0;
+    while asked < tries {
         let draft = dice.draft();
         let Some(policy) = draft.compile() else { continue };
         let mut other = Draft { files: draft.files.iter().map(|file| dice.shuffled(file)).collect() };
         other.files.reverse();
         let shuffled = other.compile().expect("it was a policy before");
         for _ in 0..QUESTIONS {
-            tried += 1;
+            asked += 1;
             let question = world.question(&mut dice);
             let both = [&policy, &shuffled].map(|policy| world.allows(policy, question));
             assert_eq!(both[0], both[1], "{question:?}\n{:#?}\n{:#?}", draft.files, other.files);
@@ -135,8 +135,8 @@ fn the_order_of_rules_decides_nothing() {
 fn a_denial_wins() {
     let (tries, mut dice) = tries();
     let world = World::new(&mut dice);
-    let mut tried = 0;
-    while tried < tries {
+    let mut asked = 0;
+    while asked < tries {
         let draft = dice.draft();
         let (_, denied, _) = world.question(&mut dice);
         let Target::Tool(name) = denied.target() else { continue };
@@ -146,7 +146,7 @@ fn a_denial_wins() {
         assert!(!widens(&policy.diff(&denying)), "{:#?}", draft.files);
         let calls: Vec<_> = world.calls.iter().filter(|call| call.target().name() == Some(name)).collect();
         for _ in 0..QUESTIONS {
-            tried += 1;
+            asked += 1;
             let (principal, _, context) = world.question(&mut dice);
             let call = *dice.one(&calls);
             assert!(!world.allows(&denying, (principal, call, context)), "{call:?}\n{:#?}", draft.files);
