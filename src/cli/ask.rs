@@ -1,11 +1,13 @@
-//! Asks a live server for its tools, in whichever era it speaks. For `init` and `lock` only: the gate itself does not
+//! Asks a live server for its tools and prompts, in whichever era it speaks. For `init` and `lock` only: the gate itself does not
 //! ask.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
+use crate::diagnostic;
 use crate::mcp::{Definition, ProtocolVersion};
 use crate::sse;
 
@@ -13,15 +15,24 @@ use crate::sse;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 16 << 20;
-/// Pages of a list, and tools on all of them.
+/// Pages of a list, and what stands on all of them.
 const MAX_PAGES: usize = 100;
-const MAX_TOOLS: usize = 5_000;
+const MAX_LISTED: usize = 5_000;
 /// The server does not speak the revision that was offered (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+
+/// What a server offers.
+#[derive(Debug)]
+pub(super) struct Offer {
+    /// Its tools, by name.
+    pub(super) tools: Vec<Tool>,
+    /// What its prompts are called. One of a name that nobody can read or grant is left out.
+    pub(super) prompts: BTreeSet<String>,
+}
 
 /// A tool, as the server describes it.
 #[derive(Debug)]
@@ -43,8 +54,8 @@ pub(super) enum Nature {
     Unsaid,
 }
 
-/// All tools of a server.
-pub(super) fn tools(server: &Uri) -> Result<Vec<Tool>, String> {
+/// All that a server offers.
+pub(super) fn offer(server: &Uri) -> Result<Offer, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -55,17 +66,17 @@ pub(super) fn tools(server: &Uri) -> Result<Vec<Tool>, String> {
         .map_err(|problem| format!("{server} cannot be asked for its tools: {problem}"))
 }
 
-async fn ask(server: &Uri) -> Result<Vec<Tool>, String> {
+async fn ask(server: &Uri) -> Result<Offer, String> {
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .build()
         .map_err(|error| chain(&error))?;
     let mut server = Server { client, url: server.to_string(), headers: HeaderMap::new(), meta: None, asked: 0 };
-    server.open().await?;
-    let tools = server.tools().await;
+    let declared = server.open().await?;
+    let offered = server.offer(&declared).await;
     server.close().await;
-    tools
+    offered
 }
 
 /// A server that is being asked.
@@ -88,8 +99,8 @@ enum Refused {
 }
 
 impl Server {
-    /// Shakes hands, or learns that this server wants no handshake.
-    async fn open(&mut self) -> Result<(), String> {
+    /// Shakes hands, or learns that this server wants no handshake. Tells what the server declares.
+    async fn open(&mut self) -> Result<Value, String> {
         let hello = json!({
             "protocolVersion": ProtocolVersion::V2025_11_25.name(),
             "capabilities": {},
@@ -102,7 +113,8 @@ impl Server {
                     let value = HeaderValue::from_str(agreed).map_err(|error| error.to_string())?;
                     self.headers.insert(VERSION, value);
                 }
-                self.notify("notifications/initialized").await
+                self.notify("notifications/initialized").await?;
+                Ok(result)
             }
             Err(Refused::Error { code: UNSUPPORTED_VERSION, .. }) => self.discover().await,
             Err(refused) => Err(refused.told()),
@@ -110,7 +122,7 @@ impl Server {
     }
 
     /// The modern era: every message says itself what it speaks.
-    async fn discover(&mut self) -> Result<(), String> {
+    async fn discover(&mut self) -> Result<Value, String> {
         let version = ProtocolVersion::V2026_07_28.name();
         self.headers.insert(VERSION, HeaderValue::from_static(version));
         self.meta = Some(json!({
@@ -121,31 +133,43 @@ impl Server {
         let found = self.request("server/discover", json!({})).await.map_err(Refused::told)?;
         let speaks = found.get("supportedVersions").and_then(Value::as_array);
         if speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
-            Ok(())
+            Ok(found)
         } else {
             Err(format!("it does not speak MCP {version}"))
         }
     }
 
-    async fn tools(&mut self) -> Result<Vec<Tool>, String> {
-        let mut tools: Vec<Tool> = Vec::new();
+    async fn offer(&mut self, declared: &Value) -> Result<Offer, String> {
+        let mut tools: Vec<Tool> = self.list("tools/list", "tools").await?.into_iter().filter_map(tool).collect();
+        tools.sort_by(|a, b| a.name().cmp(b.name()));
+        tools.dedup_by(|a, b| a.name() == b.name());
+        let prompts = match declared.pointer("/capabilities/prompts") {
+            Some(_) => self.list("prompts/list", "prompts").await?,
+            None => Vec::new(),
+        };
+        let names = prompts.iter().filter_map(|prompt| prompt.get("name").and_then(Value::as_str));
+        let legible = names.filter(|name| !name.is_empty() && diagnostic::hidden(name).is_none());
+        Ok(Offer { tools, prompts: legible.map(str::to_owned).collect() })
+    }
+
+    /// All pages of a list.
+    async fn list(&mut self, method: &'static str, member: &str) -> Result<Vec<Value>, String> {
+        let mut listed: Vec<Value> = Vec::new();
         let mut cursor: Option<Value> = None;
         for _ in 0..MAX_PAGES {
             let params = cursor.take().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
-            let page = self.request("tools/list", params).await.map_err(Refused::told)?;
-            let listed = page.get("tools").and_then(Value::as_array).ok_or("its list of tools is no list")?;
-            tools.extend(listed.iter().cloned().filter_map(tool));
-            if tools.len() > MAX_TOOLS {
-                return Err(format!("it has more than {MAX_TOOLS} tools"));
+            let page = self.request(method, params).await.map_err(Refused::told)?;
+            let more = page.get(member).and_then(Value::as_array);
+            listed.extend(more.ok_or_else(|| format!("its list of {member} is no list"))?.iter().cloned());
+            if listed.len() > MAX_LISTED {
+                return Err(format!("it has more than {MAX_LISTED} {member}"));
             }
             cursor = page.get("nextCursor").filter(|cursor| cursor.is_string()).cloned();
             if cursor.is_none() {
-                tools.sort_by(|a, b| a.name().cmp(b.name()));
-                tools.dedup_by(|a, b| a.name() == b.name());
-                return Ok(tools);
+                return Ok(listed);
             }
         }
-        Err(format!("its list of tools has more than {MAX_PAGES} pages"))
+        Err(format!("its list of {member} has more than {MAX_PAGES} pages"))
     }
 
     /// Ends the session. Nothing depends on it.
@@ -234,7 +258,7 @@ fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
     if let Some(error) = message.get("error") {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        return Some(Err(Refused::Error { code, message: crate::diagnostic::quoted(text) }));
+        return Some(Err(Refused::Error { code, message: diagnostic::quoted(text) }));
     }
     let ours = message.get("id").and_then(Value::as_u64) == Some(id);
     let result = message.as_object_mut()?.remove("result").filter(|_| ours)?;

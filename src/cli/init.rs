@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::ask::{self, Nature, Tool};
+use super::ask::{self, Nature, Offer, Tool};
 use super::{keys, lock, output};
 use crate::clock;
 use crate::config::{Folder, Reach, parse_endpoint};
@@ -53,7 +53,7 @@ fn init(args: &Args) -> Result<(), String> {
             return Err(format!("{} is there already, and nothing is overwritten", path.display()));
         }
     }
-    let tools = ask::tools(&args.server)?;
+    let Offer { tools, prompts } = ask::offer(&args.server)?;
     let made = keys::make(&args.id, &[ROLE.to_owned()], None).map_err(|error| error.to_string())?;
     let policy = (policy, policy_file(args, &tools));
     let principals = (PRINCIPALS.to_owned(), principals_file(&made.entry));
@@ -62,6 +62,7 @@ fn init(args: &Args) -> Result<(), String> {
     let (definitions, hiding) = lock::pinnable(tools);
     let mut pinned = ToolLock::default();
     pinned.pin(args.name.as_str(), definitions);
+    pinned.name_prompts(args.name.as_str(), prompts.iter().map(String::as_str));
     let files = [policy, principals, (LOCK_FILE.to_owned(), pinned.to_text())];
     if grants_something {
         holds(&args.name, &files)?;

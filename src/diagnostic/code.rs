@@ -104,7 +104,8 @@ codes! {
 
     // Policies beside pinned definitions.
     UnknownTool "unknown-tool" "A tool that the lock does not have.";
-    UnmatchedPattern "unmatched-pattern" "A pattern that matches no tool of the lock.";
+    UnknownPrompt "unknown-prompt" "A prompt that the lock does not have.";
+    UnmatchedPattern "unmatched-pattern" "A pattern that matches no tool or prompt of the lock.";
     DestructiveByPattern "destructive-by-pattern" "A tool that destroys something and is granted by a pattern.";
     UnknownArgument "unknown-argument" "An argument that the tool does not have.";
 

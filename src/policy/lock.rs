@@ -1,7 +1,8 @@
 //! The lock: `tools.lock` beside the policy files, in which every tool of a server stands as somebody has looked at it. What
-//! a line of it means to the gate is in `pins`; how a file is read, in `lock_file`.
+//! a line of it means to the gate is in `pins`; how a file is read, in `lock_file`. Of prompts it has the names only, for
+//! `check`: the gate makes nothing of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -27,6 +28,8 @@ pub struct LockedServer {
     /// Where the server stands in the file.
     pub(super) at: Option<At>,
     pub(super) tools: BTreeMap<Box<str>, Pin>,
+    /// What its prompts are called; `None` if nobody has asked.
+    pub(super) prompts: Option<BTreeSet<Box<str>>>,
 }
 
 /// A pinned tool: its whole definition, and where that stands in the file.
@@ -52,11 +55,18 @@ impl ToolLock {
         self.file.as_ref()
     }
 
-    /// Pins these tools of a server, and no others of it.
+    /// Pins these tools of a server, and no others of it. Of its prompts nothing is known any more.
     pub fn pin(&mut self, server: &str, tools: impl IntoIterator<Item = Definition>) {
         let pin = |definition: Definition| (Box::from(definition.name()), Pin { definition, at: None });
         let tools = tools.into_iter().map(pin).collect();
-        self.servers.insert(server.into(), LockedServer { at: None, tools });
+        self.servers.insert(server.into(), LockedServer { at: None, tools, prompts: None });
+    }
+
+    /// Says what the prompts of a server are called whose tools are pinned.
+    pub fn name_prompts<'a>(&mut self, server: &str, prompts: impl IntoIterator<Item = &'a str>) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.prompts = Some(prompts.into_iter().map(Box::from).collect());
+        }
     }
 
     /// The file: the same bytes for the same pins, and one line for each thing that can change by itself.
@@ -70,7 +80,14 @@ impl ToolLock {
         };
         let servers: Map<_, _> =
             self.servers.iter().map(|(name, server)| (name.to_string(), Value::Object(tools(server)))).collect();
-        format!("{:#}\n", json!({ "version": VERSION, "servers": servers }))
+        let mut whole = json!({ "version": VERSION, "servers": servers });
+        let prompts =
+            self.servers.iter().filter_map(|(name, server)| Some((name.to_string(), server.prompts.as_ref()?)));
+        let prompts: Map<_, _> = prompts.map(|(name, prompts)| (name, json!(prompts))).collect();
+        if let (false, Some(whole)) = (prompts.is_empty(), whole.as_object_mut()) {
+            whole.insert("prompts".to_owned(), Value::Object(prompts));
+        }
+        format!("{whole:#}\n")
     }
 }
 
@@ -83,6 +100,11 @@ impl LockedServer {
     /// The tool of this name.
     pub fn tool(&self, name: &str) -> Option<&Pin> {
         self.tools.get(name)
+    }
+
+    /// What its prompts are called; `None` if nobody has asked.
+    pub fn prompts(&self) -> Option<impl Iterator<Item = &str>> {
+        Some(self.prompts.as_ref()?.iter().map(|name| &**name))
     }
 
     /// Where it stands in the file, if it was read from one.
@@ -113,16 +135,20 @@ mod tests {
         let search = r#"{"name":"search_records","title":"Search","inputSchema":{"type":"object","properties":{"q":{"maxLength":1e2,"default":null}}},"annotations":{"readOnlyHint":true},"description":"Finds \"records\".\nIn two lines."}"#;
         let mut lock = ToolLock::default();
         lock.pin("records", [definition(search), definition(r#"{"name":"delete record"}"#)]);
+        lock.name_prompts("records", ["summarize", "a \"b\""]);
         lock.pin("empty", []);
+        lock.name_prompts("empty", []);
         let text = lock.to_text();
         insta::assert_snapshot!(text);
         let mut other = ToolLock::default();
         other.pin("empty", []);
+        other.name_prompts("empty", []);
         other.pin("records", [definition(r#"{"name":"delete record"}"#), definition(search)]);
+        other.name_prompts("records", ["a \"b\"", "summarize"]);
         assert_eq!(other.to_text(), text);
         let read = ToolLock::read("policies/tools.lock", text.as_bytes()).unwrap();
         assert_eq!(read.to_text(), text);
         let pin = read.server("records").unwrap().tool("search_records").unwrap();
-        assert_eq!(pin.at().map(|at| (at.line, at.column)), Some((11, 25)));
+        assert_eq!(pin.at().map(|at| (at.line, at.column)), Some((18, 25)));
     }
 }

@@ -1,9 +1,10 @@
 //! Reads a lock as strictly as a message: one reading, nothing unknown, and every definition with the hash that it has.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::lock::{LockedServer, Pin, ToolLock, VERSION};
-use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, hidden, quoted};
 use crate::json::{self, Bounds, Fault, Flaw, Kind, Lens};
 use crate::mcp::{Definition, Fingerprint, ServerName};
 
@@ -87,14 +88,25 @@ enum Place {
     Tool,
     Sha256,
     Definition,
+    /// The names of all prompts, those of a server, and one of them.
+    Prompts,
+    PromptsOfServer,
+    Prompt,
     /// Within a definition.
     Within,
     /// Where nothing of this name stands, in an object of this kind.
     Unknown(&'static [&'static str]),
 }
 
-const TOP: &[&str] = &["version", "servers"];
+const TOP: &[&str] = &["version", "servers", "prompts"];
 const TOOL: &[&str] = &["sha256", "definition"];
+
+/// What the prompts of a server are called, and where that stands.
+struct PromptNames {
+    server: Box<str>,
+    at: At,
+    names: BTreeSet<Box<str>>,
+}
 
 struct Reader<'a> {
     file: &'a SourceFile,
@@ -107,6 +119,8 @@ struct Reader<'a> {
     tool: Box<str>,
     unknown: Box<str>,
     open: LockedServer,
+    prompts: Vec<PromptNames>,
+    open_prompts: BTreeSet<Box<str>>,
     sha256: Option<Range<usize>>,
     definition: Option<Range<usize>>,
     has_version: bool,
@@ -120,9 +134,14 @@ impl Lens for Reader<'_> {
         Ok(match (place, name) {
             (Place::Top, "version") => Place::Version,
             (Place::Top, "servers") => Place::Servers,
+            (Place::Top, "prompts") => Place::Prompts,
             (Place::Servers, name) => {
                 self.server = name.into();
                 Place::Server
+            }
+            (Place::Prompts, name) => {
+                self.server = name.into();
+                Place::PromptsOfServer
             }
             (Place::Server, name) => {
                 self.tool = name.into();
@@ -136,19 +155,21 @@ impl Lens for Reader<'_> {
         })
     }
 
-    fn element(&mut self, _: Place) -> Place {
-        Place::Within
+    fn element(&mut self, place: Place) -> Place {
+        if place == Place::PromptsOfServer { Place::Prompt } else { Place::Within }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match (place, kind) {
-            (Place::Within, _) => {}
+            (Place::Within, _) | (Place::Prompts, Kind::Object) => {}
             (Place::Version, Kind::Number) => self.version(span),
             (Place::Sha256, Kind::String) => self.sha256 = Some(span),
             (Place::Definition, Kind::Object) => self.definition = Some(span),
             (Place::Tool, Kind::Object) => self.tool(span),
             (Place::Server, Kind::Object) => self.server(span),
             (Place::Servers, Kind::Object) => self.has_servers = true,
+            (Place::Prompt, Kind::String) => self.prompt(span),
+            (Place::PromptsOfServer, Kind::Array) => self.prompts(span),
             (Place::Top, Kind::Object) => self.top(span),
             (Place::Unknown(known), _) => {
                 let hint = || {
@@ -163,7 +184,9 @@ impl Lens for Reader<'_> {
             }
             (Place::Version, _) => self.wrong(span, "a number"),
             (Place::Sha256, _) => self.wrong(span, "a text of 64 hexadecimal digits"),
-            (Place::Top | Place::Servers | Place::Server | Place::Tool | Place::Definition, _) => {
+            (Place::PromptsOfServer, _) => self.wrong(span, "a list of names"),
+            (Place::Prompt, _) => self.wrong(span, "a name"),
+            (Place::Top | Place::Servers | Place::Server | Place::Tool | Place::Definition | Place::Prompts, _) => {
                 self.wrong(span, "an object");
             }
         }
@@ -182,6 +205,8 @@ impl<'a> Reader<'a> {
             tool: Box::default(),
             unknown: Box::default(),
             open: LockedServer::default(),
+            prompts: Vec::new(),
+            open_prompts: BTreeSet::new(),
             sha256: None,
             definition: None,
             has_version: false,
@@ -213,6 +238,30 @@ impl<'a> Reader<'a> {
                 self.refuse(Code::MissingKey, span.clone(), format!("the key `{key}` is missing here"), ANEW);
             }
         }
+        for PromptNames { server, at, names } in std::mem::take(&mut self.prompts) {
+            if let Some(server) = self.lock.servers.get_mut(&server) {
+                server.prompts = Some(names);
+            } else {
+                let message = format!("{} has prompts here, and is not under `servers`", quoted(&server));
+                self.found.push(self.file.error(Code::UnknownServer, at, message).help(ANEW));
+            }
+        }
+    }
+
+    fn prompt(&mut self, span: Range<usize>) {
+        let inner = self.bytes.get(span.start + 1..span.end - 1).and_then(|inner| str::from_utf8(inner).ok());
+        let name = json::decode(inner.unwrap_or_default());
+        if let Some(hidden) = hidden(&name) {
+            let message = format!("this name holds the invisible character U+{:04X}", u32::from(hidden));
+            return self.refuse(Code::InvisibleCharacter, span, message, "take it out: no policy can name it");
+        }
+        self.open_prompts.insert(name.into());
+    }
+
+    fn prompts(&mut self, span: Range<usize>) {
+        let at = self.lines.at(span.start..span.start + 1);
+        let (server, names) = (std::mem::take(&mut self.server), std::mem::take(&mut self.open_prompts));
+        self.prompts.push(PromptNames { server, at, names });
     }
 
     fn server(&mut self, span: Range<usize>) {
@@ -222,7 +271,7 @@ impl<'a> Reader<'a> {
             let message = format!("{} cannot be the name of a server", quoted(&self.server));
             self.refuse(Code::InvalidServerName, span, message, "use up to 63 of a-z, 0-9, `_` and `-`");
         }
-        self.lock.servers.insert(std::mem::take(&mut self.server), LockedServer { at, tools });
+        self.lock.servers.insert(std::mem::take(&mut self.server), LockedServer { at, tools, prompts: None });
     }
 
     fn tool(&mut self, span: Range<usize>) {

@@ -277,6 +277,44 @@ async fn init_says_why_a_server_cannot_be_asked() {
     }
 }
 
+/// One that has prompts, and says so.
+fn prompting(request: &Recorded) -> Reply {
+    let message = request.json().unwrap_or_default();
+    let result = match message["method"].as_str().unwrap_or_default() {
+        "initialize" => json!({ "protocolVersion": "2025-11-25", "capabilities": { "prompts": {} }, "serverInfo": {} }),
+        "tools/list" => page(&message["params"]),
+        "prompts/list" => {
+            json!({ "prompts": [{ "name": "summarize" }, { "name": "x\u{202e}" }, { "name": "explain" }] })
+        }
+        _ => return Reply::empty(202),
+    };
+    Reply::json(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+}
+
+#[tokio::test]
+async fn lock_names_the_prompts_and_check_tells_those_that_are_not_there() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(prompting);
+    let policy = POLICY.replace("] }", "], prompts: [summarise, explain] }");
+    let home = home(&[("policies/records.yaml", &policy), ("policies/principals.yaml", &keys("reader"))]);
+    let (url, lock) = (upstream.url(), home.path().join("policies/tools.lock"));
+    let pinned = said(&tollgate(home.path(), &["lock", "--server", &url]).await);
+    assert!(pinned.contains("+ prompt explain\n+ prompt summarize\n"), "{pinned}");
+    let checked = said(&tollgate(home.path(), &["check"]).await);
+    assert!(
+        checked.contains("has no prompt `summarise`") && checked.contains("did you mean `summarize`?"),
+        "{checked}"
+    );
+    assert!(!checked.contains("`explain`"), "{checked}");
+    // Of a lock that says nothing of prompts nothing is told, but that there are some.
+    let text: Value = serde_json::from_str(&fs::read_to_string(&lock).expect("it is there")).expect("JSON");
+    let older = json!({ "version": 1, "servers": text["servers"] });
+    fs::write(&lock, older.to_string()).expect("it can be written");
+    assert!(!said(&tollgate(home.path(), &["check"]).await).contains("prompt"));
+    let differs = said(&tollgate(home.path(), &["lock", "--server", &url, "--check"]).await);
+    assert!(differs.starts_with("exit 1\n+ prompt explain\n"), "{differs}");
+}
+
 #[tokio::test]
 async fn lock_pins_what_the_server_offers_and_says_what_has_changed_since() {
     let (mut written, searches) = (Vec::new(), |text: &str| text.contains("\"search_records\": {"));

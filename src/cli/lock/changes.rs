@@ -9,11 +9,19 @@ use crate::diagnostic::escaped;
 use crate::mcp::Definition;
 use crate::policy::LockedServer;
 
-/// One tool that is not as it was.
+/// One tool that is not as it was, or one prompt.
 #[derive(Debug)]
 pub(super) struct Change {
-    tool: String,
+    of: Of,
+    name: String,
     what: What,
+}
+
+/// What has a name.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Tool,
+    Prompt,
 }
 
 #[derive(Debug)]
@@ -35,8 +43,20 @@ struct Field {
     new: Option<Value>,
 }
 
-/// What has changed, by the names of the tools.
-pub(super) fn changes(pinned: Option<&LockedServer>, tools: &[Definition]) -> Vec<Change> {
+/// What has changed, by name; tools first.
+pub(super) fn changes(pinned: Option<&LockedServer>, tools: &[Definition], prompts: &BTreeSet<String>) -> Vec<Change> {
+    let mut changes = of_tools(pinned, tools);
+    let before: BTreeSet<String> =
+        pinned.and_then(LockedServer::prompts).into_iter().flatten().map(str::to_owned).collect();
+    let of_prompts = before.symmetric_difference(prompts).map(|name| {
+        let what = if prompts.contains(name) { What::Added } else { What::Removed };
+        Change { of: Of::Prompt, name: name.clone(), what }
+    });
+    changes.extend(of_prompts);
+    changes
+}
+
+fn of_tools(pinned: Option<&LockedServer>, tools: &[Definition]) -> Vec<Change> {
     let pinned: Vec<&Definition> =
         pinned.into_iter().flat_map(LockedServer::tools).map(crate::policy::Pin::definition).collect();
     let is_in = |all: &[&Definition], name: &str| all.iter().any(|tool| tool.name() == name);
@@ -53,11 +73,11 @@ pub(super) fn changes(pinned: Option<&LockedServer>, tools: &[Definition]) -> Ve
             before: (before.name() != tool.name()).then(|| before.name().to_owned()),
             fields: fields(before, tool),
         });
-        changes.push(Change { tool: tool.name().to_owned(), what });
+        changes.push(Change { of: Of::Tool, name: tool.name().to_owned(), what });
     }
-    let removed = gone.iter().map(|pin| Change { tool: pin.name().to_owned(), what: What::Removed });
+    let removed = gone.iter().map(|pin| Change { of: Of::Tool, name: pin.name().to_owned(), what: What::Removed });
     changes.extend(removed);
-    changes.sort_by(|a, b| a.tool.cmp(&b.tool));
+    changes.sort_by(|a, b| a.name.cmp(&b.name));
     changes
 }
 
@@ -90,8 +110,11 @@ fn members(path: &str, old: &Map<String, Value>, new: &Map<String, Value>, field
 /// For people: `+` is new, `-` is gone, `~` is other than it was.
 pub(super) fn for_people(changes: &[Change]) -> String {
     let mut text = String::new();
-    for Change { tool, what } in changes {
-        let tool = escaped(tool);
+    for Change { of, name, what } in changes {
+        let tool = match of {
+            Of::Tool => escaped(name),
+            Of::Prompt => format!("prompt {}", escaped(name)),
+        };
         // Writing to a string cannot fail.
         let _ = match what {
             What::Added => writeln!(text, "+ {tool}"),
@@ -108,6 +131,15 @@ pub(super) fn for_people(changes: &[Change]) -> String {
         }
     }
     text.trim_end().to_owned()
+}
+
+impl Of {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tool => "tool",
+            Self::Prompt => "prompt",
+        }
+    }
 }
 
 impl Field {
@@ -137,13 +169,13 @@ fn lines(value: Option<&Value>) -> Vec<String> {
 
 /// For programs.
 pub(super) fn for_programs(changes: &[Change]) -> Value {
-    let change = |Change { tool, what }: &Change| match what {
-        What::Added => json!({ "kind": "added", "tool": tool }),
-        What::Removed => json!({ "kind": "removed", "tool": tool }),
+    let change = |Change { of, name, what }: &Change| match what {
+        What::Added => json!({ "kind": "added", of.word(): name }),
+        What::Removed => json!({ "kind": "removed", of.word(): name }),
         What::Changed { before, fields } => {
             let field = |field: &Field| json!({ "path": field.path, "old": field.old, "new": field.new });
             let fields: Vec<_> = fields.iter().map(field).collect();
-            json!({ "kind": "changed", "tool": tool, "probably_renamed_from": before, "fields": fields })
+            json!({ "kind": "changed", of.word(): name, "probably_renamed_from": before, "fields": fields })
         }
     };
     changes.iter().map(change).collect()
@@ -158,7 +190,7 @@ mod tests {
         let read = |tools: &[Value]| -> Vec<_> { tools.iter().cloned().filter_map(Definition::new).collect() };
         let mut lock = ToolLock::default();
         lock.pin("records", read(before));
-        let changes = changes(lock.server("records"), &read(now));
+        let changes = changes(lock.server("records"), &read(now), &BTreeSet::new());
         (for_people(&changes), for_programs(&changes))
     }
 
@@ -207,5 +239,18 @@ mod tests {
             json!({ "path": "inputSchema.properties.limit.maximum", "old": 100, "new": 1000 })
         );
         assert_eq!(told(&before, &before).0, "");
+    }
+
+    #[test]
+    fn prompts_are_known_by_their_names_alone() {
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let mut lock = ToolLock::default();
+        lock.pin("records", []);
+        assert_eq!(for_people(&changes(lock.server("records"), &[], &names(&["a"]))), "+ prompt a");
+        lock.name_prompts("records", ["a", "b"]);
+        let found = changes(lock.server("records"), &[], &names(&["b", "c"]));
+        assert_eq!(for_people(&found), "- prompt a\n+ prompt c");
+        assert_eq!(for_programs(&found)[1], json!({ "kind": "added", "prompt": "c" }));
+        assert!(changes(lock.server("records"), &[], &names(&["a", "b"])).is_empty());
     }
 }

@@ -1,4 +1,5 @@
 //! `tollgate lock`: asks a live server for its tools and pins them, showing what has changed since they were pinned last.
+//! The names of its prompts are kept beside them.
 
 mod changes;
 
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::ask::{self, Tool};
+use super::ask::{self, Offer, Tool};
 use super::output;
 use crate::config::{self, Config, Overrides, read_lock};
 use crate::diagnostic::{Diagnostics, escaped};
@@ -60,14 +61,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(lock) => lock.unwrap_or_default(),
         Err(problems) => return failed(&problems),
     };
-    let tools = match ask(&config) {
-        Ok(tools) => tools,
+    let Offer { tools, prompts } = match ask(&config) {
+        Ok(offer) => offer,
         Err(problem) => return output::failed(&problem),
     };
     let server = config.server.name.as_str();
     let (tools, hiding) = pinnable(tools);
     let is_new = lock.server(server).is_none();
-    let changes = changes(lock.server(server), &tools);
+    let changes = changes(lock.server(server), &tools, &prompts);
     output::answer(&match args.format {
         Form::Json => format!("{:#}", json!({ "server": server, "changes": for_programs(&changes), "hiding": hiding })),
         Form::Human if changes.is_empty() => format!("the {} tools of {server} are as they were pinned", tools.len()),
@@ -78,6 +79,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         return if is_new || !changes.is_empty() { ExitCode::from(output::NO) } else { ExitCode::SUCCESS };
     }
     lock.pin(server, tools);
+    lock.name_prompts(server, prompts.iter().map(String::as_str));
     match write(&path, &lock.to_text()) {
         Ok(()) => {
             output::note(&summary(&changes, &path));
@@ -101,11 +103,11 @@ fn failed(problems: &Diagnostics) -> ExitCode {
     output::failed(&format!("nothing was asked\n{problems}"))
 }
 
-fn ask(config: &Config) -> Result<Vec<Tool>, String> {
+fn ask(config: &Config) -> Result<Offer, String> {
     let Some(url) = config.server.endpoints.streamable() else {
         return Err("the server has no Streamable HTTP endpoint to ask; `--server URL` names one".to_owned());
     };
-    ask::tools(url)
+    ask::offer(url)
 }
 
 /// The definitions that can be pinned, and the names of those tools that never pass.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::lock::Pin;
 use super::super::rules::Names;
 use super::super::source::{List, PolicyFile, RoleSource};
-use super::{Locked, MAX_TOLD, denied_tools, listed, names};
+use super::{Locked, MAX_TOLD, denied_tools, listed, matching, names};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, quoted};
 use crate::mcp::{self, Definition};
 
@@ -36,7 +36,7 @@ pub(super) fn check(locked: Locked<'_>, files: &[&PolicyFile], found: &mut Diagn
     if destructive.is_empty() {
         return;
     }
-    let search = Search { locked, destructive };
+    let search = Search { destructive };
     let roles = files.iter().flat_map(|file| file.written.roles.iter().map(|(name, role)| (name, (*file, role))));
     let roles: HashMap<&str, Written<'_>> = roles.map(|(name, role)| (name.value.as_str(), role)).collect();
     let mut problems = Vec::new();
@@ -56,7 +56,6 @@ pub(super) fn check(locked: Locked<'_>, files: &[&PolicyFile], found: &mut Diagn
 type Written<'a> = (&'a PolicyFile, &'a RoleSource);
 
 struct Search<'a> {
-    locked: Locked<'a>,
     /// The tools that destroy something and are not denied to all.
     destructive: BTreeSet<&'a str>,
 }
@@ -65,7 +64,8 @@ impl Search<'_> {
     /// Patterns of a list that grant such tools, but for those that it names or that are denied, too.
     fn granted(&self, file: &PolicyFile, list: &List, denied: impl FnOnce() -> Names) -> Vec<Diagnostic> {
         let patterns = list.0.value.iter().filter(|name| name.value.contains('*'));
-        let patterns = patterns.map(|pattern| (pattern, self.meant(&pattern.value)));
+        let patterns =
+            patterns.map(|pattern| (pattern, matching(&pattern.value, &self.destructive).collect::<Vec<_>>()));
         let patterns: Vec<_> = patterns.filter(|(_, meant)| !meant.is_empty()).collect();
         if patterns.is_empty() {
             return Vec::new();
@@ -83,11 +83,6 @@ impl Search<'_> {
             file.file().warning(Code::DestructiveByPattern, pattern.referenced, message).help(help)
         });
         told.take(MAX_TOLD).collect()
-    }
-
-    fn meant(&self, pattern: &str) -> Vec<&str> {
-        let tools = self.locked.matching(pattern).map(|pin| pin.definition().name());
-        tools.filter(|tool| self.destructive.contains(tool)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ mod range;
 mod tests;
 mod types;
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -90,32 +91,30 @@ impl<'a> Locked<'a> {
         Some(Self { name: server, lock: lock.file()?, server: lock.server(server)? })
     }
 
-    /// The pinned tools that this pattern means.
-    fn matching(self, pattern: &str) -> impl Iterator<Item = &'a Pin> {
-        let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
-        let tools = self.server.tools.range::<str, _>((Bound::Included(head), Bound::Unbounded));
-        let begins = tools.take_while(move |(name, _)| name.starts_with(head));
-        begins
-            .filter(move |(name, _)| name.len() >= head.len() + tail.len() && name.ends_with(tail))
-            .map(|(_, pin)| pin)
-    }
-
     /// Where a tool stands, as `policies/tools.lock:7`.
     fn place(self, pin: &Pin) -> String {
         format!("{}:{}", self.lock.name(), pin.at().map_or(1, |at| at.line))
     }
 }
 
-/// The lists of tools that a file grants.
-fn granted(file: &PolicyFile) -> impl Iterator<Item = &List> {
-    let roles = file.written.roles.iter().filter_map(|(_, role)| role.list(Kind::Tools));
-    roles.chain(&file.written.allowed_tools)
+/// Those of these names that a pattern means.
+fn matching<'a>(pattern: &'a str, names: &'a BTreeSet<&'a str>) -> impl Iterator<Item = &'a str> {
+    let (head, tail) = pattern.split_once('*').unwrap_or((pattern, ""));
+    let from = names.range::<str, _>((Bound::Included(head), Bound::Unbounded)).copied();
+    let begins = from.take_while(move |name| name.starts_with(head));
+    begins.filter(move |name| name.len() >= head.len() + tail.len() && name.ends_with(tail))
 }
 
-/// The lists of tools that a file denies.
-fn denied(file: &PolicyFile) -> impl Iterator<Item = &List> {
+/// The lists of names of a kind that a file grants.
+fn granted(file: &PolicyFile, kind: Kind) -> impl Iterator<Item = &List> {
+    let roles = file.written.roles.iter().filter_map(move |(_, role)| role.list(kind));
+    roles.chain(file.written.allowed_tools.as_ref().filter(|_| kind == Kind::Tools))
+}
+
+/// The lists of names of a kind that a file denies.
+fn denied(file: &PolicyFile, kind: Kind) -> impl Iterator<Item = &List> {
     let roles = file.written.roles.iter().filter_map(|(_, role)| role.deny.as_ref());
-    roles.chain(&file.written.deny).filter_map(denied_tools)
+    roles.chain(&file.written.deny).filter_map(move |deny| deny.value.list(kind))
 }
 
 fn denied_tools(deny: &Spanned<TargetsSource>) -> Option<&List> {
