@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use tollgate::config::{self, Overrides};
@@ -74,6 +74,12 @@ impl Scene {
         let more: Vec<_> =
             (1..keys).map(|n| key_entry(&format!("caller-{n}"), &format!("{KEY}-{n}"), "role_0")).collect();
         Self::load("role_0", &[("roles.yaml".to_owned(), policy)], &more, ["tool_0", "tool_1"])
+    }
+
+    /// One rule, beside these limits.
+    fn with_limits(limits: &str) -> Self {
+        let policy = format!("server: {SERVER}\nroles:\n  role_0: {{ tools: [tool_0] }}\n{limits}");
+        Self::load("role_0", &[("roles.yaml".to_owned(), policy)], &[], ["tool_0", "tool_1"])
     }
 
     /// A thousand roles of two hundred tools each, and a condition on the arguments of the tool that is called.
@@ -178,6 +184,24 @@ fn decide(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The limits alone: three of them, over time, at once and by size.
+fn limit(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("limit");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    let limits = "limits: [{ bytes: 1000000000000, every: 1h, per: principal }]\n\
+                  tools: { \"*\": { limits: [{ calls: 4000000000, every: 1s, per: principal }, { in_flight: 9, per: tool }] } }\n";
+    for (name, limits) in [("none", ""), ("three", limits)] {
+        let scene = Scene::with_limits(limits);
+        let permit = || scene.policy.permit(&scene.principal, &scene.granted, &scene.server, context());
+        group.bench_function(name, |bencher| {
+            let permit = || permit().expect("the rule grants it");
+            bencher.iter_batched(permit, |permit| scene.limits.admit(permit), BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
 /// The same with a look into the arguments: that costs reading them once more, and no more with more roles.
 fn condition(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("condition");
@@ -231,5 +255,5 @@ fn sql(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, condition, identify, sql);
+criterion_group!(benches, decide, limit, condition, identify, sql);
 criterion_main!(benches);

@@ -67,6 +67,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         state: Arc::new(State::new(config.sessions)),
         max_reply_bytes: config.server.max_reply_bytes,
         keep_alive: config.listen.keep_alive,
+        quota_header: config.listen.quota_header,
         telemetry: Arc::clone(&telemetry),
         room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
         draining: stop.clone(),

@@ -14,6 +14,7 @@ use super::{
     kill_switch, policies,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::limits::QuotaHeader;
 use crate::mcp::ServerName;
 use crate::policy::parse_duration;
 use crate::state::SessionBounds;
@@ -199,6 +200,10 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
             Some(false) | None => Batches::Refused,
         },
         keep_alive: keep_alive?,
+        quota_header: match source.rate_limit_header {
+            Some(true) => QuotaHeader::Sent,
+            Some(false) | None => QuotaHeader::Off,
+        },
     })
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::identity::PublicUrl;
+use crate::limits::QuotaHeader;
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
 use crate::upstream::{self, Endpoints};
@@ -99,6 +100,8 @@ pub struct Listen {
     pub batches: Batches,
     /// A stream says something at least so often.
     pub keep_alive: Duration,
+    /// Whether callers are told what is left for them.
+    pub quota_header: QuotaHeader,
 }
 
 /// Which `Host` a request may name: the guard against DNS rebinding.

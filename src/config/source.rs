@@ -66,6 +66,8 @@ pub(super) struct ListenSource {
     /// How often a silent stream gets a comment. 15s if not said, from `1s` to `1h`.
     #[schemars(regex(pattern = DURATION), example = "15s")]
     pub(super) keep_alive: Option<Spanned<String>>,
+    /// Whether answers tell callers by `RateLimit` what is left for them of their limits.
+    pub(super) rate_limit_header: Option<bool>,
 }
 
 /// Sessions of clients up to 2025-11-25.

@@ -34,10 +34,6 @@ impl Concurrency {
         *count += 1;
         Some(Slot { concurrency: Arc::clone(self), key })
     }
-
-    pub(super) fn is(&self, most: NonZeroU32) -> bool {
-        self.most == most
-    }
 }
 
 impl Drop for Slot {

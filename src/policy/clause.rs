@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::names::Kind;
 use super::restriction::Restriction;
 use super::rules::{Denied, Names, RoleRules, Rules, Targets};
-use super::{Limit, LimitRule, Permit, PolicySet, RuleId, ToolRules};
+use super::{Limit, LimitRule, Most, Permit, PolicySet, Rate, RuleId, ToolRules, Unit};
 use crate::diagnostic::quoted;
 use crate::mcp::{Call, Method, ServerName, Target};
 
@@ -59,6 +59,7 @@ impl PolicySet {
                 roles,
                 authenticated,
                 denied,
+                limits,
                 ungranted: _,
                 tools,
                 other_tools,
@@ -73,6 +74,7 @@ impl PolicySet {
             for denied in denied {
                 found.denied(denied);
             }
+            found.limits(limits);
             for tool in tools.values().chain([other_tools]) {
                 found.tool(tool);
             }
@@ -103,7 +105,8 @@ impl<'a> Clauses<'a, '_> {
         self.names(names, Says::Deny);
     }
 
-    fn tool(&mut self, ToolRules { arguments, restriction, scopes, limits, timeout: _, mode: _ }: &'a ToolRules) {
+    fn tool(&mut self, tool: &'a ToolRules) {
+        let ToolRules { arguments, restriction, scopes, cost: _, limits, timeout: _, mode: _ } = tool;
         if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);
@@ -114,8 +117,15 @@ impl<'a> Clauses<'a, '_> {
         if let Some(scopes) = scopes {
             self.add(&scopes.rule, Says::Restricts);
         }
-        for LimitRule { limit, rule } in limits {
-            self.add(rule, Says::Limits(*limit));
+        self.limits(limits);
+    }
+
+    /// What comes back no case says, so none is asked for of a limit of bytes.
+    fn limits(&mut self, limits: &'a [LimitRule]) {
+        for LimitRule { limit, mode: _, rule } in limits {
+            if !matches!(limit.most, Most::Rate(Rate { unit: Unit::Bytes, .. })) {
+                self.add(rule, Says::Limits(*limit));
+            }
         }
     }
 
@@ -192,8 +202,7 @@ impl fmt::Display for Clause<'_> {
             Says::Restricts => f.write_str("nothing is refused by this restriction"),
             Says::Met => f.write_str("no arguments meet this condition"),
             Says::Unmet => f.write_str("no arguments are refused by this condition"),
-            Says::Limits(Limit::Calls { calls, every }) => write!(f, "nothing reaches {calls} calls in {every:?}"),
-            Says::Limits(Limit::InFlight(most)) => write!(f, "nothing reaches {most} calls in flight"),
+            Says::Limits(limit) => write!(f, "nothing reaches the limit of {}: {limit}", limit.counts()),
         }
     }
 }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::inheritance;
+use super::limit::LimitRule;
+use super::limit_source;
 use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
 use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
 use super::server_may;
-use super::source::{Entries, PolicyFile, RoleSource, TargetsSource, ToolSource};
+use super::source::{Entries, PolicyFile, PolicySource, RoleSource, TargetsSource, ToolSource};
 use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
 use super::when::{self, Written};
@@ -101,6 +103,7 @@ struct Server<'a, 'b> {
     roles: BTreeMap<&'a str, Role<'a>>,
     authenticated: Targets,
     denied: Vec<Denied>,
+    limits: Vec<LimitRule>,
     tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Where each entry under `tools` stands.
     tool_entries: BTreeMap<&'a str, (&'a SourceFile, &'a Spanned<String>)>,
@@ -121,6 +124,7 @@ impl<'a, 'b> Server<'a, 'b> {
             roles: BTreeMap::new(),
             authenticated: Targets::default(),
             denied: Vec::new(),
+            limits: Vec::new(),
             tools: HashMap::new(),
             tool_entries: BTreeMap::new(),
         }
@@ -146,10 +150,7 @@ impl<'a, 'b> Server<'a, 'b> {
                 redundancy::shadowed(file, list, Kind::Tools, &granted, self.found);
                 self.authenticated.tools.extend(&names);
             }
-            if let Some(deny) = &written.deny {
-                let denied = self.denied(page, deny, "deny");
-                self.denied.push(denied);
-            }
+            self.bounds(page, written);
             if written.says_nothing() {
                 self.found.push(
                     Diagnostic::error(Code::GrantsNothing, file.name(), "the file grants nothing")
@@ -181,10 +182,24 @@ impl<'a, 'b> Server<'a, 'b> {
             roles,
             authenticated,
             denied: self.denied,
+            limits: self.limits.into(),
             ungranted,
             tools: self.tools,
             other_tools,
             pins: None,
+        }
+    }
+
+    /// What nobody may use, and how much all may.
+    fn bounds(&mut self, page: Page<'a>, written: &PolicySource) {
+        let Page { file, mode } = page;
+        if let Some(limits) = &written.limits {
+            let place = limit_source::Place { file, path: "limits", mode, scopes: limit_source::OF_SERVER };
+            self.limits.extend(place.compile(limits, self.found));
+        }
+        if let Some(deny) = &written.deny {
+            let denied = self.denied(page, deny, "deny");
+            self.denied.push(denied);
         }
     }
 

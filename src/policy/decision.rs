@@ -31,7 +31,7 @@ pub struct Shadowed {
 }
 
 /// Whether what a rule refuses is refused, or only recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// It is refused.
     #[default]

@@ -15,6 +15,8 @@ mod inheritance;
 mod keywords;
 mod kill;
 mod kill_file;
+mod limit;
+mod limit_source;
 mod lock;
 mod lock_file;
 mod names;
@@ -55,13 +57,14 @@ pub use duration::{DURATION, parse_duration};
 pub use fits::fits;
 pub use kill::{InFlight, Kill, KillScope, Kills, Stopped};
 pub use kill_file::{KillSource, KillsSource};
+pub use limit::{Limit, LimitRule, Most, Per, Rate, Unit, Window};
 pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
 pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};
 pub use pins::{Deviation, Pinning, Pins, Shown, pins};
 pub use query::{Context, Query};
 pub use rule_id::RuleId;
-pub use rules::{DEFAULT_TIMEOUT, Limit, LimitRule, ToolRules};
+pub use rules::{DEFAULT_TIMEOUT, ToolRules};
 pub use scopes::Scopes;
 pub use source::{Entries, POLICY_KEYS, PolicyFile, PolicySource};
 
@@ -101,12 +104,12 @@ impl PolicySet {
         self.servers.get(server).map(|rules| rules.in_shadow).unwrap_or_default()
     }
 
-    /// Every limit of every tool, so that each has a counter.
+    /// Every limit, so that each has a counter.
     pub fn limits(&self) -> impl Iterator<Item = &LimitRule> {
-        self.servers
-            .values()
-            .flat_map(|rules| rules.tools.values().chain([&rules.other_tools]))
-            .flat_map(|tool| tool.limits.iter())
+        self.servers.values().flat_map(|rules| {
+            let tools = rules.tools.values().chain([&rules.other_tools]);
+            tools.flat_map(|tool| tool.limits.iter()).chain(rules.limits.iter())
+        })
     }
 
     /// The roles that the files of this server define.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Scopes, Shadowed, ToolRules, Unmet};
+use super::{Context, Effect, LimitRule, Mode, PolicySet, Query, Reason, RuleId, Scopes, Shadowed, ToolRules, Unmet};
 use crate::identity::{Principal, Scope};
-use crate::mcp::{Call, Method, ServerName, Target};
+use crate::mcp::{Call, Method, ServerName, Subject, Target};
 
 /// This principal may make this call to this server.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Permit {
     rule: RuleId,
     would_deny: Option<Shadowed>,
     tool: Option<Arc<ToolRules>>,
+    limits: Arc<[LimitRule]>,
 }
 
 /// This principal may not.
@@ -73,7 +74,23 @@ impl PolicySet {
             rule: decision.rule,
             would_deny,
             tool,
+            limits: self.limits_over(call, server),
         })
+    }
+
+    /// The limits over all that the server offers, if the call takes something of that.
+    fn limits_over(&self, call: &Call, server: &ServerName) -> Arc<[LimitRule]> {
+        let takes = match call.method().subject() {
+            Subject::Tool | Subject::Prompt | Subject::Resource | Subject::Reference => true,
+            Subject::Protocol
+            | Subject::Task
+            | Subject::Unknown
+            | Subject::Method
+            | Subject::PromptList
+            | Subject::ResourceList => false,
+        };
+        let rules = self.servers.get(server).filter(|_| takes);
+        rules.map(|rules| Arc::clone(&rules.limits)).unwrap_or_default()
     }
 
     /// The call as its server may have it: what that may not ask is not offered to it.
@@ -118,6 +135,11 @@ impl Permit {
     /// What would have said no if it were enforced.
     pub fn would_deny(&self) -> Option<&Shadowed> {
         self.would_deny.as_ref()
+    }
+
+    /// Every limit that must have room for it.
+    pub fn limits(&self) -> impl Iterator<Item = &LimitRule> {
+        self.tool.iter().flat_map(|tool| &tool.limits).chain(&*self.limits)
     }
 
     /// How the tool may be used, if the call is one of a tool.

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::compile::Role;
+use super::limit::Limit;
 use super::names::Kind;
-use super::rules::{Brought, Denied, Limit, Names, Targets};
+use super::rules::{Brought, Denied, Names, Targets};
 use super::source::List;
 use super::{Mode, RuleId};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
@@ -153,12 +154,12 @@ fn comes_with(role: &Spanned<String>, sought: &Spanned<String>, roles: &BTreeMap
     false
 }
 
-/// Limits of one tool that another one of it always reaches first.
+/// Limits of one list that another one of it always reaches first.
 pub(super) fn limits(file: &SourceFile, limits: &[(Limit, At)], found: &mut Diagnostics) {
     let compared = || limits.iter().take(MAX_LIMITS).enumerate();
     for (index, (limit, at)) in compared() {
         let first = compared().find(|(other, (tighter, _))| {
-            *other != index && implies(*tighter, *limit) && (*other < index || !implies(*limit, *tighter))
+            *other != index && tighter.implies(*limit) && (*other < index || !limit.implies(*tighter))
         });
         if let Some((_, (_, other))) = first {
             found.push(
@@ -166,18 +167,5 @@ pub(super) fn limits(file: &SourceFile, limits: &[(Limit, At)], found: &mut Diag
                     .help(format!("the one in line {} is always reached before; delete one of the two", other.line)),
             );
         }
-    }
-}
-
-/// Whether whatever the first lets through, the second does, too. Calls per time are counted by a bucket that holds
-/// `calls` and fills evenly, so both its size and its rate matter.
-pub(super) fn implies(first: Limit, second: Limit) -> bool {
-    match (first, second) {
-        (Limit::Calls { calls, every }, Limit::Calls { calls: others, every: period }) => {
-            let rate = |calls: u32, over: u128| u128::from(calls).saturating_mul(over);
-            calls <= others && rate(calls.get(), period.as_nanos()) <= rate(others.get(), every.as_nanos())
-        }
-        (Limit::InFlight(calls), Limit::InFlight(others)) => calls <= others,
-        (Limit::Calls { .. }, Limit::InFlight(_)) | (Limit::InFlight(_), Limit::Calls { .. }) => false,
     }
 }

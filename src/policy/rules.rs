@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limit::LimitRule;
 use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
@@ -27,6 +28,8 @@ pub(super) struct Rules {
     pub(super) tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Settings of all others: the entry `"*"`, or the defaults.
     pub(super) other_tools: Arc<ToolRules>,
+    /// Limits over all that the server offers.
+    pub(super) limits: Arc<[LimitRule]>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Arc<str>>,
     /// What its tools are, if it is in the lock.
@@ -117,6 +120,8 @@ pub struct ToolRules {
     pub(super) restriction: Option<Arc<Restriction>>,
     /// What the caller's credential must be good for.
     pub scopes: Option<Scopes>,
+    /// What a call costs.
+    pub cost: NonZeroU32,
     /// All must have room.
     pub limits: Vec<LimitRule>,
     /// How long the server may stay silent about a call.
@@ -125,36 +130,20 @@ pub struct ToolRules {
     pub mode: Mode,
 }
 
-/// One limit, and where it stands. Two of one list may stand in one line: the place alone does not tell them apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LimitRule {
-    /// What is counted.
-    pub limit: Limit,
-    /// Where it is written.
-    pub rule: RuleId,
-}
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Limit {
-    /// At most so many calls in any such period, per principal and tool.
-    Calls {
-        /// How many.
-        calls: NonZeroU32,
-        /// In how long.
-        every: Duration,
-    },
-    /// At most so many calls of the tool at once.
-    InFlight(NonZeroU32),
-}
-
 /// The timeout of a tool that no policy gives one.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Default for ToolRules {
     fn default() -> Self {
-        let (arguments, restriction, scopes) = (None, None, None);
-        Self { arguments, restriction, scopes, limits: Vec::new(), timeout: DEFAULT_TIMEOUT, mode: Mode::Enforce }
+        Self {
+            arguments: None,
+            restriction: None,
+            scopes: None,
+            cost: NonZeroU32::MIN,
+            limits: Vec::new(),
+            timeout: DEFAULT_TIMEOUT,
+            mode: Mode::Enforce,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::duration::DURATION;
 use super::keywords::Keywords;
+use super::limit_source::Limits;
 use super::names::Kind;
 use super::node::Node;
 use super::pins::Pinning;
@@ -45,6 +46,9 @@ pub struct PolicySource {
     /// How a tool may be used, by whoever may use it. The entry `"*"` is for all that have none of their own.
     #[serde(default)]
     pub(super) tools: Entries<ToolSource>,
+    /// Limits over all tools, prompts and resources of the server together.
+    #[schemars(length(min = 1))]
+    pub(super) limits: Option<Limits>,
     /// Tools for every caller with a key, whatever roles it holds: exact names, or one `*` each.
     pub(super) allowed_tools: Option<List>,
     /// What the server may ask of clients while it works for them. Nothing if not said.
@@ -56,7 +60,7 @@ pub struct PolicySource {
 
 /// The keys of a policy file. A file with one of them is a policy file.
 pub const POLICY_KEYS: &[&str] =
-    &["server", "mode", "deny", "roles", "tools", "allowed_tools", "server_may", "pinning"];
+    &["server", "mode", "deny", "roles", "tools", "limits", "allowed_tools", "server_may", "pinning"];
 
 /// What a role grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -151,39 +155,18 @@ pub(super) struct ToolSource {
     /// Networks, of which the caller's address must be in one for a call of it.
     #[schemars(example = ["10.0.0.0/8"])]
     pub(super) networks: Option<List>,
+    /// What a call of it costs, for limits of `cost`. 1 if not said.
+    #[schemars(range(min = 1, max = u32::MAX))]
+    pub(super) cost: Option<Spanned<u64>>,
     /// Limits, in each of which a call of it must have room.
     #[schemars(length(min = 1))]
-    pub(super) limits: Option<Spanned<Vec<Spanned<LimitSource>>>>,
+    pub(super) limits: Option<Limits>,
     /// How long the server may stay silent about a call of it. 5s if not said.
     #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
     /// `shadow` only records what the keys beside it would refuse, but for `timeout`. `enforce` if not said.
     #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
-}
-
-/// A limit: either `calls` with `every`, or `in_flight`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(
-    rename = "Limit",
-    extend("required" = ["per"], "dependentRequired" = { "calls": ["every"], "every": ["calls"] }),
-    example = json!({ "calls": 60, "every": "1m", "per": "principal" }),
-    example = json!({ "in_flight": 8, "per": "tool" })
-)]
-pub(super) struct LimitSource {
-    /// So many calls at most in any span as long as `every`.
-    #[schemars(range(min = 1, max = u32::MAX))]
-    pub(super) calls: Option<Spanned<u64>>,
-    /// In how long a span of time, up to `24h`.
-    #[schemars(regex(pattern = DURATION), example = "1m")]
-    pub(super) every: Option<Spanned<String>>,
-    /// So many calls under way at once at most.
-    #[schemars(range(min = 1, max = u32::MAX))]
-    pub(super) in_flight: Option<Spanned<u64>>,
-    /// What is counted by itself: `principal` for `calls`, `tool` for `in_flight`.
-    #[schemars(extend("enum" = ["principal", "tool"]))]
-    pub(super) per: Option<Spanned<String>>,
 }
 
 /// A list of names, each with its place.
@@ -233,7 +216,8 @@ impl PolicySource {
     /// Whether nothing would be different without it.
     pub(super) fn says_nothing(&self) -> bool {
         let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
-        !says && self.allowed_tools.is_none() && self.deny.is_none() && self.server_may.is_none()
+        let bounds = self.deny.is_some() || self.limits.is_some();
+        !says && !bounds && self.allowed_tools.is_none() && self.server_may.is_none()
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http::HeaderMap;
 
 use super::{
-    Context, Decision, Effect, Limit, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins,
+    Context, Decision, Effect, Most, PolicyFile, PolicySet, Query, RolesElsewhere, Shown, ToolLock, compile, pins,
 };
 use crate::diagnostic::SourceFile;
 use crate::identity::{self, Known, Presented, Principal, PrincipalsFile, WithoutRole};
@@ -183,9 +183,9 @@ fn settings_are_the_tools_own_or_those_of_all_others() {
     let search = policy.tool_rules(&server("records"), "search_records");
     assert_eq!(search.timeout.as_secs(), 1);
     assert!(
-        matches!(search.limits[0].limit, Limit::Calls { calls, every } if calls.get() == 60 && every.as_secs() == 60)
+        matches!(search.limits[0].limit.most, Most::Rate(rate) if rate.amount.get() == 60 && rate.every.as_secs() == 60)
     );
-    assert!(matches!(search.limits[1].limit, Limit::InFlight(n) if n.get() == 8));
+    assert!(matches!(search.limits[1].limit.most, Most::InFlight(n) if n.get() == 8));
     assert_eq!(search.limits[1].rule.to_string(), "p/0.yaml:15 tools.search_records.limits");
     assert_eq!(policy.tool_rules(&server("records"), "get_x").timeout.as_secs(), 2);
     assert_eq!(policies(&["allowed_tools: [a]\n"]).tool_rules(&server("records"), "a").timeout.as_secs(), 5);

@@ -291,6 +291,9 @@ impl Relay {
                 self.queued = Some(last.bytes);
             }
         }
+        if let Some(room) = &self.room {
+            room.admission.brings(bytes.len());
+        }
         if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
             patience.hear(heard);
         }

@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
 use crate::identity::{AuthError, Presented, Principal};
 use crate::inspect::{self, Watch, Watcher};
-use crate::limits::Admission;
+use crate::limits::{Admission, QuotaHeader};
 use crate::mcp::{Call, Method, ServerName};
 use crate::state::{Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
@@ -67,6 +67,8 @@ pub struct Gateway {
     pub max_reply_bytes: usize,
     /// A stream says something at least so often.
     pub keep_alive: Duration,
+    /// Whether callers are told what is left for them.
+    pub quota_header: QuotaHeader,
     /// The books.
     pub telemetry: Arc<Telemetry>,
     /// How many messages may be under way at once, streams included.
@@ -220,13 +222,17 @@ impl Gateway {
     }
 
     fn relay(self: &Arc<Self>, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
-        let Carriage { reply, watch, under_way, room, version } = carriage;
+        let Carriage { mut reply, watch, under_way, room, version } = carriage;
+        if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
+            respond::quota(quota, &mut reply.head.headers);
+        }
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
         let elsewhere = Elsewhere { gateway: Arc::clone(self), version };
         let body = match reply.body {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
+                room.admission.brings(bytes.len());
                 match under_way.filter(|_| watch.conversation().url().is_some() && reply.head.status.is_success()) {
                     Some(under_way) => elsewhere.wait(under_way, watch.conversation(), room, seen),
                     None => seen.close(body::outcome(answered, None)),

@@ -9,12 +9,13 @@ use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
 use crate::identity::{AuthError, Challenge, ProtectedResource, Scope};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
-use crate::limits::LimitExceeded;
+use crate::limits::{LimitExceeded, Quota};
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
 use crate::upstream::UpstreamError;
 
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Marks an error as the gate's own.
 const ORIGIN: &str = "io.tollgate/origin";
 /// Names the decision, for whoever asks the operator.
@@ -334,6 +335,14 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
         _ => {}
     }
     saying
+}
+
+/// What is left for the caller (draft-ietf-httpapi-ratelimit-headers): of the limit that is nearest to its end.
+pub(super) fn quota(quota: Quota, headers: &mut HeaderMap) {
+    let told = format!("\"{}\";r={};t={}", quota.unit.word(), quota.left, quota.every.as_secs().max(1));
+    if let Ok(told) = HeaderValue::from_str(&told) {
+        headers.insert(RATE_LIMIT, told);
+    }
 }
 
 fn limited(exceeded: &LimitExceeded) -> Saying {

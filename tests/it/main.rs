@@ -24,6 +24,7 @@ mod health;
 mod idle_streams;
 mod judgement;
 mod kill_switch;
+mod limits;
 mod listening;
 mod ownership;
 mod pinning;

@@ -47,7 +47,7 @@ impl Page {
             for value in response.head.all(name) {
                 let value = match (name, value.parse::<u64>()) {
                     ("retry-after", Ok(1)) => "1",
-                    ("retry-after", Ok(2..=3600)) => "[seconds]",
+                    ("retry-after", Ok(2..=3825)) => "[seconds]",
                     _ => value,
                 };
                 writeln!(page, "{name}: {value}").unwrap();
@@ -87,7 +87,7 @@ fn masked(mut body: Value) -> Value {
         data["io.tollgate/decision"] = json!("[decision]");
     }
     if let Some(millis) = data.get("retryAfterMs").and_then(Value::as_u64)
-        && (1001..=3_600_000).contains(&millis)
+        && (1001..=3_825_000).contains(&millis)
     {
         data["retryAfterMs"] = json!("[milliseconds]");
     }

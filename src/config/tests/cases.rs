@@ -184,13 +184,13 @@ fn each_clause_is_shown_by_the_case_that_turns_on_it_and_by_no_other() {
         ),
         (
             "as: { key: ci-bot }, call: search, arguments: { store: s1 }, after: 3 calls, expect: limited",
-            &["nothing reaches 3 calls in 1s"],
+            &["limit of calls: 3 in 1s"],
         ),
         (
             "as: { key: ci-bot }, call: search, arguments: { store: s1 }, during: 2 calls, expect: limited",
-            &["nothing reaches 2 calls in flight"],
+            &["limit of in_flight: 2"],
         ),
-        ("as: { roles: [reader] }, call: get_two, after: 9 calls, expect: limited", &["nothing reaches 9 calls"]),
+        ("as: { roles: [reader] }, call: get_two, after: 9 calls, expect: limited", &["limit of calls: 9"]),
         ("as: { roles: [office] }, call: report, at: 2026-11-21, expect: deny", &["roles.office.when"]),
         ("as: { roles: [cleaner], scopes: [records:write] }, call: clean, expect: deny", &["tools.clean.scopes"]),
         (

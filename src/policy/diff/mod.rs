@@ -116,6 +116,7 @@ impl PolicySet {
             both.questions(&mut found);
             both.grants(&mut found);
             both.tools(&mut found);
+            both.limits(&mut found);
             both.pins(&mut found);
         }
         joined(found)
@@ -160,6 +161,19 @@ impl Both<'_> {
         };
         let [old, new] = [old, new].map(|all| if all.is_empty() { "nothing".to_owned() } else { all.join(", ") });
         found.push(self.change(direction, What::Server, vec![format!("server_may: {old} → {new}")]));
+    }
+
+    /// Limits over all that the server offers.
+    fn limits(&self, found: &mut Vec<Change>) {
+        let [old, new] = [self.old, self.new].map(|rules| {
+            let enforced = rules.limits.iter().filter(|rule| rule.mode == Mode::Enforce);
+            enforced.cloned().collect::<Vec<_>>()
+        });
+        let [before, now] = [&old, &new].map(|side| side.first().map(|rule| rule.rule.clone()));
+        for (direction, detail) in limits::compare(&old, &new) {
+            let change = self.change(direction, What::Server, vec![detail]);
+            found.push(Change { old: before.clone(), new: now.clone(), ..change });
+        }
     }
 
     /// A change for everyone whom it concerns.

@@ -91,12 +91,17 @@ fn settings_of_tools() {
         (
             ", limits: [{ calls: 60, every: 1m, per: principal }, { in_flight: 4, per: tool }]",
             ", limits: [{ calls: 10, every: 10s, per: principal }, { in_flight: 8, per: tool }]",
-            "widened tool a [role r] limits: in_flight 4 → 8\nnarrowed tool a [role r] limits: calls 60 in 1m → 10 in 10s",
+            "widened tool a [role r] limits: in_flight 4 per tool → 8 per tool\nnarrowed tool a [role r] limits: calls 60 in 1m per principal → 10 in 10s per principal",
+        ),
+        (
+            ", cost: 2, limits: [{ calls: 60, every: 1m, per: principal }]",
+            ", cost: 1, limits: [{ calls: 60, burst: 6, every: 1m, per: principal }, { bytes: 1000, every: 1h, per: tool }]",
+            "widened tool a [role r] cost: 2 → 1\nnarrowed tool a [role r] limits: calls 60 in 1m per principal → 60 in 1m, 6 at once per principal; limits: bytes unlimited → 1000 in 1h per tool",
         ),
         (
             ", limits: [{ in_flight: 4, per: tool }]",
             ", mode: shadow, limits: [{ in_flight: 4, per: tool }]",
-            "widened tool a [role r] limits: in_flight 4 → unlimited\nwidened tool a [role r] mode: enforce → shadow; what it refuses is only recorded",
+            "widened tool a [role r] limits: in_flight 4 per tool → unlimited\nwidened tool a [role r] mode: enforce → shadow; what it refuses is only recorded",
         ),
     ] {
         assert_eq!(told(&tool(old), &tool(new)), expected);
@@ -125,7 +130,7 @@ fn settings_of_tools() {
             "roles: { r: { tools: [a] } }\ntools: { a: { limits: [{ in_flight: 1, per: tool }] }, '*': { limits: [{ in_flight: 9, per: tool }] } }",
             "roles: { r: { tools: [a] } }\ntools: { '*': { limits: [{ in_flight: 9, per: tool }] } }",
         ),
-        "widened tool a [role r] limits: in_flight 1 → 9"
+        "widened tool a [role r] limits: in_flight 1 per tool → 9 per tool"
     );
 }
 

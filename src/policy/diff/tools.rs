@@ -52,6 +52,10 @@ impl Both<'_> {
             [&before, &now].map(|it| it.limits.first().map(|limit| &limit.rule)),
             limits::compare(before.limits, now.limits),
         );
+        if old.cost != new.cost {
+            let direction = if new.cost < old.cost { Direction::Widened } else { Direction::Narrowed };
+            told([None, None], vec![(direction, format!("cost: {} → {}", old.cost, new.cost))]);
+        }
         if old.timeout != new.timeout {
             let text = format!("timeout: {} → {}", written(old.timeout), written(new.timeout));
             told([None, None], vec![(Direction::Changed, text)]);
