@@ -14,7 +14,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
-use tollgate::config::{self, Overrides};
+use tollgate::config::{self, Kept, Overrides};
 use tollgate::identity::{API_KEY, AuthError, Authenticators, Presented, Principal};
 use tollgate::json::Bounds;
 use tollgate::limits::Limits;
@@ -109,7 +109,7 @@ impl Scene {
         let deployment =
             Deployment::new("http://127.0.0.1:9/mcp", role, files, keys).expect("the temporary folder can be written");
         let overrides = Overrides { config: Some(deployment.config()), ..Overrides::default() };
-        let policies = config::load(&overrides).expect("the files are good").policies;
+        let policies = config::load(&overrides, Kept::Here).expect("the files are good").policies;
         let headers = HeaderMap::from_iter([(API_KEY, HeaderValue::from_static(KEY))]);
         let principal = identified(&policies.authenticators, &headers);
         Self {
@@ -219,7 +219,7 @@ fn condition(criterion: &mut Criterion) {
 
 /// Who it is; of a key that is known without asking anybody.
 fn identified(authenticators: &Authenticators, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
-    authenticators.identify(Presented { headers }).now_or_never().expect("nobody has to be asked")
+    authenticators.identify(Presented { headers, certificate: None }).now_or_never().expect("nobody has to be asked")
 }
 
 /// Who is it: one hash over the key, and a look-up.

@@ -3,10 +3,11 @@
 //! The modules stand in the order of the request, from the ground up: **a module uses only modules listed before it.**
 //! `tests/architecture.rs` checks that. Start reading at [`proxy`], `Gateway::read`.
 
-// Words: no IO, but the clock's and the secrets'.
+// Words: no IO, but the clock's, and what reads secrets and certificates.
 pub mod diagnostic; // a problem in a file: where it is, what is wrong, how to put it right
 pub mod clock; // the one source of "now"
 pub mod secret; // what must never be shown, and where it is kept
+pub mod tls; // certificates: what the gate shows, and what clients do
 pub mod json; // strict JSON, read in one pass without building anything
 pub mod jsonrpc; // JSON-RPC 2.0 and nothing of MCP
 pub mod sse; // event-stream framing

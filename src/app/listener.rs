@@ -10,12 +10,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::BoxError;
 
+use super::handshake::{Handshakes, Shaken};
 use crate::proxy::{self, Gateway, Guard, Peer};
 
 /// A head arrives within this.
@@ -44,12 +47,12 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// the system refuse new ones, so that callers turn to another replica at once.
 pub(super) async fn serve(
     listener: TcpListener,
-    gateway: Arc<Gateway>,
+    port: Port,
     stop: CancellationToken,
     connections: TaskTracker,
 ) -> GracefulShutdown {
     let open = GracefulShutdown::new();
-    let server = Arc::new(Server::new(gateway));
+    let server = Arc::new(Server::new(port));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,7 +66,7 @@ pub(super) async fn serve(
                 let (server, open, stop) = (Arc::clone(&server), open.watcher(), stop.clone());
                 connections.spawn(async move {
                     tokio::select! {
-                        speaks = speaks(&stream) => server.serve(stream, address, speaks, open).await,
+                        begun = server.begin(stream, address) => server.serve(begun, open).await,
                         () = stop.cancelled() => {} // nothing was asked yet
                     }
                 });
@@ -76,13 +79,29 @@ pub(super) async fn serve(
     }
 }
 
+/// What is behind the port.
+pub(super) struct Port {
+    pub(super) gateway: Arc<Gateway>,
+    /// TLS, if it is spoken.
+    pub(super) handshakes: Option<Handshakes>,
+}
+
+/// A connection on which something may be asked.
+enum Begun {
+    Plain(TcpStream, Peer, Speaks),
+    // In a box of its own: it is larger by far.
+    Tls(Box<TlsStream<TcpStream>>, Peer, Speaks),
+}
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Speaks {
+pub(super) enum Speaks {
     /// HTTP/1.1, or nothing at all.
     Http1,
     /// HTTP/2 it may be: its preface begins so (RFC 9113, 3.4).
     PerhapsHttp2,
+    /// HTTP/2 and nothing else: so it was agreed.
+    Http2,
 }
 
 /// Looks at the first bytes without taking them. Whoever reads them to find out must hand them on, and a buffer that they
@@ -99,29 +118,53 @@ async fn speaks(stream: &TcpStream) -> Speaks {
 
 /// How connections are served.
 struct Server {
-    gateway: Arc<Gateway>,
+    port: Port,
     http1: http1::Builder,
     either: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
 }
 
 impl Server {
-    fn new(gateway: Arc<Gateway>) -> Self {
+    fn new(port: Port) -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(IDLE);
         let mut either = auto::Builder::new(TokioExecutor::new());
         either.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
         either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
-        Self { gateway, http1, either }
+        let http2 = either.clone().http2_only();
+        Self { port, http1, either, http2 }
     }
 
-    async fn serve(&self, stream: TcpStream, address: SocketAddr, speaks: Speaks, open: Watcher) {
-        let peer = Arc::new(Peer::new(address));
-        let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.gateway), Arc::clone(&peer)));
+    /// Finds out what is spoken. `None`: nothing that can be.
+    async fn begin(&self, stream: TcpStream, address: SocketAddr) -> Option<Begun> {
+        let Some(handshakes) = &self.port.handshakes else {
+            let speaks = speaks(&stream).await;
+            return Some(Begun::Plain(stream, Peer::new(address), speaks));
+        };
+        let Shaken { stream, speaks, certificate } = handshakes.shake(stream, address).await?;
+        Some(Begun::Tls(stream, Peer::over_tls(address, certificate), speaks))
+    }
+
+    async fn serve(&self, begun: Option<Begun>, open: Watcher) {
+        match begun {
+            Some(Begun::Plain(stream, peer, speaks)) => self.carry(stream, peer, speaks, open).await,
+            Some(Begun::Tls(stream, peer, speaks)) => self.carry(stream, peer, speaks, open).await,
+            None => {}
+        }
+    }
+
+    async fn carry<S>(&self, stream: S, peer: Peer, speaks: Speaks, open: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Arc::new(peer);
+        let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.port.gateway), Arc::clone(&peer)));
         let io = TokioIo::new(Guard::new(stream, peer, HEAD));
         let ended = match speaks {
             Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
-            // In a box of its own: it is larger, and rare.
+            // In boxes of their own: they are larger, and rare.
             Speaks::PerhapsHttp2 => Box::pin(open.watch(self.either.serve_connection(io, service))).await,
+            Speaks::Http2 => Box::pin(open.watch(self.http2.serve_connection(io, service))).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");

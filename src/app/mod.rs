@@ -1,5 +1,7 @@
 //! The running process: bind, serve, reload, drain.
 
+mod certificates;
+mod handshake;
 mod listener;
 mod reload;
 
@@ -24,6 +26,9 @@ use crate::proxy::{Door, Gateway, Snapshot, Transports};
 use crate::state::State;
 use crate::telemetry::Telemetry;
 use crate::upstream::Upstream;
+
+use handshake::Handshakes;
+use listener::Port;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
         draining: stop.clone(),
         waiting: tasks.clone(),
     });
+    let handshakes = config.listen.tls.clone().map(|tls| Handshakes::new(tls, Arc::clone(&telemetry)));
+    let port = Port { gateway: Arc::clone(&gateway), handshakes };
     let kill_switch = config.kill_switch.as_ref().map(|from| KillSwitch::open(from, &gateway)).transpose();
     let kill_switch = kill_switch.map_err(|problems| io::Error::other(problems.to_string()))?.map(Arc::new);
     let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry, kill_switch: kill_switch.clone() });
@@ -84,8 +91,8 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     tracing::info!("admin on http://{admin_address}");
-    tracing::info!("listening on http://{address}/mcp");
-    let serving = tasks.spawn(listener::serve(listener, gateway, stop.clone(), connections.clone()));
+    tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());
+    let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
     state.readiness.hold(Latch::Draining);
@@ -186,7 +193,7 @@ fn door(config: &Config, address: SocketAddr) -> Door {
         Hosts::Only(hosts) => Some(hosts.clone()),
         Hosts::Loopback => {
             // Whatever page came from here is the gate's own: nothing else listens on its port.
-            origins.extend(own().map(|host| format!("http://{host}")));
+            origins.extend(own().map(|host| format!("{}://{host}", config.listen.scheme())));
             Some(own().to_vec())
         }
     };

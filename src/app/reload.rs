@@ -1,4 +1,4 @@
-//! A policy file changed: judge by the new ones, as a whole, or keep the old and say why.
+//! A file changed: go by the new ones, as a whole, or keep the old and say why.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::Certificates;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::policy::PolicySet;
@@ -21,10 +22,12 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Some file systems tell nobody of changes, so look anyway.
 const POLL: Duration = Duration::from_secs(10);
 
-/// Reloads on a change in the policy folder, on SIGHUP and, for file systems that tell nothing, now and then.
+/// Reloads on a change of policies or certificates, on SIGHUP and, for file systems that tell nothing, now and then.
 pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: CancellationToken) {
     let (tell, mut changed) = mpsc::channel(1);
-    let _watcher = watcher(&config.policies, tell);
+    let mut certificates = config.listen.tls.clone().map(|tls| Certificates::new(tls, Arc::clone(&gateway)));
+    let folders = config.listen.tls.iter().flat_map(|tls| tls.files().folders());
+    let _watcher = watcher(folders.chain([&*config.policies]), &tell);
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,19 +42,28 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
             () = stop.cancelled() => return,
         }
         told = reload(&config, &gateway, told.as_deref());
+        if let Some(certificates) = &mut certificates {
+            certificates.look();
+        }
     }
 }
 
-/// Watches the folder, not its files: a mounted `ConfigMap` changes by the swap of a symbolic link beside them.
-fn watcher(folder: &Path, tell: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // One waiting word is enough: whoever takes it looks at everything.
-            let _ = tell.try_send(());
-        }
-    });
-    let watching = watcher.and_then(|mut watcher| watcher.watch(folder, RecursiveMode::Recursive).map(|()| watcher));
-    watching.inspect_err(|error| tracing::warn!(%error, "changes of policies are only seen every 10 s")).ok()
+/// Watches folders, not their files: a mounted `ConfigMap` or Secret changes by the swap of a symbolic link beside them.
+fn watcher<'a>(folders: impl Iterator<Item = &'a Path>, tell: &mpsc::Sender<()>) -> Vec<notify::RecommendedWatcher> {
+    let watch = |folder: &Path| {
+        let tell = tell.clone();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                // One waiting word is enough: whoever takes it looks at everything.
+                let _ = tell.try_send(());
+            }
+        });
+        watcher.and_then(|mut watcher| watcher.watch(folder, RecursiveMode::Recursive).map(|()| watcher))
+    };
+    let said = |error: &notify::Error, folder: &Path| {
+        tracing::warn!(%error, folder = %folder.display(), "changes in this folder are only seen every 10 s");
+    };
+    folders.filter_map(|folder| watch(folder).inspect_err(|error| said(error, folder)).ok()).collect()
 }
 
 /// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{consult, output};
 use crate::clock;
-use crate::config::{self, Folder, Reach};
+use crate::config::{self, Folder, Kept, Reach};
 use crate::diagnostic::{Denied, Diagnostics, Format, Report};
 
 /// Exits with 0 if there is no error, 1 if there is, 2 if it could not be said.
@@ -81,7 +81,7 @@ impl From<Form> for Format {
 /// All that is wrong or odd with a configuration or a policy folder.
 fn check(path: &Path) -> Diagnostics {
     if let Some(overrides) = consult::configuration(path) {
-        return config::load(&overrides).map_or_else(|found| found, |loaded| loaded.warnings);
+        return config::load(&overrides, Kept::Elsewhere).map_or_else(|found| found, |loaded| loaded.warnings);
     }
     let folder = Folder::read(path);
     let servers = folder.servers();

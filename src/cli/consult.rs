@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::clock;
-use crate::config::{self, Folder, Overrides, Policies, Reach};
+use crate::config::{self, Folder, Kept, Overrides, Policies, Reach};
 use crate::diagnostic::Diagnostics;
 use crate::mcp::ServerName;
 use crate::trial::{Against, Sources};
@@ -24,7 +24,7 @@ impl Consulted {
     pub(super) fn read(path: &Path) -> Result<Self, Diagnostics> {
         let (folder, servers) = match configuration(path) {
             Some(overrides) => {
-                let config = config::load(&overrides)?.config;
+                let config = config::load(&overrides, Kept::Elsewhere)?.config;
                 (config.policies, Some(vec![config.server.name]))
             }
             None => (path.to_owned(), None),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::output;
 use crate::app::{self, End};
-use crate::config::{self, Overrides};
+use crate::config::{self, Kept, Overrides};
 use crate::telemetry::{Telemetry, TelemetrySettings, start_log};
 
 /// Flags beat TOLLGATE_* variables, which beat the file.
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if let Err(problem) = start_log(&settings) {
         return output::failed(&problem);
     }
-    let loaded = match config::load(&args.overrides) {
+    let loaded = match config::load(&args.overrides, Kept::Here) {
         Ok(loaded) => loaded,
         Err(problems) => return output::refused(&problems),
     };

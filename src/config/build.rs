@@ -10,8 +10,8 @@ use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
-    Batches, Config, Folder, Hosts, KillSwitchConfig, Listen, Overrides, Reach, RequestDecompression, address,
-    kill_switch, policies,
+    Batches, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach, RequestDecompression, address,
+    kill_switch, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::limits::QuotaHeader;
@@ -47,12 +47,13 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Reads the file, if there is one, and lays the flags over it.
-    pub(super) fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
+    pub(super) fn read(overrides: &Overrides, kept: Kept, found: &mut Diagnostics) -> Self {
         let Written { path, document, source } = Written::read(overrides, found);
         let broken = path.is_some() && source.is_none();
         let source = source.unwrap_or_default();
         let none = SourceFile::new(DEFAULT_FILE, "");
         let file = document.as_ref().map_or(&none, Document::file);
+        let tls = source.listen.tls.as_ref().map(|tls| tls::server(file, path.as_deref(), tls, kept, found));
         let server = match ServerDraft::read(overrides.server.as_deref(), file, &source, found) {
             Some(server) => server,
             // What a broken file says of servers is not known, so nothing is missing in it.
@@ -64,7 +65,8 @@ impl Draft {
         };
         Self {
             policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
-            listen: listen(overrides.listen.as_deref(), file, &source.listen, found),
+            listen: listen(overrides.listen.as_deref(), file, &source.listen, found)
+                .map(|listen| Listen { tls: tls.flatten(), ..listen }),
             admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
             server,
             sessions: sessions(file, &source.sessions, found),
@@ -204,6 +206,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
             Some(true) => QuotaHeader::Sent,
             Some(false) | None => QuotaHeader::Off,
         },
+        tls: None,
     })
 }
 

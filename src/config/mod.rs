@@ -13,6 +13,7 @@ mod shown;
 mod source;
 mod survey;
 mod syntax;
+mod tls;
 #[cfg(test)]
 mod tests;
 mod yaml;
@@ -37,6 +38,7 @@ pub use kill_switch::{KillApi, KillSwitchConfig, kill, kills, read_kill_file, wr
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
 pub use source::ConfigSource;
+pub use tls::Kept;
 
 use build::Draft;
 
@@ -102,6 +104,8 @@ pub struct Listen {
     pub keep_alive: Duration,
     /// Whether callers are told what is left for them.
     pub quota_header: QuotaHeader,
+    /// TLS, if it is spoken. `None` also for files that are kept elsewhere.
+    pub tls: Option<Arc<crate::tls::Server>>,
 }
 
 /// Which `Host` a request may name: the guard against DNS rebinding.
@@ -161,9 +165,9 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Every problem of every file.
-pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
+pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
     let mut found = Diagnostics::new();
-    let mut draft = Draft::read(overrides, &mut found);
+    let mut draft = Draft::read(overrides, kept, &mut found);
     let folder = Folder::read(&draft.policies);
     let servers = draft.name_server(&folder, &mut found);
     let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
@@ -185,7 +189,7 @@ pub fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
 /// Every problem of the configuration.
 pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
     let mut found = Diagnostics::new();
-    let mut draft = Draft::read(overrides, &mut found);
+    let mut draft = Draft::read(overrides, Kept::Elsewhere, &mut found);
     let folder = Folder::read(&draft.policies);
     draft.name_server(&folder, &mut found);
     draft.finish().filter(|_| !found.has_errors()).ok_or(found)
@@ -227,6 +231,11 @@ impl Config {
 }
 
 impl Listen {
+    /// How its URL begins.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Who can connect.
     pub fn reach(&self) -> Reach {
         match (Reach::of(self.address), &self.public_url) {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::server::MAX_REPLY;
 use super::shown::CredentialSource;
+use super::tls::Written;
 use crate::diagnostic::Spanned;
 use crate::policy::{DURATION, Entries};
 
@@ -68,6 +69,26 @@ pub(super) struct ListenSource {
     pub(super) keep_alive: Option<Spanned<String>>,
     /// Whether answers tell callers by `RateLimit` what is left for them of their limits.
     pub(super) rate_limit_header: Option<bool>,
+    /// TLS on this port. Without it the port speaks plain HTTP.
+    pub(super) tls: Option<Spanned<TlsSource>>,
+}
+
+/// TLS on the port that clients speak to. Its files are read again when they change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Tls")]
+pub(super) struct TlsSource {
+    /// The gate's certificate and those between it and an authority, in PEM. A path, from where this file lies.
+    #[schemars(example = "/etc/tollgate/tls/tls.crt")]
+    pub(super) certificate: Spanned<String>,
+    /// Where the certificate's key is kept, in PEM: `file:/PATH` or `env:NAME`.
+    #[schemars(regex(pattern = "^(file:/|env:[A-Za-z_])"), example = "file:/etc/tollgate/tls/tls.key")]
+    pub(super) key: Spanned<String>,
+    /// Authorities that sign for clients, in PEM. Clients are asked for a certificate of one of them.
+    #[schemars(example = "/etc/tollgate/tls/ca.crt")]
+    pub(super) client_ca: Option<Spanned<String>>,
+    /// Whether a client may come without a certificate. `required` if not said.
+    pub(super) client_certificates: Option<Spanned<Written>>,
 }
 
 /// Sessions of clients up to 2025-11-25.

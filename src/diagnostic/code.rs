@@ -122,6 +122,7 @@ codes! {
     // Keys and callers.
     SecretInFile "secret-in-file" "A secret itself, where only its hash may stand, or the place where it is kept.";
     InvalidKeyId "invalid-key-id" "An id that a key cannot have.";
+    InvalidCertificateName "invalid-certificate-name" "A name in a certificate that nobody can go by.";
     DuplicateKeyId "duplicate-key-id" "Two keys with the same id.";
     InvalidKeyHash "invalid-key-hash" "What should be the hash of a key is none.";
     WeakKey "weak-key" "The hash of a key that everyone knows, or a placeholder.";
@@ -151,5 +152,7 @@ codes! {
     InvalidHeader "invalid-header" "A text that is not the name of a header.";
     ReservedHeader "reserved-header" "A header that neither callers nor files may set towards a server.";
     InvalidCredential "invalid-credential" "A way into a server that says too little, or two things.";
+    InvalidCertificate "invalid-certificate" "A certificate, key or authority that TLS cannot be served with.";
+    ExpiringCertificate "expiring-certificate" "A certificate that ends soon.";
     AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";
 }

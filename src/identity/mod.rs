@@ -1,6 +1,7 @@
 //! Who is asking. A step that fails is never "nobody": only a request without any credential can be anonymous.
 
 mod api_key;
+mod certificate;
 mod claim;
 mod expiry;
 mod presented;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::clock;
+use crate::tls::ClientCertificate;
 
 pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
+pub use certificate::{CertificateError, Holder};
 pub use claim::{Claim, Claims, Scalar};
 pub use expiry::{Date, EXPIRY, parse_expiry};
 pub use presented::{API_KEY, Presented};
@@ -29,12 +32,14 @@ pub use principals::{
 pub use resource::{Challenge, ProtectedResource, PublicUrl, Scope};
 
 use api_key::ApiKeys;
+use certificate::Certificates;
 use presented::Credential;
 
 /// All ways to prove an identity that the policy allows; by default none.
 #[derive(Debug, Default)]
 pub struct Authenticators {
     keys: ApiKeys,
+    certificates: Certificates,
     anonymous: Option<Arc<Principal>>,
 }
 
@@ -58,6 +63,8 @@ pub enum AuthError {
     },
     /// A token of an identity provider, but none is configured.
     LooksLikeJwt,
+    /// A certificate that proves nobody.
+    Certificate(CertificateError),
 }
 
 impl AuthError {
@@ -71,6 +78,7 @@ impl AuthError {
             Self::Unknown => "unknown_key",
             Self::Expired { .. } => "expired_key",
             Self::LooksLikeJwt => "jwt_without_issuer",
+            Self::Certificate(error) => error.reason(),
         }
     }
 }
@@ -82,16 +90,36 @@ impl Authenticators {
     /// There is not exactly one credential, or it is not one of the policy's.
     #[expect(clippy::unused_async, reason = "tokens are verified with keys that may have to be fetched")]
     pub async fn identify(&self, presented: Presented<'_>) -> Result<Arc<Principal>, AuthError> {
-        match presented.credential()? {
-            Credential::Key(key) | Credential::Bearer(key) => self.keys.identify(key, clock::wall()),
-            Credential::None => self.anonymous.clone().ok_or(AuthError::Missing),
+        let now = clock::wall();
+        let certificate = self.certificate(presented, now)?;
+        match (presented.credential()?, certificate) {
+            (Credential::None, Some(certificate)) => {
+                self.certificates.identify(certificate, now).map_err(AuthError::Certificate)
+            }
+            (Credential::Key(_) | Credential::Bearer(_), Some(_)) => Err(AuthError::Several),
+            (Credential::Key(key) | Credential::Bearer(key), None) => self.keys.identify(key, now),
+            (Credential::None, None) => self.anonymous.clone().ok_or(AuthError::Missing),
         }
+    }
+
+    /// The certificate, where it is a credential: where the policy has `certificates`. Elsewhere it only keeps others from
+    /// connecting. One that counts no longer ends what came over its connection in either case.
+    fn certificate<'a>(
+        &self,
+        presented: Presented<'a>,
+        now: SystemTime,
+    ) -> Result<Option<&'a Arc<ClientCertificate>>, AuthError> {
+        if let Some(Err(distrust)) = presented.certificate.map(|certificate| certificate.names(now)) {
+            return Err(AuthError::Certificate(CertificateError::Distrust(distrust)));
+        }
+        Ok(presented.certificate.filter(|_| !self.certificates.is_empty()))
     }
 
     /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
     pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
         match principal.proof() {
             Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
+            Proof::Certificate(certificate) => self.certificates.identify(certificate, clock::wall()).ok(),
             Proof::Token(_) => None,
             Proof::Anonymous => self.anonymous.clone(),
         }
@@ -105,6 +133,11 @@ impl Authenticators {
     /// Whether the key of this id is the same one in both.
     pub fn has_same_key(&self, other: &Self, id: &str) -> bool {
         self.keys.hash_of(id).is_some_and(|hash| other.keys.hash_of(id) == Some(hash))
+    }
+
+    /// Whom certificates prove, by the names in them.
+    pub fn certificates(&self) -> BTreeMap<String, &Holder> {
+        self.certificates.by_name()
     }
 
     /// Whoever shows no credential, if such callers are let in; for asking what would be decided.
@@ -136,6 +169,7 @@ impl fmt::Display for AuthError {
             Self::Unknown => f.write_str("no key of the policy has this hash"),
             Self::Expired { id } => write!(f, "the key of `{id}` has expired"),
             Self::LooksLikeJwt => f.write_str("the credential is a JWT, and no issuer of tokens is configured"),
+            Self::Certificate(error) => error.fmt(f),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What a request shows of who sends it, and the one credential in that.
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::AuthError;
+use crate::tls::ClientCertificate;
 
 /// The header that carries a key by itself.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -13,6 +16,8 @@ pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub struct Presented<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// The certificate that was shown on its connection.
+    pub certificate: Option<&'a Arc<ClientCertificate>>,
 }
 
 /// The credential of a request, by where it stands.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::claim::{Claim, Claims};
 use crate::secret::Secret;
+use crate::tls::ClientCertificate;
 
 /// A caller whose identity was proved, or who was let in as nobody by an operator who spelt that out.
 ///
@@ -25,6 +26,8 @@ pub struct Principal {
 pub enum Proof {
     /// An API key.
     ApiKey,
+    /// A certificate that the client showed when it connected.
+    Certificate(Arc<ClientCertificate>),
     /// A token of an identity provider.
     Token(BearerToken),
     /// Not at all: `anonymous: true` is set.
@@ -48,6 +51,7 @@ impl Principal {
         let account = match &proof {
             // Ids of keys have no `#`, and neither have issuers.
             Proof::Token(token) => format!("{}#{id}", token.issuer).into(),
+            Proof::Certificate(_) => format!("certificate#{id}").into(),
             Proof::ApiKey | Proof::Anonymous => Arc::clone(&id),
         };
         let roles = roles.into_iter().collect();
@@ -56,6 +60,11 @@ impl Principal {
 
     pub(super) fn with(mut self, claims: Claims) -> Self {
         self.claims = claims;
+        self
+    }
+
+    pub(super) fn until(mut self, end: SystemTime) -> Self {
+        self.expires = Some(end);
         self
     }
 

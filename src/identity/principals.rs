@@ -8,16 +8,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
+use super::certificate::{self, CertificateSource, Certificates, Inserted};
 use super::expiry::EXPIRY;
 use super::weak::{is_placeholder, weak_key};
 use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, parse_expiry};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
 const LONG: Duration = Duration::from_hours(400 * 24);
 
 /// The keys of a principals file. A file with one of them is a principals file.
-pub const PRINCIPALS_KEYS: &[&str] = &["keys", "anonymous"];
+pub const PRINCIPALS_KEYS: &[&str] = &["keys", "certificates", "anonymous"];
 
 /// How to make a key, for whoever has none.
 const MAKE_A_KEY: &str = "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
@@ -37,6 +38,9 @@ pub struct PrincipalsSource {
     /// The keys that are accepted, by their hashes. `tollgate keys new` makes a key and prints its entry.
     #[schemars(length(min = 1))]
     keys: Option<Spanned<Vec<Spanned<KeySource>>>>,
+    /// Whose client certificate counts as whose. Where there is an entry, a certificate is a credential like a key.
+    #[schemars(length(min = 1))]
+    certificates: Option<Spanned<Vec<Spanned<CertificateSource>>>>,
     /// `true` lets callers without a credential hold the role `anonymous`; only on a loopback address.
     anonymous: Option<Spanned<bool>>,
 }
@@ -95,8 +99,7 @@ pub struct Compiled {
 impl Compiled {
     /// Nobody is let in.
     pub fn nobody() -> Self {
-        let authenticators = Authenticators { keys: ApiKeys::default(), anonymous: None };
-        Self { authenticators, warnings: Diagnostics::new() }
+        Self { authenticators: Authenticators::default(), warnings: Diagnostics::new() }
     }
 }
 
@@ -108,7 +111,9 @@ impl PrincipalsFile {
 
     /// The roles that somebody holds by it.
     pub fn roles_held(&self) -> impl Iterator<Item = &str> {
-        let listed = self.keys().filter_map(|key| key.value.roles.as_ref()).flat_map(|roles| &roles.value);
+        let by_certificates = self.certificates().filter_map(|certificate| certificate.value.roles.as_ref());
+        let listed = self.keys().filter_map(|key| key.value.roles.as_ref()).chain(by_certificates);
+        let listed = listed.flat_map(|roles| &roles.value);
         listed.map(|role| role.value.as_str()).chain(self.lets_in_anyone().map(|_| ANONYMOUS))
     }
 
@@ -120,6 +125,10 @@ impl PrincipalsFile {
     fn keys(&self) -> impl Iterator<Item = &Spanned<KeySource>> {
         self.written.keys.iter().flat_map(|keys| &keys.value)
     }
+
+    fn certificates(&self) -> impl Iterator<Item = &Spanned<CertificateSource>> {
+        self.written.certificates.iter().flat_map(|certificates| &certificates.value)
+    }
 }
 
 /// Compiles all principals files of a folder.
@@ -127,7 +136,13 @@ impl PrincipalsFile {
 /// # Errors
 /// Every problem in all files, warnings among them.
 pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Result<Compiled, Diagnostics> {
-    let mut reader = Reader { known, found: Diagnostics::new(), keys: ApiKeys::default(), seen: Seen::default() };
+    let mut reader = Reader {
+        known,
+        found: Diagnostics::new(),
+        keys: ApiKeys::default(),
+        certificates: Certificates::default(),
+        seen: Seen::default(),
+    };
     let mut anonymous = None;
     for file in files {
         let before = std::mem::take(&mut reader.found);
@@ -141,24 +156,25 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
             anonymous = Some(Arc::new(Principal::new(Arc::from(ANONYMOUS), [Arc::from(ANONYMOUS)], Proof::Anonymous)));
         }
     }
-    let Reader { mut found, keys, seen, .. } = reader;
-    if seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
+    let Reader { mut found, keys, certificates, seen, .. } = reader;
+    if seen.ids.is_empty() && certificates.is_empty() && anonymous.is_none() && !found.has_errors() {
         found.push(
             Diagnostic::error(
                 Code::NobodyAdmitted,
                 folder,
-                "nobody could use this policy: it has neither keys nor `anonymous: true`",
+                "nobody could use this policy: it has neither `keys` nor `certificates` nor `anonymous: true`",
             )
             .help(format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/")),
         );
     }
-    if seen.valid == 0 && !seen.ids.is_empty() && anonymous.is_none() && !found.has_errors() {
+    if seen.valid == 0 && certificates.is_empty() && !seen.ids.is_empty() && anonymous.is_none() && !found.has_errors()
+    {
         found.push(Diagnostic::error(Code::NobodyAdmitted, folder, "all keys have expired").help(MAKE_A_KEY));
     }
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Compiled { authenticators: Authenticators { keys, anonymous }, warnings: found })
+    Ok(Compiled { authenticators: Authenticators { keys, certificates, anonymous }, warnings: found })
 }
 
 /// Whether a text can be the id of a caller: it travels in headers and stands in logs.
@@ -173,6 +189,7 @@ struct Reader<'a> {
     known: &'a Known<'a>,
     found: Diagnostics,
     keys: ApiKeys,
+    certificates: Certificates,
     seen: Seen,
 }
 
@@ -190,9 +207,17 @@ impl Reader<'_> {
         if let Some(keys) = source.written.keys.as_ref().filter(|keys| keys.value.is_empty()) {
             self.found.push(file.error(Code::EmptyList, keys.referenced, "`keys` is empty").help(MAKE_A_KEY));
         }
+        if let Some(all) = source.written.certificates.as_ref().filter(|all| all.value.is_empty()) {
+            let problem = file.error(Code::EmptyList, all.referenced, "`certificates` is empty");
+            self.found.push(problem.help("name a certificate, or leave `certificates` out"));
+        }
+        for certificate in source.certificates() {
+            self.certificate(file, certificate);
+        }
         for key in source.keys() {
             let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
-            let roles = self.roles(file, key);
+            let who = format!("the key {}", quoted(&key.value.id.value));
+            let roles = self.roles(file, (key.value.id.referenced, &who), key.value.roles.as_ref());
             let expires = self.expires(file, &key.value);
             if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
                 let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone()));
@@ -271,18 +296,30 @@ impl Reader<'_> {
         Some(hash)
     }
 
-    fn roles(&mut self, file: &SourceFile, key: &Spanned<KeySource>) -> Vec<Arc<str>> {
-        let id = &key.value.id;
-        let Some(roles) = &key.value.roles else {
+    fn certificate(&mut self, file: &SourceFile, source: &Spanned<CertificateSource>) {
+        let written = source.value.written(file, source.referenced, &mut self.found);
+        let id = source.value.id.as_ref().map(|id| self.id(file, id));
+        let roles = self.roles(file, (source.referenced, "whoever has this certificate"), source.value.roles.as_ref());
+        let (Some(written), Some(Some(_)) | None) = (written, &id) else {
+            return;
+        };
+        let holder = certificate::compile(id.flatten(), roles, &source.value);
+        if let Inserted::Twice = self.certificates.insert(written, holder) {
+            let problem = file.error(Code::DuplicateName, source.referenced, "another entry goes by the same name");
+            self.found.push(problem.help("whose roles would count? put the two together"));
+        }
+    }
+
+    fn roles(
+        &mut self,
+        file: &SourceFile,
+        (at, who): (At, &str),
+        roles: Option<&Spanned<Vec<Spanned<String>>>>,
+    ) -> Vec<Arc<str>> {
+        let Some(roles) = roles else {
             if self.known.without_role == WithoutRole::Nothing {
-                self.found.push(
-                    file.warning(
-                        Code::UselessKey,
-                        id.referenced,
-                        format!("the key {} holds no role and may use nothing", quoted(&id.value)),
-                    )
-                    .help("give it `roles: [...]`"),
-                );
+                let message = format!("{who} holds no role and may use nothing");
+                self.found.push(file.warning(Code::UselessKey, at, message).help("give it `roles: [...]`"));
             }
             return Vec::new();
         };

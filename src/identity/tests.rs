@@ -41,7 +41,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 
 /// Who it is, where nobody has to be asked.
 fn identified(authenticators: &Authenticators, headers: &HeaderMap) -> Result<Arc<Principal>, AuthError> {
-    authenticators.identify(Presented { headers }).now_or_never().unwrap()
+    authenticators.identify(Presented { headers, certificate: None }).now_or_never().unwrap()
 }
 
 /// The id, or why not.

@@ -131,7 +131,7 @@ impl Kill {
         let is = |named: &Option<Box<str>>, known: &str| named.as_deref().is_none_or(|named| named == known);
         let key = match query.principal.proof() {
             Proof::ApiKey => is(&self.key, query.principal.id()),
-            Proof::Token(_) | Proof::Anonymous => self.key.is_none(),
+            Proof::Certificate(_) | Proof::Token(_) | Proof::Anonymous => self.key.is_none(),
         };
         key && is(&self.principal, query.principal.id())
             && is(&self.server, query.server.as_str())

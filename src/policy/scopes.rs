@@ -66,7 +66,7 @@ impl Scopes {
         }
         Some(match principal.proof() {
             Proof::Token(_) => Reason::InsufficientScope,
-            Proof::ApiKey | Proof::Anonymous => Reason::NotGranted,
+            Proof::ApiKey | Proof::Certificate(_) | Proof::Anonymous => Reason::NotGranted,
         })
     }
 

@@ -48,7 +48,7 @@ fn anonymous() -> Arc<Principal> {
     let file = PrincipalsFile::new(file, serde_yaml::from_str("anonymous: true\n").unwrap());
     let known = Known { roles: None, without_role: WithoutRole::Nothing, now: UNIX_EPOCH };
     let gate = identity::compile("p", &[file], &known).unwrap().authenticators;
-    gate.identify(Presented { headers: &HeaderMap::new() }).now_or_never().unwrap().unwrap()
+    gate.identify(Presented { headers: &HeaderMap::new(), certificate: None }).now_or_never().unwrap().unwrap()
 }
 
 fn ask(policy: &PolicySet, principal: &Principal, method: Method, target: Target<'_>) -> Decision {

@@ -17,23 +17,35 @@ use tokio::time::{Sleep, sleep};
 use crate::clock;
 use crate::exchange::HttpRefusal;
 use crate::policy;
+use crate::tls::ClientCertificate;
 
 /// The other end of a connection, and what the guard holds against it.
 #[derive(Debug)]
 pub struct Peer {
     address: SocketAddr,
+    certificate: Option<Arc<ClientCertificate>>,
     flaw: OnceLock<&'static str>,
 }
 
 impl Peer {
     /// A peer against whom nothing is held.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, flaw: OnceLock::new() }
+        Self::over_tls(address, None)
+    }
+
+    /// The same, who showed this certificate.
+    pub fn over_tls(address: SocketAddr, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self { address, certificate, flaw: OnceLock::new() }
     }
 
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate that was shown, if one was.
+    pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref()
     }
 
     /// Now, and from there.

@@ -109,7 +109,8 @@ impl Gateway {
             For::Metadata(document) => return Ok(Read::Metadata(document)), // how to log in is asked before one can
         };
         let room = self.room()?;
-        let principal = now.authenticators.identify(Presented { headers: &head.headers }).await?; // who is asking?
+        let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
+        let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
         let calls = receive::calls(&head, body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?

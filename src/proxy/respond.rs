@@ -207,9 +207,11 @@ fn wanted(error: &AuthError) -> Challenge<'static> {
     match error {
         AuthError::Missing | AuthError::UnsupportedScheme => Challenge::Credential,
         AuthError::Several => Challenge::AnotherRequest,
-        AuthError::Malformed | AuthError::Unknown | AuthError::Expired { .. } | AuthError::LooksLikeJwt => {
-            Challenge::AnotherCredential
-        }
+        AuthError::Malformed
+        | AuthError::Unknown
+        | AuthError::Expired { .. }
+        | AuthError::LooksLikeJwt
+        | AuthError::Certificate(_) => Challenge::AnotherCredential,
     }
 }
 

@@ -95,10 +95,12 @@ pub(super) const SERVER: &str = "server";
 pub(super) const METHOD: &str = "method";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
-/// Label of `tollgate.policy.reloads`.
+/// Label of `tollgate.policy.reloads`, `tollgate.tls.reloads` and `tollgate.tls.handshakes`.
 pub(super) const RESULT: &str = "result";
 /// Label of `tollgate.kill_switch.active`.
 pub(super) const SCOPE: &str = "scope";
+/// Label of `tollgate.credential.time_left`.
+pub(super) const CREDENTIAL: &str = "credential";
 /// Stands in labels for every tool that no rule names.
 pub(super) const OTHER: &str = "_other";
 

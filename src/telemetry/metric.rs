@@ -12,6 +12,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::attribute::{self, DIGEST, Facts, METHOD, RESULT, SCOPE, SERVER, Signal};
+use super::credential::Ends;
 use crate::exchange::Outcome;
 use crate::mcp::{Method, Question, ServerName};
 use crate::policy::KillScope;
@@ -34,6 +35,8 @@ pub(super) struct Metrics {
     tool_duration: Histogram<f64>,
     decisions: Counter<u64>,
     reloads: Counter<u64>,
+    tls_reloads: Counter<u64>,
+    handshakes: Counter<u64>,
     declined: Counter<u64>,
     series: RwLock<Series>,
 }
@@ -61,15 +64,30 @@ pub(super) struct Observed {
     pub(super) kills_stale: Gauge,
     /// The digest of the policy in force.
     pub(super) policy: Arc<RwLock<Option<Arc<str>>>>,
+    /// When credentials end.
+    pub(super) ends: Ends,
 }
 
-/// How a reload of the policy ended.
+/// How a reload ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The new policy is in force.
+    /// What is new is in force.
     Ok,
     /// It has problems; the old one stays.
     Refused,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// There is a connection.
+    Ok,
+    /// One side did not like the other.
+    Refused,
+    /// It took too long.
+    Slow,
+    /// It was none.
+    Plain,
 }
 
 /// Bound instruments by the tool's label (empty for none), and then by the rest.
@@ -125,6 +143,8 @@ impl Metrics {
             decisions: counter("tollgate.decisions", "Messages by how they ended"),
             declined: counter("tollgate.questions.declined", "Questions of servers that did not reach their clients"),
             reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
+            tls_reloads: counter("tollgate.tls.reloads", "Reloads of certificates by how they ended"),
+            handshakes: counter("tollgate.tls.handshakes", "TLS handshakes of clients by how they ended"),
             series: RwLock::default(),
         };
         // A rate needs a first value: both series exist from the beginning.
@@ -162,6 +182,16 @@ impl Metrics {
     /// Counts a reload.
     pub(super) fn reloaded(&self, result: Reload) {
         self.reloads.add(1, &[KeyValue::new(RESULT, result.label())]);
+    }
+
+    /// Counts a reload of certificates.
+    pub(super) fn tls_reloaded(&self, result: Reload) {
+        self.tls_reloads.add(1, &[KeyValue::new(RESULT, result.label())]);
+    }
+
+    /// Counts a handshake.
+    pub(super) fn handshake(&self, result: Handshake) {
+        self.handshakes.add(1, &[KeyValue::new(RESULT, result.label())]);
     }
 
     /// The instruments for the labels of a message; bound when first asked for.
@@ -218,6 +248,7 @@ impl Key {
 
 impl Observed {
     fn register(&self, meter: &Meter) {
+        self.ends.register(meter);
         let gauges = [
             ("tollgate.exchanges.in_flight", "Messages under way", &self.in_flight),
             ("tollgate.streams", "Open event streams", &self.streams),
@@ -290,6 +321,17 @@ impl Gauge {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.add(-1);
+    }
+}
+
+impl Handshake {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Slow => "slow",
+            Self::Plain => "plain",
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod attribute;
 mod context;
+mod credential;
 mod export;
 mod line;
 mod log;
@@ -21,7 +22,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use opentelemetry::metrics::MeterProvider as _;
@@ -37,8 +38,9 @@ use crate::exchange::Exchange;
 use crate::policy::{KillScope, Kills};
 
 pub use context::Propagation;
+pub use credential::Credential;
 pub use log::{LogError, start_log};
-pub use metric::{Counted, Gauge, Reload};
+pub use metric::{Counted, Gauge, Handshake, Reload};
 pub use recorder::Recorder;
 pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
@@ -153,6 +155,21 @@ impl Telemetry {
     /// Says whether the file of the kill switch is in force.
     pub fn kill_switch(&self, file: Reload) {
         self.observed.kills_stale.set(i64::from(file == Reload::Refused));
+    }
+
+    /// Counts a reload of certificates.
+    pub fn tls_reloaded(&self, result: Reload) {
+        self.metrics.tls_reloaded(result);
+    }
+
+    /// Counts a TLS handshake.
+    pub fn handshake(&self, result: Handshake) {
+        self.metrics.handshake(result);
+    }
+
+    /// Says when the first credential of a kind ends; `None` if there is none.
+    pub fn credential_ends(&self, credential: Credential, end: Option<SystemTime>) {
+        self.observed.ends.set(credential, end);
     }
 
     /// Open event streams.

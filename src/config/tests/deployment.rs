@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::{HASH, lines};
-use crate::config::{Hosts, Loaded, Overrides, RequestDecompression, load};
+use crate::config::{self, Hosts, Kept, Loaded, Overrides, RequestDecompression};
 use crate::diagnostic::Diagnostics;
 
 /// A folder with a policy for the server `records`, and this `tollgate.yaml`.
-fn deployment(config: &str) -> tempfile::TempDir {
+pub(super) fn deployment(config: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("policies")).unwrap();
     let keys = format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [reader] }}]\n");
@@ -19,7 +19,11 @@ fn deployment(config: &str) -> tempfile::TempDir {
     folder
 }
 
-fn file_of(folder: &Path) -> Overrides {
+fn load(overrides: &Overrides) -> Result<Loaded, Diagnostics> {
+    config::load(overrides, Kept::Here)
+}
+
+pub(super) fn file_of(folder: &Path) -> Overrides {
     Overrides { config: Some(folder.join("tollgate.yaml")), ..Overrides::default() }
 }
 
@@ -141,6 +145,13 @@ fn problems() {
         &format!("{server}admin: {{ address: '0.0.0.0:9901' }}\n"),
         &format!("{server}drain_timeout: 5\n"),
         &format!("{server}policies: elsewhere\n"),
+        &format!("{server}listen: {{ tls: {{ certificate: tls.crt }} }}\n"),
+        &format!("{server}listen: {{ tls: {{ certificate: tls.crt, key: 'file:/nowhere/tls.key' }} }}\n"),
+        &format!("{server}listen: {{ tls: {{ certificate: tls.crt, key: /nowhere/tls.key }} }}\n"),
+        &format!("{server}listen: {{ tls: {{ certificate: a, key: 'env:A', client_certificates: required }} }}\n"),
+        &format!(
+            "{server}listen: {{ tls: {{ certificate: a, key: 'env:A', client_ca: b, client_certificates: maybe }} }}\n"
+        ),
     ];
     let rows: Vec<_> = cases
         .iter()

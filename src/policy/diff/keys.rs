@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::{Change, Direction, What};
-use crate::identity::{Authenticators, Principal};
+use crate::identity::{Authenticators, Claim, Claims};
 
 /// What is different of keys and of callers without one, most access first.
 pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
@@ -25,14 +25,14 @@ pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
     for id in ids {
         let what = || What::Key(Arc::from(id));
         match (before.get(id), now.get(id)) {
-            (Some((principal, _)), None) => found.push(change(Direction::Lost, what(), holds(principal))),
+            (Some((principal, _)), None) => found.push(change(Direction::Lost, what(), holds(principal.roles()))),
             (None, Some((principal, end))) => {
-                found.push(change(Direction::Gained, what(), format!("{}, {}", holds(principal), until(*end))));
+                found.push(change(Direction::Gained, what(), format!("{}, {}", holds(principal.roles()), until(*end))));
             }
             (Some(before), Some(now)) => {
                 let mut details = Vec::new();
-                roles(before.0, now.0, &mut details);
-                claims(before.0, now.0, &mut details);
+                roles(before.0.roles(), now.0.roles(), &mut details);
+                claims(&before.0.claims().collect(), &now.0.claims().collect(), &mut details);
                 ends(before.1, now.1, &mut details);
                 if !old.has_same_key(new, id) {
                     details.push((Direction::Changed, "another key has this id now".to_owned()));
@@ -42,16 +42,44 @@ pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
             (None, None) => {}
         }
     }
+    certificates(old, new, &mut found);
     found.sort();
     found
+}
+
+/// Who goes by which name in a certificate.
+fn certificates(old: &Authenticators, new: &Authenticators, found: &mut Vec<Change>) {
+    let (before, now) = (old.certificates(), new.certificates());
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    for name in names {
+        let what = || What::Certificate(Arc::from(name.as_str()));
+        match (before.get(name), now.get(name)) {
+            (Some(holder), None) => found.push(change(Direction::Lost, what(), holds(&holder.roles))),
+            (None, Some(holder)) => found.push(change(Direction::Gained, what(), holds(&holder.roles))),
+            (Some(before), Some(now)) => {
+                let mut details = Vec::new();
+                roles(&before.roles, &now.roles, &mut details);
+                claims(&known(&before.claims), &known(&now.claims), &mut details);
+                if before.id() != now.id() {
+                    details.push((Direction::Changed, "it has another id now".to_owned()));
+                }
+                found.extend(details.into_iter().map(|(direction, detail)| change(direction, what(), detail)));
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn known(claims: &Claims) -> BTreeMap<&str, &Claim> {
+    claims.iter().map(|(name, value)| (&**name, value)).collect()
 }
 
 fn change(direction: Direction, what: What, detail: String) -> Change {
     Change { direction, server: None, what, details: vec![detail], who: BTreeSet::new(), old: None, new: None }
 }
 
-fn holds(principal: &Principal) -> String {
-    let roles: Vec<_> = principal.roles().iter().map(|role| &**role).collect();
+fn holds(roles: &[Arc<str>]) -> String {
+    let roles: Vec<_> = roles.iter().map(|role| &**role).collect();
     if roles.is_empty() { "without a role".to_owned() } else { format!("with the roles {}", roles.join(", ")) }
 }
 
@@ -62,16 +90,14 @@ fn until(end: Option<SystemTime>) -> String {
     }
 }
 
-fn roles(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String)>) {
-    let lacks = |principal: &Principal, role: &Arc<str>| !principal.roles().contains(role);
-    let gained = new.roles().iter().filter(|role| lacks(old, role)).map(|role| (Direction::Gained, role));
-    let lost = old.roles().iter().filter(|role| lacks(new, role)).map(|role| (Direction::Lost, role));
+fn roles(old: &[Arc<str>], new: &[Arc<str>], details: &mut Vec<(Direction, String)>) {
+    let gained = new.iter().filter(|role| !old.contains(role)).map(|role| (Direction::Gained, role));
+    let lost = old.iter().filter(|role| !new.contains(role)).map(|role| (Direction::Lost, role));
     details.extend(gained.chain(lost).map(|(direction, role)| (direction, format!("role {role}"))));
 }
 
 /// Whoever has a claim may have what is bound to it.
-fn claims(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String)>) {
-    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.claims().collect(), new.claims().collect());
+fn claims(old: &BTreeMap<&str, &Claim>, new: &BTreeMap<&str, &Claim>, details: &mut Vec<(Direction, String)>) {
     let names: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
     for name in names {
         let (before, now) = (old.get(name), new.get(name));

@@ -70,6 +70,8 @@ pub enum What {
     OtherTools,
     /// The key of this id.
     Key(Arc<str>),
+    /// The certificates that go by this name.
+    Certificate(Arc<str>),
     /// Callers without a credential.
     Anonymous,
 }
@@ -213,6 +215,7 @@ impl fmt::Display for What {
             Self::Named(kind, name) => write!(f, "{kind} {name}"),
             Self::OtherTools => f.write_str("tools without an entry of their own"),
             Self::Key(id) => write!(f, "key {id}"),
+            Self::Certificate(name) => write!(f, "certificate with {name}"),
             Self::Anonymous => f.write_str("callers without a credential"),
         }
     }

@@ -63,6 +63,7 @@ enum Segment {
 pub(super) struct Case {
     pub(super) id: String,
     pub(super) title: String,
+    pub(super) category: String,
     pub(super) http: Http,
     pub(super) expectation: Expectation,
     #[serde(default)]

@@ -25,8 +25,10 @@ use crate::support::gate::Gate;
 use crate::support::keys;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{Answer, Connection};
+use crate::support::tunnel::{Tunnel, client};
 use crate::support::upstream::{Recorded, Reply, Upstream, tools};
 use crate::support::world::{READERS, World, lock, principals};
+use crate::tls::Secure;
 
 /// A tool that alice and bob may call.
 const ALLOWED: &str = "search_records";
@@ -164,6 +166,24 @@ async fn every_attack_case_ends_as_the_corpus_says() {
         if bench.canary.visits() != 0 {
             table.fail_apart(&format!("{setting:?}"), "a connection to where a server pointed");
         }
+    }
+    table.finish(&cases);
+}
+
+/// What reads the bytes of a connection reads those that TLS has unpacked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_case_about_http_ends_the_same_through_tls() {
+    let of_http = |case: &Case| Setting::of(case) == Setting::Default && case.category.starts_with("http.");
+    let cases: Vec<Case> = Case::load().into_iter().filter(of_http).collect();
+    let mut table = Table::new().only(&cases);
+    let mut secure = Secure::with("", |world| world).await;
+    secure.upstream.answer_with(Setting::Default.answers());
+    let tunnel = Tunnel::start(secure.gate.data, client(&secure.authority.pem, None)).await;
+    secure.gate.data = tunnel.address;
+    let (gate, upstream) = (secure.gate, secure.upstream);
+    let mut bench = Bench { setting: Setting::Default, gate, upstream, canary: Canary::start().await };
+    for case in &cases {
+        bench.run(case, &mut table).await;
     }
     table.finish(&cases);
 }

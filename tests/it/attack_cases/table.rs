@@ -43,6 +43,12 @@ impl Table {
         }
     }
 
+    /// Of these cases only.
+    pub(super) fn only(mut self, cases: &[Case]) -> Self {
+        self.exceptions.retain(|id, _| cases.iter().any(|case| case.id == *id));
+        self
+    }
+
     /// Notes how one run of a case ended. `decided`: the gate's decisions, and how many it had made before the run.
     pub(super) async fn enter(
         &mut self,

@@ -224,14 +224,15 @@ impl Gate {
 
 /// The addresses that the log names once both ports are open.
 async fn serving(log: &Lines) -> Option<(SocketAddr, SocketAddr)> {
-    let data = address_after("listening on http://", log).await?;
     let admin = address_after("admin on http://", log).await?;
+    let data = address_after("listening on http", log).await?;
     Some((data, admin))
 }
 
 async fn address_after(words: &str, log: &Lines) -> Option<SocketAddr> {
     let line = log.wait_since(0, DEADLINE, |line| line.contains(words)).await?;
     let (_, rest) = line.split_once(words)?;
+    let rest = rest.trim_start_matches("s://").trim_start_matches("://");
     let end = rest.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(rest.len());
     rest[..end].parse().ok()
 }

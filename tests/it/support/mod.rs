@@ -6,8 +6,10 @@ pub(crate) mod h2;
 pub(crate) mod http1;
 pub(crate) mod keys;
 pub(crate) mod message;
+pub(crate) mod pki;
 pub(crate) mod raw;
 pub(crate) mod sse;
+pub(crate) mod tunnel;
 pub(crate) mod upstream;
 pub(crate) mod world;
 
