@@ -67,6 +67,7 @@ impl PolicySet {
                 pins: _,
                 server_may: _,
                 in_shadow: _,
+                upstream_headers,
             } = &**rules;
             for role in roles.values().filter_map(|brought| brought.first()).chain(authenticated) {
                 found.role(&role.role);
@@ -75,6 +76,9 @@ impl PolicySet {
                 found.denied(denied);
             }
             found.limits(limits);
+            for header in upstream_headers.iter().filter(|header| header.may_refuse()) {
+                found.add(&header.rule, Says::Restricts);
+            }
             for tool in tools.values().chain([other_tools]) {
                 found.tool(tool);
             }

@@ -10,9 +10,10 @@ use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
 use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
 use super::server_may;
-use super::source::{Entries, PolicyFile, PolicySource, RoleSource, TargetsSource, ToolSource};
+use super::source::{Entries, List, PolicyFile, PolicySource, RoleSource, TargetsSource, ToolSource};
 use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
+use super::upstream_headers::{self, UpstreamHeader};
 use super::when::{self, Written};
 use super::{Kills, Mode, PolicySet, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, escaped, quoted};
@@ -104,6 +105,7 @@ struct Server<'a, 'b> {
     authenticated: Targets,
     denied: Vec<Denied>,
     limits: Vec<LimitRule>,
+    upstream_headers: Vec<UpstreamHeader>,
     tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Where each entry under `tools` stands.
     tool_entries: BTreeMap<&'a str, (&'a SourceFile, &'a Spanned<String>)>,
@@ -125,6 +127,7 @@ impl<'a, 'b> Server<'a, 'b> {
             authenticated: Targets::default(),
             denied: Vec::new(),
             limits: Vec::new(),
+            upstream_headers: Vec::new(),
             tools: HashMap::new(),
             tool_entries: BTreeMap::new(),
         }
@@ -141,14 +144,11 @@ impl<'a, 'b> Server<'a, 'b> {
             if let Some(list) = &written.server_may {
                 server_may = server_may | server_may::compile(file, list, self.found);
             }
+            upstream_headers::compile(file, &written.upstream_headers, &mut self.upstream_headers, self.found);
             self.roles(page, &written.roles);
             self.tools(page, &written.tools);
             if let Some(list) = &written.allowed_tools {
-                let place = Place { file, path: "allowed_tools", purpose: Purpose::Grant };
-                let names = self.reader.list(place, Kind::Tools, list, self.found);
-                let granted = Granted { own: &names, inherited: Vec::new() };
-                redundancy::shadowed(file, list, Kind::Tools, &granted, self.found);
-                self.authenticated.tools.extend(&names);
+                self.allowed_tools(file, list);
             }
             self.bounds(page, written);
             if written.says_nothing() {
@@ -187,6 +187,7 @@ impl<'a, 'b> Server<'a, 'b> {
             tools: self.tools,
             other_tools,
             pins: None,
+            upstream_headers: self.upstream_headers,
         }
     }
 
@@ -201,6 +202,15 @@ impl<'a, 'b> Server<'a, 'b> {
             let denied = self.denied(page, deny, "deny");
             self.denied.push(denied);
         }
+    }
+
+    /// The short form: what every authenticated caller may use.
+    fn allowed_tools(&mut self, file: &SourceFile, list: &List) {
+        let place = Place { file, path: "allowed_tools", purpose: Purpose::Grant };
+        let names = self.reader.list(place, Kind::Tools, list, self.found);
+        let granted = Granted { own: &names, inherited: Vec::new() };
+        redundancy::shadowed(file, list, Kind::Tools, &granted, self.found);
+        self.authenticated.tools.extend(&names);
     }
 
     fn roles(&mut self, page: Page<'a>, roles: &'a Entries<RoleSource>) {

@@ -31,7 +31,7 @@ impl PolicySet {
             return No { reason: Reason::NotGranted, rule: &self.default }.into();
         };
         let mut weighing = Weighing { rules, query, default: &self.default, witness, would_deny: None };
-        let weighed = match query.method.subject() {
+        let weighed = weighing.identity().and_then(|()| match query.method.subject() {
             // Whose a task is, the policy cannot know; who may not make its call any more is refused there, too.
             Subject::Protocol | Subject::Task => Ok(&self.protocol),
             Subject::Unknown => weighing.ungranted(Reason::UnknownMethod),
@@ -44,7 +44,7 @@ impl PolicySet {
                 Target::Resource(uri) => weighing.named(Kind::Resources, uri),
                 Target::None | Target::Task(_) => weighing.ungranted(Reason::NotGranted),
             },
-        };
+        });
         match weighed {
             Ok(rule) => Decision { effect: Effect::Allow, rule: rule.clone(), would_deny: weighing.would_deny },
             Err(no) => no.into(),
@@ -72,6 +72,12 @@ type Weighed<'a> = Result<&'a RuleId, No<'a>>;
 
 /// The steps, each total.
 impl<'a, W: Witness> Weighing<'a, W> {
+    /// Whoever the server cannot be told of gets nothing of it. Also in shadow: it may show anybody's data otherwise.
+    fn identity(&mut self) -> Result<(), No<'a>> {
+        let unfit = self.rules.upstream_headers.iter().find_map(|header| header.of(self.query.principal).err());
+        unfit.map_or(Ok(()), |rule| self.no(No { reason: Reason::UnfitClaim, rule }, Mode::Enforce))
+    }
+
     /// A tool may have an unusual name only where a rule spells that name: no pattern that grants is read as meaning it.
     fn tool(&mut self, name: &str) -> Weighed<'a> {
         let rule = self.named(Kind::Tools, name)?;

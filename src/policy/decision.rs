@@ -74,6 +74,8 @@ pub enum Reason {
     PinChanged,
     /// The server last showed the tool with a character that people do not see.
     HiddenCharacter,
+    /// The server must be told something of the caller that is not known, or that no header can carry.
+    UnfitClaim,
     /// An operator has stopped it.
     Killed(Stopped),
 }

@@ -35,6 +35,7 @@ mod source;
 mod sql_rule;
 mod targets;
 mod tool_rules;
+mod upstream_headers;
 mod when;
 #[cfg(test)]
 mod properties;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
+
 use super::{Context, Effect, LimitRule, Mode, PolicySet, Query, Reason, RuleId, Scopes, Shadowed, ToolRules, Unmet};
 use crate::identity::{Principal, Scope};
 use crate::mcp::{Call, Method, ServerName, Subject, Target};
@@ -18,6 +20,7 @@ pub struct Permit {
     would_deny: Option<Shadowed>,
     tool: Option<Arc<ToolRules>>,
     limits: Arc<[LimitRule]>,
+    upstream_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// This principal may not.
@@ -55,6 +58,12 @@ impl PolicySet {
             let scopes = tool.and_then(|tool| tool.scopes.clone()).filter(|_| reason == Reason::InsufficientScope);
             return Err(Denial { reason, rule: decision.rule, unmet: None, scopes });
         }
+        let upstream_headers = self.upstream_headers(principal, server).map_err(|rule| Denial {
+            reason: Reason::UnfitClaim,
+            rule: rule.clone(),
+            unmet: None,
+            scopes: None,
+        })?;
         let mut would_deny = decision.would_deny;
         if let Some(tool) = tool.as_ref().filter(|_| call.method() == Method::ToolsCall)
             && let Some(condition) = &tool.arguments
@@ -75,6 +84,7 @@ impl PolicySet {
             would_deny,
             tool,
             limits: self.limits_over(call, server),
+            upstream_headers,
         })
     }
 
@@ -91,6 +101,16 @@ impl PolicySet {
         };
         let rules = self.servers.get(server).filter(|_| takes);
         rules.map(|rules| Arc::clone(&rules.limits)).unwrap_or_default()
+    }
+
+    /// What the server is told of this caller.
+    fn upstream_headers(
+        &self,
+        principal: &Principal,
+        server: &ServerName,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, &RuleId> {
+        let headers = self.servers.get(server).into_iter().flat_map(|rules| &rules.upstream_headers);
+        headers.filter_map(|header| header.of(principal).transpose()).collect()
     }
 
     /// The call as its server may have it: what that may not ask is not offered to it.
@@ -142,6 +162,11 @@ impl Permit {
         self.tool.iter().flat_map(|tool| &tool.limits).chain(&*self.limits)
     }
 
+    /// Headers that tell the server who asks.
+    pub fn upstream_headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.upstream_headers
+    }
+
     /// How the tool may be used, if the call is one of a tool.
     pub fn tool(&self) -> Option<&ToolRules> {
         self.tool.as_deref()
@@ -168,6 +193,7 @@ impl fmt::Display for Denial {
             Reason::UnknownMethod => "the method is not known",
             Reason::PinMissing => "it is granted, but not pinned",
             Reason::PinChanged => "the server has changed the tool since it was pinned",
+            Reason::UnfitClaim => "the server must be told a claim that the caller lacks, or that no header can carry",
             Reason::HiddenCharacter => "the server hides a character in the tool's definition",
             Reason::Killed(_) => "an operator has stopped it (kill switch)",
         };
@@ -190,6 +216,7 @@ impl Reason {
             Self::PinMissing => "pin_missing",
             Self::PinChanged => "pin_changed",
             Self::HiddenCharacter => "hidden_character",
+            Self::UnfitClaim => "unfit_claim",
             Self::Killed(_) => "killed",
         }
     }

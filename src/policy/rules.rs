@@ -10,6 +10,7 @@ use super::limit::LimitRule;
 use super::names::Kind;
 use super::query::Context;
 use super::restriction::Restriction;
+use super::upstream_headers::UpstreamHeader;
 use super::{Condition, Mode, Pins, Reason, RuleId, Scopes};
 use crate::mcp::Questions;
 
@@ -38,6 +39,8 @@ pub(super) struct Rules {
     pub(super) server_may: Questions,
     /// What it may ask only because all files of the server are in shadow.
     pub(super) in_shadow: Questions,
+    /// What it is told of who asks.
+    pub(super) upstream_headers: Vec<UpstreamHeader>,
 }
 
 /// A role, and what restricts it on the way to who holds it.

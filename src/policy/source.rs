@@ -16,6 +16,7 @@ use super::limit_source::Limits;
 use super::names::Kind;
 use super::node::Node;
 use super::pins::Pinning;
+use super::upstream_headers::HeaderSource;
 use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
 use crate::identity::EXPIRY;
@@ -56,11 +57,25 @@ pub struct PolicySource {
     pub(super) server_may: Option<List>,
     /// What becomes of a tool that is not as tools.lock pins it. `enforce` if not said, where there is a lock.
     pub(super) pinning: Option<Spanned<Pinning>>,
+    /// Headers that tell the server who asks, by name. What a caller sends under such a name is dropped.
+    #[serde(default)]
+    #[schemars(example = json!({ "x-rls-user-id": { "claim": "sub" } }))]
+    pub(super) upstream_headers: Entries<HeaderSource>,
 }
 
 /// The keys of a policy file. A file with one of them is a policy file.
-pub const POLICY_KEYS: &[&str] =
-    &["server", "mode", "deny", "roles", "tools", "limits", "allowed_tools", "server_may", "pinning"];
+pub const POLICY_KEYS: &[&str] = &[
+    "server",
+    "mode",
+    "deny",
+    "roles",
+    "tools",
+    "limits",
+    "allowed_tools",
+    "server_may",
+    "pinning",
+    "upstream_headers",
+];
 
 /// What a role grants, what it denies, and when and from where it grants anything.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -216,6 +231,7 @@ impl PolicySource {
     /// Whether nothing would be different without it.
     pub(super) fn says_nothing(&self) -> bool {
         let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
+        let says = says || self.upstream_headers.iter().next().is_some();
         let bounds = self.deny.is_some() || self.limits.is_some();
         !says && !bounds && self.allowed_tools.is_none() && self.server_may.is_none()
     }

@@ -78,6 +78,9 @@ impl Endless {
                             .permit(&principal, permit.call(), permit.server(), permit.context().later(clock::wall()))
                             .ok()
                     });
+                    // The server goes on telling what it began to tell: to somebody whom it was told of otherwise.
+                    let still = still
+                        .filter(|now| permit.is_some_and(|before| before.upstream_headers() == now.upstream_headers()));
                     let Some(permit) = still else {
                         return false;
                     };

@@ -273,6 +273,14 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
             ),
         ),
         (Reason::InsufficientScope, _) => challenged(Challenge::Scopes(denial.needed())),
+        // The same for whatever is asked, so it tells nothing of what is there.
+        (Reason::UnfitClaim, _) => Saying::new(
+            Status::InBand(StatusCode::FORBIDDEN),
+            ErrorObject::new(
+                code::INVALID_REQUEST,
+                "your identity lacks what this server must know of you; ask whoever issued it",
+            ),
+        ),
         (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
         // Whoever can ask for nothing at all is told so: to look for another tool would be no use.

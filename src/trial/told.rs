@@ -88,6 +88,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::PinMissing => "it is not pinned",
         Reason::PinChanged => "it is not as it was pinned",
         Reason::HiddenCharacter => "its definition hides a character",
+        Reason::UnfitClaim => "a claim that the server must be told is missing, or no header can carry it",
         Reason::Killed(_) => "an operator has stopped it",
     }
 }

@@ -1,7 +1,8 @@
 //! Which headers pass, each way.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::mcp::alike;
 use crate::state::SESSION_ID;
 
 /// What a server may see of the caller's headers: what the protocol needs, and nothing else that is not listed for it.
@@ -35,12 +36,18 @@ static NOT_TO_CALLER: [HeaderName; 12] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// The caller's headers that the server may see: the protocol's, and those that are `listed` for it.
-pub(super) fn to_server(caller: &HeaderMap, listed: &[HeaderName]) -> HeaderMap {
+/// The caller's headers that the server may see: the protocol's, and those that are `listed` for it. Never one that a server
+/// may take for one that the gate computes, whatever is listed.
+pub(super) fn to_server(
+    caller: &HeaderMap,
+    listed: &[HeaderName],
+    computed: &[(HeaderName, HeaderValue)],
+) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(caller.len() + 6);
     for (name, value) in caller {
         let of_protocol = TO_SERVER.contains(name) || (name.as_str().starts_with(MCP) && *name != SESSION_ID);
-        if of_protocol || listed.contains(name) {
+        let stands_in = || computed.iter().any(|(own, _)| alike(own.as_str(), name.as_str()));
+        if of_protocol || (listed.contains(name) && !stands_in()) {
             passed.append(name, value.clone());
         }
     }

@@ -208,6 +208,7 @@ impl Upstream {
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
         ];
         *request.headers_mut() = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        request.headers_mut().extend(permit.upstream_headers().iter().cloned());
         self.credential.show(request.headers_mut());
         let sent = timeout(CONNECT, self.client.request(request));
         async move { matches!(sent.await, Ok(Ok(response)) if response.status().is_success()) }
@@ -239,7 +240,8 @@ impl Upstream {
             _ => HttpMethod::POST,
         };
         *request.uri_mut() = self.url(call.method(), conversation);
-        let mut headers = headers::to_server(carried.headers, &self.forward_headers);
+        let mut headers = headers::to_server(carried.headers, &self.forward_headers, permit.upstream_headers());
+        headers.extend(permit.upstream_headers().iter().cloned());
         let own = [
             (SESSION_ID, conversation.header().cloned()),
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),

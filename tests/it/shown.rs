@@ -143,3 +143,42 @@ async fn without_its_secret_the_gate_does_not_start() {
     assert!(!ended.status.success());
     assert!(said.contains("credential.bearer: env:NOBODY_SET_THIS: the variable is not set"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_that_tells_who_asks_is_the_gates_alone() {
+    let upstream = Upstream::start().await;
+    let policy = format!(
+        "{}upstream_headers:\n  x-rls-user-id: {{ claim: sub }}\n  x-tenant: {{ claim: tenant, optional: true }}\n  x-roles: {{ principal: roles }}\n",
+        world::READERS
+    );
+    let keys = world::principals("reader").replacen("roles: [reader]", "roles: [reader], claims: { sub: u-1 }", 1);
+    let gate = World::new(&upstream.url())
+        .server("forward_headers: [x-rls-user-id, x_rls_user_id, X-Tenant]")
+        .policy("records.yaml", &policy)
+        .policy("principals.yaml", &keys)
+        .start()
+        .await;
+    let spoofed = [
+        ("x-rls-user-id", "u-2"),
+        ("X-RLS-User-Id", "u-2"),
+        ("x_rls_user_id", "u-2"),
+        ("X-Tenant", "t-2"),
+        ("x-roles", "admin"),
+        ("connection", "x-rls-user-id"),
+    ];
+    let request = seen(&gate, &upstream, &spoofed).await;
+    assert_eq!(request.head.all("x-rls-user-id"), ["u-1"]);
+    assert_eq!(request.head.all("x-roles"), ["reader"]);
+    assert!(!request.holds("u-2"), "{}", String::from_utf8_lossy(&request.head.raw));
+    // Nobody knows bob's `sub`: nothing of his reaches the server, and he does not learn what is there.
+    let before = upstream.count();
+    for tool in ["search_records", "get_statistics"] {
+        let lines = gate.decisions.count();
+        let answer = raw::call(gate.data, &post(keys::BOB, &tool_call("1", tool, "{}"))).await;
+        assert!(answer.text().contains("your identity lacks what this server must know of you"), "{}", answer.text());
+        let line = gate.decisions.wait_since(lines, DEADLINE, |_| true).await.unwrap();
+        let rule = "policies/records.yaml:5 upstream_headers.x-rls-user-id";
+        assert!(line.contains("unfit_claim") && line.contains(rule), "{line}");
+    }
+    assert_eq!(upstream.count(), before);
+}

@@ -22,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::serve::{Backing, Database};
+use crate::tools::Rows;
 
 /// Starts a demo MCP server and the gate in front of it, makes a tour of calls, then keeps serving.
 #[derive(Debug, Parser)]
@@ -81,6 +82,9 @@ struct ServeArguments {
     /// Most database connections.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
     pool_size: u8,
+    /// Show each caller the records of one store: the one that the gate names in `x-rls-store-id`.
+    #[arg(long)]
+    row_level_security: bool,
     #[command(flatten)]
     database: DatabaseArguments,
     #[command(flatten)]
@@ -158,9 +162,11 @@ async fn serve(arguments: ServeArguments) -> Result<(), Box<dyn Error>> {
             "{why}; the records are in memory.\nFor Postgres: apt-get install postgresql, or set DATABASE_URL.",
         )?;
     }
+    let rows = if arguments.row_level_security { Rows::OwnStore } else { Rows::All };
+    backing.prepare(rows).await?;
     let listener = TcpListener::bind(arguments.address).await?;
     writeln!(io::stdout(), "{}", serve::ready_line(listener.local_addr()?, backing.store.source()))?;
-    Ok(backing.serve(listener, stop).await?)
+    Ok(backing.serve(rows, listener, stop).await?)
 }
 
 /// Cancelled by ctrl-c, SIGTERM or a terminal that goes away.

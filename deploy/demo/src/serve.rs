@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::{Cluster, ClusterError};
 use crate::store::{MemoryStore, PostgresStore, Source, Store, StoreError};
-use crate::tools::Records;
+use crate::tools::{Records, Rows};
 
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// `/health` answers sooner than a probe gives up.
@@ -72,10 +72,18 @@ impl Backing {
         }
     }
 
+    /// Makes ready for callers who see these rows.
+    pub(crate) async fn prepare(&self, rows: Rows) -> Result<(), StoreError> {
+        match (&self.store, rows) {
+            (Store::Postgres(store), Rows::OwnStore) => store.secure_rows().await,
+            (Store::Postgres(_) | Store::Memory(_), _) => Ok(()),
+        }
+    }
+
     /// Serves until `stop`, then drains. The cluster, if there is one, ends last.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+    pub(crate) async fn serve(self, rows: Rows, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
         let Self { store, cluster, .. } = self;
-        let server = Server::new(Arc::new(store), &stop);
+        let server = Server::new(Arc::new(store), rows, &stop);
         server.accept(listener, &stop).await?;
         // Stopping Postgres waits, so it must not wait on a runtime thread.
         tokio::task::spawn_blocking(move || drop(cluster)).await.map_err(io::Error::other)
@@ -90,8 +98,8 @@ struct Server {
 }
 
 impl Server {
-    fn new(store: Arc<Store>, stop: &CancellationToken) -> Self {
-        let records = Records::new(Arc::clone(&store));
+    fn new(store: Arc<Store>, rows: Rows, stop: &CancellationToken) -> Self {
+        let records = Records::new(Arc::clone(&store), rows);
         // Sessions for the versions up to 2025-11-25, none from 2026-07-28 on: rmcp serves both eras side by side.
         let config = StreamableHttpServerConfig::default()
             .enforce_origin_validation()
@@ -193,7 +201,7 @@ mod tests {
     async fn a_server_is_as_healthy_as_its_database() {
         let stop = CancellationToken::new();
         let health = async |store: Store| {
-            let response = Server::new(Arc::new(store), &stop).health().await;
+            let response = Server::new(Arc::new(store), Rows::All, &stop).health().await;
             let code = response.status();
             let body = response.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
             (code, String::from_utf8(body.to_vec()).unwrap())

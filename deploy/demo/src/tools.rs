@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::query::{self, Column, OutOfBounds, Search, SearchArguments};
 use crate::record::Record;
-use crate::store::{Count, Deletion, PoolStatus, Source, Store, StoreError};
+use crate::store::{Count, Deletion, PoolStatus, Source, Store, StoreError, Viewer};
 
 /// Longest report, in seconds.
 const MAX_REPORT: f64 = 10.0;
@@ -22,11 +22,37 @@ const MAX_REPORT: f64 = 10.0;
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
     store: Arc<Store>,
+    rows: Rows,
 }
 
+/// Whose records a caller sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Everybody's.
+    All,
+    /// Those of the store that the gate names in [`STORE`].
+    OwnStore,
+}
+
+/// Set by the gate from what it knows of the caller. Whoever can reach this server past the gate can say anything in it.
+const STORE: &str = "x-rls-store-id";
+
 impl Records {
-    pub(crate) const fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    pub(crate) const fn new(store: Arc<Store>, rows: Rows) -> Self {
+        Self { store, rows }
+    }
+
+    /// Who looks, as the gate says. Two values would be two stores, and none is not everybody.
+    fn viewer<'a>(&self, context: &'a RequestContext<RoleServer>) -> Result<Viewer<'a>, ToolError> {
+        if self.rows == Rows::All {
+            return Ok(Viewer::Everyone);
+        }
+        let headers = context.extensions.get::<http::request::Parts>().map(|parts| &parts.headers);
+        let mut values = headers.into_iter().flat_map(|headers| headers.get_all(STORE));
+        match (values.next().map(http::HeaderValue::to_str), values.next()) {
+            (Some(Ok(store)), None) if !store.is_empty() => Ok(Viewer::Store(store)),
+            _ => Err(ToolError::Unidentified),
+        }
     }
 }
 
@@ -116,9 +142,10 @@ impl Records {
     async fn search_records(
         &self,
         Parameters(arguments): Parameters<SearchArguments>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<SearchResult>, ToolError> {
         let search = Search::try_from(arguments)?;
-        let page = self.store.search(&search).await?;
+        let page = self.store.search(self.viewer(&context)?, &search).await?;
         Ok(Json(SearchResult {
             source: self.store.source(),
             total: page.total,
@@ -139,9 +166,10 @@ impl Records {
     async fn get_record_detail(
         &self,
         Parameters(RecordArguments { record_id }): Parameters<RecordArguments>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<RecordResult>, ToolError> {
         query::check_text("record_id", &record_id)?;
-        let Some(record) = self.store.record(&record_id).await? else {
+        let Some(record) = self.store.record(self.viewer(&context)?, &record_id).await? else {
             return Err(ToolError::NoSuchRecord);
         };
         Ok(Json(RecordResult { source: self.store.source(), record }))
@@ -158,8 +186,9 @@ impl Records {
     async fn get_statistics(
         &self,
         Parameters(StatisticsArguments { group_by }): Parameters<StatisticsArguments>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<StatisticsResult>, ToolError> {
-        let groups = self.store.statistics(group_by).await?;
+        let groups = self.store.statistics(self.viewer(&context)?, group_by).await?;
         Ok(Json(StatisticsResult { source: self.store.source(), group_by, groups }))
     }
 
@@ -209,9 +238,10 @@ impl Records {
     async fn delete_record(
         &self,
         Parameters(RecordArguments { record_id }): Parameters<RecordArguments>,
+        context: RequestContext<RoleServer>,
     ) -> Result<Json<DeletionResult>, ToolError> {
         query::check_text("record_id", &record_id)?;
-        match self.store.delete(&record_id).await? {
+        match self.store.delete(self.viewer(&context)?, &record_id).await? {
             Deletion::Deleted => Ok(Json(DeletionResult { source: self.store.source(), deleted: record_id })),
             Deletion::NotFound => Err(ToolError::NoSuchRecord),
         }
@@ -229,6 +259,7 @@ impl ServerHandler for Records {}
 enum ToolError {
     Argument(OutOfBounds),
     NoSuchRecord,
+    Unidentified,
     TooLong,
     Cancelled,
     Store(StoreError),
@@ -239,6 +270,7 @@ impl fmt::Display for ToolError {
         match self {
             Self::Argument(error) => error.fmt(f),
             Self::NoSuchRecord => f.write_str("there is no such record; search_records lists the ids that exist"),
+            Self::Unidentified => f.write_str("nobody said whose records these may be: call through the gate"),
             Self::TooLong => write!(f, "seconds must be between 0 and {MAX_REPORT}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Store(error) => error.fmt(f),

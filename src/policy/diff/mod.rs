@@ -13,6 +13,7 @@ mod restrictions;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod upstream_headers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -120,6 +121,7 @@ impl PolicySet {
             both.tools(&mut found);
             both.limits(&mut found);
             both.pins(&mut found);
+            both.upstream_headers(&mut found);
         }
         joined(found)
     }

@@ -192,6 +192,15 @@ impl Dice {
         if self.chance(15) {
             file.insert("allowed_tools".to_owned(), self.some(TOOLS));
         }
+        if index == 0 && self.chance(25) {
+            let headers = [
+                json!({ "x-store": { "claim": "store" } }),
+                json!({ "x-store": { "claim": "store", "optional": true } }),
+                json!({ "x-store": { "claim": "other" } }),
+                json!({ "x-other": { "claim": "other" }, "x-roles": { "principal": "roles" } }),
+            ];
+            file.insert("upstream_headers".to_owned(), self.one(&headers).clone());
+        }
         if index == 0 {
             let count = self.0.random_range(1..=ROLES.len());
             let roles = (0..count).map(|index| (ROLES[index].to_owned(), self.role(index))).collect();
@@ -220,7 +229,7 @@ impl Dice {
         match self.0.random_range(0..6) {
             0 => {
                 let fresh = self.file(index);
-                let key = *self.one(&["mode", "deny", "allowed_tools"]);
+                let key = *self.one(&["mode", "deny", "allowed_tools", "upstream_headers"]);
                 match fresh.get(key) {
                     Some(value) => file.insert(key.to_owned(), value.clone()),
                     None if file.len() > 1 => file.remove(key),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::RwLock;
 
-use super::{Count, Deletion, Page};
+use super::{Count, Deletion, Page, Viewer};
 use crate::query::{Column, Search};
 use crate::record::{self, Record};
 
@@ -20,22 +20,24 @@ impl MemoryStore {
         Self { records: RwLock::new(record::samples().collect()) }
     }
 
-    pub(super) async fn search(&self, search: &Search) -> Page {
+    pub(super) async fn search(&self, viewer: Viewer<'_>, search: &Search) -> Page {
         let records = self.records.read().await;
-        let found: Vec<&Record> = records.iter().filter(|record| matches(record, search)).collect();
+        let found: Vec<&Record> =
+            records.iter().filter(|record| sees(viewer, record) && matches(record, search)).collect();
         Page {
             total: found.len() as u64,
             records: found.into_iter().skip(search.offset() as usize).take(search.limit() as usize).cloned().collect(),
         }
     }
 
-    pub(super) async fn record(&self, record_id: &str) -> Option<Record> {
-        self.records.read().await.iter().find(|record| record.record_id == record_id).cloned()
+    pub(super) async fn record(&self, viewer: Viewer<'_>, record_id: &str) -> Option<Record> {
+        let records = self.records.read().await;
+        records.iter().find(|record| sees(viewer, record) && record.record_id == record_id).cloned()
     }
 
-    pub(super) async fn statistics(&self, group_by: Column) -> Vec<Count> {
+    pub(super) async fn statistics(&self, viewer: Viewer<'_>, group_by: Column) -> Vec<Count> {
         let mut groups: BTreeMap<String, (u64, i64)> = BTreeMap::new();
-        for record in self.records.read().await.iter() {
+        for record in self.records.read().await.iter().filter(|record| sees(viewer, record)) {
             let (records, amount_cents) = groups.entry(record.column(group_by).to_owned()).or_default();
             *records += 1;
             *amount_cents += record.amount_cents;
@@ -47,11 +49,18 @@ impl MemoryStore {
         counts
     }
 
-    pub(super) async fn delete(&self, record_id: &str) -> Deletion {
+    pub(super) async fn delete(&self, viewer: Viewer<'_>, record_id: &str) -> Deletion {
         let mut records = self.records.write().await;
         let before = records.len();
-        records.retain(|record| record.record_id != record_id);
+        records.retain(|record| !sees(viewer, record) || record.record_id != record_id);
         if records.len() < before { Deletion::Deleted } else { Deletion::NotFound }
+    }
+}
+
+fn sees(viewer: Viewer<'_>, record: &Record) -> bool {
+    match viewer {
+        Viewer::Everyone => true,
+        Viewer::Store(store) => record.store_id == store,
     }
 }
 

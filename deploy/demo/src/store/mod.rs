@@ -18,6 +18,15 @@ use crate::record::Record;
 pub(crate) use memory::MemoryStore;
 pub(crate) use postgres::PostgresStore;
 
+/// Whose records an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Viewer<'a> {
+    /// Everybody's.
+    Everyone,
+    /// Those of this store.
+    Store(&'a str),
+}
+
 #[derive(Debug)]
 pub(crate) enum Store {
     Postgres(PostgresStore),
@@ -88,32 +97,32 @@ impl Store {
         }
     }
 
-    pub(crate) async fn search(&self, search: &Search) -> Result<Page, StoreError> {
+    pub(crate) async fn search(&self, viewer: Viewer<'_>, search: &Search) -> Result<Page, StoreError> {
         match self {
-            Self::Postgres(store) => store.search(search).await,
-            Self::Memory(store) => Ok(store.search(search).await),
+            Self::Postgres(store) => store.search(viewer, search).await,
+            Self::Memory(store) => Ok(store.search(viewer, search).await),
         }
     }
 
-    pub(crate) async fn record(&self, record_id: &str) -> Result<Option<Record>, StoreError> {
+    pub(crate) async fn record(&self, viewer: Viewer<'_>, record_id: &str) -> Result<Option<Record>, StoreError> {
         match self {
-            Self::Postgres(store) => store.record(record_id).await,
-            Self::Memory(store) => Ok(store.record(record_id).await),
+            Self::Postgres(store) => store.record(viewer, record_id).await,
+            Self::Memory(store) => Ok(store.record(viewer, record_id).await),
         }
     }
 
     /// Counts the records by the values of one column, the largest group first.
-    pub(crate) async fn statistics(&self, group_by: Column) -> Result<Vec<Count>, StoreError> {
+    pub(crate) async fn statistics(&self, viewer: Viewer<'_>, group_by: Column) -> Result<Vec<Count>, StoreError> {
         match self {
-            Self::Postgres(store) => store.statistics(group_by).await,
-            Self::Memory(store) => Ok(store.statistics(group_by).await),
+            Self::Postgres(store) => store.statistics(viewer, group_by).await,
+            Self::Memory(store) => Ok(store.statistics(viewer, group_by).await),
         }
     }
 
-    pub(crate) async fn delete(&self, record_id: &str) -> Result<Deletion, StoreError> {
+    pub(crate) async fn delete(&self, viewer: Viewer<'_>, record_id: &str) -> Result<Deletion, StoreError> {
         match self {
-            Self::Postgres(store) => store.delete(record_id).await,
-            Self::Memory(store) => Ok(store.delete(record_id).await),
+            Self::Postgres(store) => store.delete(viewer, record_id).await,
+            Self::Memory(store) => Ok(store.delete(viewer, record_id).await),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 use tokio_util::task::TaskTracker;
 
-use super::{Count, Deletion, Page, PoolStatus, StoreError};
+use super::{Count, Deletion, Page, PoolStatus, StoreError, Viewer};
 use crate::query::{Column, Search};
 use crate::record::{self, Record};
 
@@ -29,6 +29,25 @@ const SETUP: &str = "
         created_on   date not null
     );
     create index if not exists records_store_id on tollgate_demo.records (store_id);";
+
+/// Row-level security: who takes this role sees the rows of the store that the transaction names, and no others. Without a
+/// name there are none. The owner of the table, who set it up, is not bound by it.
+const ROWS: &str = "
+    do $$ begin
+        if not exists (select from pg_roles where rolname = 'tollgate_demo_viewer') then
+            create role tollgate_demo_viewer nologin;
+        end if;
+    end $$;
+    grant usage on schema tollgate_demo to tollgate_demo_viewer;
+    grant select, delete on tollgate_demo.records to tollgate_demo_viewer;
+    alter table tollgate_demo.records enable row level security;
+    drop policy if exists own_store on tollgate_demo.records;
+    create policy own_store on tollgate_demo.records to tollgate_demo_viewer
+        using (store_id = current_setting('tollgate.store_id', true));";
+
+/// Both last until the transaction ends: a connection goes back to the pool as it came.
+const AS_VIEWER: &str = "set local role tollgate_demo_viewer";
+const OF_STORE: &str = "select set_config('tollgate.store_id', $1, true)";
 
 /// Two demos may start on one database; the second one waits here for the first one's setup.
 const SETUP_LOCK: &str = "select pg_advisory_xact_lock(7103262419)";
@@ -115,6 +134,15 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Lets the database itself keep callers to their rows.
+    pub(crate) async fn secure_rows(&self) -> Result<(), StoreError> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(SETUP_LOCK).await?;
+        transaction.batch_execute(ROWS).await?;
+        Ok(transaction.commit().await?)
+    }
+
     async fn set_up(&self) -> Result<(), StoreError> {
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -141,7 +169,7 @@ impl PostgresStore {
 
     /// The page and the total are asked for at once, over two connections. Each needs only its own one to finish, so
     /// searches that wait for connections never wait for each other in a circle.
-    pub(super) async fn search(&self, search: &Search) -> Result<Page, StoreError> {
+    pub(super) async fn search(&self, viewer: Viewer<'_>, search: &Search) -> Result<Page, StoreError> {
         let filters = search.filters();
         let (limit, offset) = (i64::from(search.limit()), i64::from(search.offset()));
         let query = search.query();
@@ -152,38 +180,38 @@ impl PostgresStore {
         let matching: [Parameter<'_>; 5] = [&query, &status, &r#type, &category, &store_id];
         let paged: [Parameter<'_>; 7] = [&query, &status, &r#type, &category, &store_id, &limit, &offset];
 
-        let (rows, total) = tokio::try_join!(self.rows(PAGE, &paged), self.rows(TOTAL, &matching))?;
+        let (rows, total) = tokio::try_join!(self.rows(viewer, PAGE, &paged), self.rows(viewer, TOTAL, &matching))?;
         Ok(Page {
             total: total.first().map_or(Ok(0), |row| row.try_get(0).map(unsigned))?,
             records: rows.iter().map(record).collect::<Result<_, _>>()?,
         })
     }
 
-    pub(super) async fn record(&self, record_id: &str) -> Result<Option<Record>, StoreError> {
-        let rows = self.rows(RECORD, &[&record_id]).await?;
+    pub(super) async fn record(&self, viewer: Viewer<'_>, record_id: &str) -> Result<Option<Record>, StoreError> {
+        let rows = self.rows(viewer, RECORD, &[&record_id]).await?;
         Ok(rows.first().map(record).transpose()?)
     }
 
-    pub(super) async fn statistics(&self, group_by: Column) -> Result<Vec<Count>, StoreError> {
-        let rows = self.rows(statistics(group_by), &[]).await?;
+    pub(super) async fn statistics(&self, viewer: Viewer<'_>, group_by: Column) -> Result<Vec<Count>, StoreError> {
+        let rows = self.rows(viewer, statistics(group_by), &[]).await?;
         let count = |row: &Row| -> Result<Count, tokio_postgres::Error> {
             Ok(Count { value: row.try_get(0)?, records: unsigned(row.try_get(1)?), amount_cents: row.try_get(2)? })
         };
         Ok(rows.iter().map(count).collect::<Result<_, _>>()?)
     }
 
-    pub(super) async fn delete(&self, record_id: &str) -> Result<Deletion, StoreError> {
-        let rows = self.rows(DELETE, &[&record_id]).await?;
+    pub(super) async fn delete(&self, viewer: Viewer<'_>, record_id: &str) -> Result<Deletion, StoreError> {
+        let rows = self.rows(viewer, DELETE, &[&record_id]).await?;
         Ok(if rows.is_empty() { Deletion::NotFound } else { Deletion::Deleted })
     }
 
     pub(super) async fn occupy(&self, time: Duration) -> Result<(), StoreError> {
-        self.rows("select pg_sleep($1)", &[&time.as_secs_f64()]).await?;
+        self.rows(Viewer::Everyone, "select pg_sleep($1)", &[&time.as_secs_f64()]).await?;
         Ok(())
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.rows("select 1", &[]).await?;
+        self.rows(Viewer::Everyone, "select 1", &[]).await?;
         Ok(())
     }
 
@@ -197,9 +225,14 @@ impl PostgresStore {
         }
     }
 
-    async fn rows(&self, statement: &'static str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
-        let lease = Lease { client: Some(self.pool.get().await?), background: &self.background };
-        let rows = lease.rows(statement, parameters).await?;
+    async fn rows(
+        &self,
+        viewer: Viewer<'_>,
+        statement: &'static str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut lease = Lease { client: Some(self.pool.get().await?), background: &self.background };
+        let rows = lease.rows(viewer, statement, parameters).await?;
         lease.give_back();
         Ok(rows)
     }
@@ -216,15 +249,29 @@ struct Lease<'a> {
 
 impl Lease<'_> {
     async fn rows(
-        &self,
+        &mut self,
+        viewer: Viewer<'_>,
         statement: &'static str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let Some(client) = &self.client else {
+        let Some(client) = &mut self.client else {
             return Ok(Vec::new());
         };
-        let prepared = client.prepare_cached(statement).await?;
-        client.query(&prepared, parameters).await
+        match viewer {
+            Viewer::Everyone => {
+                let prepared = client.prepare_cached(statement).await?;
+                client.query(&prepared, parameters).await
+            }
+            Viewer::Store(store) => {
+                let transaction = client.transaction().await?;
+                transaction.batch_execute(AS_VIEWER).await?;
+                transaction.query_one(OF_STORE, &[&store]).await?;
+                let prepared = transaction.prepare_cached(statement).await?;
+                let rows = transaction.query(&prepared, parameters).await?;
+                transaction.commit().await?;
+                Ok(rows)
+            }
+        }
     }
 
     fn give_back(mut self) {

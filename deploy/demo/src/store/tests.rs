@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{Deletion, MemoryStore, PostgresStore, Store};
+use super::{Deletion, MemoryStore, PostgresStore, Store, Viewer};
 use crate::cluster::{Cluster, ClusterError};
 use crate::query::{Column, Search, SearchArguments};
 
@@ -57,30 +57,30 @@ async fn memory_answers_as_postgres_does() {
     let (postgres, memory) = (open(&cluster, 4).await, Store::Memory(MemoryStore::new()));
     let compare = async || {
         for search in searches() {
-            let expected = postgres.search(&search).await.unwrap();
-            assert_eq!(memory.search(&search).await.unwrap(), expected, "{search:?}");
+            let expected = postgres.search(Viewer::Everyone, &search).await.unwrap();
+            assert_eq!(memory.search(Viewer::Everyone, &search).await.unwrap(), expected, "{search:?}");
         }
         for column in Column::ALL {
-            let expected = postgres.statistics(column).await.unwrap();
-            assert_eq!(memory.statistics(column).await.unwrap(), expected, "{column:?}");
+            let expected = postgres.statistics(Viewer::Everyone, column).await.unwrap();
+            assert_eq!(memory.statistics(Viewer::Everyone, column).await.unwrap(), expected, "{column:?}");
         }
         for id in ["rec-0001", "rec-0007", "rec-0200", "rec-0201", "", "rec-0001' --"] {
-            let expected = postgres.record(id).await.unwrap();
-            assert_eq!(memory.record(id).await.unwrap(), expected, "{id}");
+            let expected = postgres.record(Viewer::Everyone, id).await.unwrap();
+            assert_eq!(memory.record(Viewer::Everyone, id).await.unwrap(), expected, "{id}");
         }
     };
     compare().await;
     for (id, expected) in
         [("rec-0007", Deletion::Deleted), ("rec-0007", Deletion::NotFound), ("none", Deletion::NotFound)]
     {
-        assert_eq!(postgres.delete(id).await.unwrap(), expected, "{id}");
-        assert_eq!(memory.delete(id).await.unwrap(), expected, "{id}");
+        assert_eq!(postgres.delete(Viewer::Everyone, id).await.unwrap(), expected, "{id}");
+        assert_eq!(memory.delete(Viewer::Everyone, id).await.unwrap(), expected, "{id}");
     }
     compare().await;
 
     // A second start finds the table and puts back what is missing.
     let again = open(&cluster, 1).await;
-    assert!(again.record("rec-0007").await.unwrap().is_some());
+    assert!(again.record(Viewer::Everyone, "rec-0007").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -90,7 +90,11 @@ async fn searches_share_a_pool_of_one_connection() {
     };
     let store = open(&cluster, 1).await;
     let search = searches().next().unwrap();
-    let (a, b, c) = tokio::join!(store.search(&search), store.search(&search), store.search(&search));
+    let (a, b, c) = tokio::join!(
+        store.search(Viewer::Everyone, &search),
+        store.search(Viewer::Everyone, &search),
+        store.search(Viewer::Everyone, &search)
+    );
     assert_eq!((a.unwrap().total, b.unwrap().total, c.unwrap().total), (200, 200, 200));
     assert_eq!(store.pool().max_size, 1);
 }
