@@ -37,6 +37,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps
 step "benchmarks run"
 cargo test --quiet --locked --benches
 
+step "where it runs: image, chart, sidecar, network"
+tests/deploy/run.sh
+
 step "real servers and clients, directly and through the gate"
 tests/interop/run.sh
 

@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod consult;
 mod diff;
+mod drain;
 mod explain;
 mod health;
 mod init;
@@ -58,6 +59,8 @@ enum Command {
     Unkill(kill::UnkillArgs),
     /// Ask a running gate whether it is ready for calls
     Health(health::Args),
+    /// Ask the gate of this container to end, once nothing new comes: for preStop hooks
+    Drain(drain::Args),
     /// Print the form of a file as JSON Schema, for editors
     Schema(schema::Args),
 }
@@ -78,6 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Kill(args) => kill::kill(&args),
             Command::Unkill(args) => kill::unkill(&args),
             Command::Health(args) => health::run(&args),
+            Command::Drain(args) => drain::run(&args),
             Command::Schema(args) => schema::run(&args),
         },
         Err(told) => output::usage(&told),

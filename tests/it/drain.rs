@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::commands::{home, said, tollgate};
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{self, Answer, Connection};
@@ -72,5 +73,18 @@ async fn an_idle_gate_ends_at_once() {
     assert!(matches!(idle.exchange(&call).await, Answer::Response(r) if r.status == 200));
     gate.signal_end();
     assert!(idle.closes().await, "a kept connection is closed");
+    assert_eq!(gate.exit_code(DEADLINE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_without_a_shell_can_end_the_gate_and_nothing_else() {
+    let upstream = Upstream::start().await;
+    let mut gate = World::new(&upstream.url()).start().await;
+    let home = home(&[]);
+    let ours = std::process::id().to_string();
+    let refused = said(&tollgate(home.path(), &["drain", "--pid", &ours]).await);
+    assert!(refused.starts_with("exit 2\n") && refused.contains("not a gate"), "{refused}");
+    let done = said(&tollgate(home.path(), &["drain", "--pid", &gate.pid()]).await);
+    assert_eq!(done, "exit 0\n");
     assert_eq!(gate.exit_code(DEADLINE).await, Some(0));
 }

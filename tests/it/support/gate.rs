@@ -144,6 +144,11 @@ impl Gate {
         self.home.path().join(name)
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// Asks it to end, as Kubernetes does.
     pub(crate) fn signal_end(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill is there");

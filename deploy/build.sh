@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Builds the program as it is released: static, stripped, the same bytes from the same source wherever it is built.
+# Usage: deploy/build.sh FOLDER
+#
+#   TARGET     the platform [default: musl where this toolchain has it, else static glibc of this machine]
+#   AUDITABLE  `1` adds the list of crates to the program (needs cargo-auditable), for scanners
+set -euo pipefail
+
+out=$1
+cd "$(dirname "$0")/.."
+sysroot=$(rustc --print sysroot)
+machine=$(rustc --version --verbose | sed -n 's/^host: \([^-]*\)-.*/\1/p')
+installed() { [[ -d $sysroot/lib/rustlib/$1 ]]; }
+target=${TARGET:-}
+if [[ -z $target ]]; then
+    target=$machine-unknown-linux-gnu
+    if installed "$machine-unknown-linux-musl" && command -v musl-gcc >/dev/null; then
+        target=$machine-unknown-linux-musl
+    fi
+fi
+
+# Where the source, the crates and the toolchain lie is no part of the program.
+home=${CARGO_HOME:-$HOME/.cargo}
+export RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols \
+--remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
+export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH
+build=(build)
+if [[ ${AUDITABLE:-} == 1 ]]; then
+    build=(auditable build)
+fi
+cargo "${build[@]}" --release --locked --target "$target" --bin tollgate >&2
+
+mkdir -p "$out/etc/ssl/certs"
+install -m 0755 "${CARGO_TARGET_DIR:-target}/$target/release/tollgate" "$out/tollgate"
+# Whom to believe when a server or a collector is reached by https.
+install -m 0644 /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/ca-certificates.crt"
+sha256sum "$out/tollgate"
