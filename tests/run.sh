@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The whole suite, quickest checks first. Installs what it needs for itself into target/, and nothing else.
+# The whole suite, quickest checks first. Installs what it needs for itself into target/.
 #
-# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found.
+# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found; buildah and
+# HAProxy are installed by apt-get where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

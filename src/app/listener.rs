@@ -25,6 +25,8 @@ use crate::proxy::{self, Gateway, Guard, Peer};
 const HEAD: Duration = Duration::from_secs(10);
 /// A connection without a message under way is kept for so long.
 const IDLE: Duration = Duration::from_mins(1);
+/// How long connections are kept once the gate is ending, for calls that are on their way to it.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Streams of one HTTP/2 connection at once.
@@ -67,7 +69,7 @@ pub(super) async fn serve(
                 connections.spawn(async move {
                     tokio::select! {
                         begun = server.begin(stream, address) => server.serve(begun, open).await,
-                        () = stop.cancelled() => {} // nothing was asked yet
+                        () = async { stop.cancelled().await; sleep(LINGER).await } => {} // nothing was asked
                     }
                 });
             }

@@ -99,7 +99,12 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     stop.cancel();
     connections.close();
     let open = serving.await.map_err(io::Error::other)?;
-    let answered = async { tokio::join!(open.shutdown(), connections.wait()) };
+    let answered = async {
+        // A client may be about to send a call on a connection that it has kept: it gets its answer, and hears then that
+        // the connection ends. Only those that send nothing are closed without a word.
+        drop(timeout(listener::LINGER, connections.wait()).await);
+        tokio::join!(open.shutdown(), connections.wait())
+    };
     let end = tokio::select! {
         _ = answered => End::Drained,
         () = patience(config.drain_timeout, &mut signals) => End::CutShort,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::body::UnsyncBoxBody;
@@ -29,10 +29,18 @@ pub fn service(
     ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked)) // one message's panic is one message's failure
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header
-        .service(service_fn(move |request| {
+        .service(service_fn(move |request: Request<Incoming>| {
             let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
             // In a box of its own it goes when the answer begins; hyper keeps what it holds by value as long as the stream.
-            let answer = Box::pin(async move { gateway.answer(request, &peer).await });
+            let answer = Box::pin(async move {
+                let version = request.version();
+                let mut answer = gateway.answer(request, &peer).await;
+                if gateway.draining.is_cancelled() && version <= Version::HTTP_11 {
+                    // Told so, a client does not send its next call into a connection that is being closed.
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                answer
+            });
             async move { Ok(answer.await) }
         }))
 }

@@ -223,6 +223,8 @@ def replace(balancer, old, new, load):
     before = load.done
     until("calls go on beside the new pod", lambda: load.done > before + 50)
     balancer.remove(old)
+    before = load.done  # what had been on its way to the old pod's door is in
+    until("calls go on without the old pod", lambda: load.done > before + 50)
     old.gate.send_signal(signal.SIGTERM)  # `tollgate drain --after`
     code = old.gate.wait(DEADLINE)
     if code != 0:

@@ -65,7 +65,7 @@ async fn a_call_that_outlives_the_drain_timeout_does_not_keep_the_gate_but_is_to
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_gate_ends_at_once() {
+async fn an_idle_gate_does_not_wait_for_the_drain_timeout() {
     let upstream = Upstream::start().await;
     let mut gate = World::new(&upstream.url()).start().await;
     let mut idle = Connection::open(gate.data).await;
@@ -73,6 +73,26 @@ async fn an_idle_gate_ends_at_once() {
     assert!(matches!(idle.exchange(&call).await, Answer::Response(r) if r.status == 200));
     gate.signal_end();
     assert!(idle.closes().await, "a kept connection is closed");
+    assert_eq!(gate.exit_code(DEADLINE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_comes_on_a_kept_connection_while_the_gate_ends_is_answered_as_the_last_one() {
+    let upstream = Upstream::start().await;
+    let mut gate = World::new(&upstream.url()).start().await;
+    let mut kept = Connection::open(gate.data).await;
+    let call = post(ALICE, &tool_call("1", "search_records", "{}"));
+    assert!(matches!(kept.exchange(&call).await, Answer::Response(r) if r.status == 200));
+    gate.signal_end();
+    let admin = gate.admin;
+    let unready = async || raw::get(admin, "/readyz").await.status == 503;
+    assert!(until(DEADLINE, unready).await);
+    match kept.exchange(&call).await {
+        Answer::Response(r) => {
+            assert_eq!((r.status, r.head.first("connection")), (200, Some("close")));
+        }
+        other => panic!("the call was lost: {other:?}"),
+    }
     assert_eq!(gate.exit_code(DEADLINE).await, Some(0));
 }
 
