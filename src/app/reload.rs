@@ -34,6 +34,9 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
     poll.tick().await;
     // What changed between the first reading and the watch would otherwise be seen late.
     let mut told = reload(&config, &gateway, None);
+    if let Some(certificates) = &mut certificates {
+        certificates.look();
+    }
     loop {
         tokio::select! {
             Some(()) = changed.recv() => sleep(SETTLE).await,
