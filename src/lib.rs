@@ -6,6 +6,7 @@
 // Words: no IO, but the clock's, and what reads secrets and certificates.
 pub mod diagnostic; // a problem in a file: where it is, what is wrong, how to put it right
 pub mod clock; // the one source of "now"
+pub mod duration; // spans of time as people write them
 pub mod secret; // what must never be shown, and where it is kept
 pub mod tls; // certificates: what the gate shows, and what clients do
 pub mod json; // strict JSON, read in one pass without building anything
@@ -14,6 +15,7 @@ pub mod sse; // event-stream framing
 pub mod mcp; // what MCP adds to JSON-RPC
 
 // Judgement: may they, and how much.
+pub mod fetch; // what is asked of identity providers: bounded, and of no address that nobody meant
 pub mod identity; // who is asking
 pub mod sql; // what an SQL text does
 pub mod policy; // what is allowed

@@ -9,6 +9,8 @@ pub enum Latch {
     Policies,
     /// The upstream's address is known and it answered, or it need not. Held from the start.
     Upstream,
+    /// The keys of all issuers of tokens are known. Held from the start.
+    Issuers,
     /// The gate is going away. Released from the start; held while it drains.
     Draining,
 }
@@ -19,13 +21,14 @@ pub struct Readiness(AtomicU8);
 
 impl Latch {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Policies, Self::Upstream, Self::Draining];
+    pub const ALL: [Self; 4] = [Self::Policies, Self::Upstream, Self::Issuers, Self::Draining];
 
     /// Its name in the answer of `/readyz`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Policies => "policies",
             Self::Upstream => "upstream",
+            Self::Issuers => "issuers",
             Self::Draining => "draining",
         }
     }
@@ -35,6 +38,7 @@ impl Latch {
             Self::Policies => 1,
             Self::Upstream => 2,
             Self::Draining => 4,
+            Self::Issuers => 8,
         }
     }
 }
@@ -42,7 +46,7 @@ impl Latch {
 impl Readiness {
     /// Not ready yet.
     pub fn new() -> Self {
-        Self(AtomicU8::new(Latch::Policies.bit() | Latch::Upstream.bit()))
+        Self(AtomicU8::new(Latch::Policies.bit() | Latch::Upstream.bit() | Latch::Issuers.bit()))
     }
 
     /// This part is ready.

@@ -55,17 +55,18 @@ async fn ready_when_every_latch_is_released() {
     let admin = Admin::start().await;
     let readiness = &admin.state.readiness;
     assert_eq!(admin.get("/livez").await, (200, "live\n".to_owned()));
-    assert_eq!(admin.get("/readyz").await, (503, "[-] policies\n[-] upstream\nnot ready\n".to_owned()));
+    assert_eq!(admin.get("/readyz").await, (503, "[-] policies\n[-] upstream\n[-] issuers\nnot ready\n".to_owned()));
     readiness.release(Latch::Policies);
     assert_eq!(
         admin.get("/readyz?verbose").await,
-        (503, "[+] policies\n[-] upstream\n[+] draining\nnot ready\n".to_owned())
+        (503, "[+] policies\n[-] upstream\n[-] issuers\n[+] draining\nnot ready\n".to_owned())
     );
     readiness.release(Latch::Upstream);
+    readiness.release(Latch::Issuers);
     assert!(readiness.is_ready());
     assert_eq!(admin.get("/readyz").await, (200, "ready\n".to_owned()));
     let (status, text) = admin.get("/readyz?a=b&verbose=1").await;
-    assert_eq!((status, text.lines().count()), (200, 4));
+    assert_eq!((status, text.lines().count()), (200, 5));
     readiness.hold(Latch::Draining);
     assert_eq!(admin.get("/readyz").await, (503, "[-] draining\nnot ready\n".to_owned()));
     assert_eq!(admin.get("/livez").await.0, 200);

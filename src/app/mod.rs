@@ -2,6 +2,7 @@
 
 mod certificates;
 mod handshake;
+mod issuers;
 mod listener;
 mod reload;
 
@@ -89,6 +90,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
+    tasks.spawn(issuers::watch(Arc::clone(&gateway), Arc::clone(&state), stop.clone()));
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     tracing::info!("admin on http://{admin_address}");
     tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());

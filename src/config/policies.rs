@@ -199,6 +199,9 @@ impl Folder {
             .flat_map(PrincipalsFile::roles_held)
             .chain(self.policies.iter().flat_map(PolicyFile::inherited))
             .collect();
+        if self.principals.iter().any(PrincipalsFile::gives_any_role) {
+            return;
+        }
         for file in &self.policies {
             for role in
                 file.roles().filter(|role| mcp::is_well_formed(&role.value) && !held.contains(role.value.as_str()))

@@ -118,7 +118,11 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
         Error::QuotingRequired { .. } => file
             .error(Code::UnquotedScalar, at, "this could be read as a number or a truth value")
             .help("put text in quotes; give a span of time a unit, such as `5s`"),
-        Error::Message { msg, .. } => file.error(Code::WrongType, at, msg),
+        // Values with a form of their own say in a second line how to write it.
+        Error::Message { msg, .. } => match msg.split_once('\n') {
+            Some((wrong, way_out)) => file.error(Code::WrongType, at, wrong).help(way_out),
+            None => file.error(Code::WrongType, at, msg),
+        },
         Error::Budget { .. } => {
             file.error(Code::TooLarge, at, "the file is too large or too deeply nested").help(SPLIT)
         }

@@ -133,6 +133,9 @@ codes! {
     ExpiredKey "expired-key" "A key that is no longer valid.";
     InvalidDate "invalid-date" "A date that is none.";
     NobodyAdmitted "nobody-admitted" "A policy that lets nobody in.";
+    InvalidIssuer "invalid-issuer" "Something about an issuer of tokens that cannot be so.";
+    DuplicateIssuer "duplicate-issuer" "Two entries for the same issuer of tokens.";
+    InvalidAlgorithm "invalid-algorithm" "An algorithm that no token may be signed with.";
     AnonymousOnNetwork "anonymous-on-network" "Callers without a credential are let in from the network.";
     AnonymousWithoutRole "anonymous-without-role" "Callers without a credential are let in but given nothing.";
 

@@ -124,7 +124,9 @@ impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Claim::deserialize(deserializer)? {
             Claim::One(scalar) => Ok(scalar),
-            Claim::Many(_) => Err(D::Error::custom("a list of claims has no lists in it")),
+            Claim::Many(_) => {
+                Err(D::Error::custom("a list in a list\nwrite one list of texts, numbers or truth values"))
+            }
         }
     }
 }
@@ -165,7 +167,7 @@ impl<'de> Visitor<'de> for ClaimVisitor {
             scalars.push(scalar);
         }
         if scalars.is_empty() {
-            Err(A::Error::custom("a claim without a value"))
+            Err(A::Error::custom("a claim without a value\nwrite one, or leave the claim out"))
         } else {
             Ok(Claim::Many(scalars.into()))
         }

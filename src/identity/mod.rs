@@ -8,6 +8,7 @@ mod presented;
 mod principal;
 mod principals;
 mod resource;
+mod token;
 mod weak;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::tls::ClientCertificate;
 
 pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
@@ -30,16 +31,19 @@ pub use principals::{
     Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,
 };
 pub use resource::{Challenge, ProtectedResource, PublicUrl, Scope};
+pub use token::{IssuerKeys, TokenError};
 
 use api_key::ApiKeys;
 use certificate::Certificates;
 use presented::Credential;
+use token::Tokens;
 
 /// All ways to prove an identity that the policy allows; by default none.
 #[derive(Debug, Default)]
 pub struct Authenticators {
     keys: ApiKeys,
     certificates: Certificates,
+    tokens: Tokens,
     anonymous: Option<Arc<Principal>>,
 }
 
@@ -61,10 +65,12 @@ pub enum AuthError {
         /// Whose key it is.
         id: Arc<str>,
     },
-    /// A token of an identity provider, but none is configured.
+    /// A token of an identity provider, where a key is expected or none is configured.
     LooksLikeJwt,
     /// A certificate that proves nobody.
     Certificate(CertificateError),
+    /// A token that proves nobody.
+    Token(TokenError),
 }
 
 impl AuthError {
@@ -79,6 +85,7 @@ impl AuthError {
             Self::Expired { .. } => "expired_key",
             Self::LooksLikeJwt => "jwt_without_issuer",
             Self::Certificate(error) => error.reason(),
+            Self::Token(error) => error.reason(),
         }
     }
 }
@@ -88,16 +95,25 @@ impl Authenticators {
     ///
     /// # Errors
     /// There is not exactly one credential, or it is not one of the policy's.
-    #[expect(clippy::unused_async, reason = "tokens are verified with keys that may have to be fetched")]
     pub async fn identify(&self, presented: Presented<'_>) -> Result<Arc<Principal>, AuthError> {
-        let now = clock::wall();
-        let certificate = self.certificate(presented, now)?;
+        self.identify_at(presented, clock::now()).await
+    }
+
+    /// The same at another moment. What a credential is, its form says; it is never tried as anything else.
+    ///
+    /// # Errors
+    /// As of [`Authenticators::identify`].
+    pub async fn identify_at(&self, presented: Presented<'_>, now: Moment) -> Result<Arc<Principal>, AuthError> {
+        let certificate = self.certificate(presented, now.wall)?;
         match (presented.credential()?, certificate) {
             (Credential::None, Some(certificate)) => {
-                self.certificates.identify(certificate, now).map_err(AuthError::Certificate)
+                self.certificates.identify(certificate, now.wall).map_err(AuthError::Certificate)
             }
             (Credential::Key(_) | Credential::Bearer(_), Some(_)) => Err(AuthError::Several),
-            (Credential::Key(key) | Credential::Bearer(key), None) => self.keys.identify(key, now),
+            (Credential::Bearer(token), None) if !self.tokens.is_empty() && token::looks_like_jws(token) => {
+                self.tokens.identify(token, now).await.map_err(AuthError::Token)
+            }
+            (Credential::Key(key) | Credential::Bearer(key), None) => self.keys.identify(key, now.wall),
             (Credential::None, None) => self.anonymous.clone().ok_or(AuthError::Missing),
         }
     }
@@ -115,12 +131,29 @@ impl Authenticators {
         Ok(presented.certificate.filter(|_| !self.certificates.is_empty()))
     }
 
+    /// Goes on with what was learnt under the policies of before: the keys of issuers.
+    #[must_use]
+    pub fn succeeding(mut self, before: &Self) -> Self {
+        self.tokens.succeed(&before.tokens);
+        self
+    }
+
+    /// Fetches keys of issuers that are missing or old, without waiting for them.
+    pub fn renew_keys(&self, now: Moment) {
+        self.tokens.renew_keys(now);
+    }
+
+    /// How old the keys of each issuer are, and how often it was asked for them.
+    pub fn keys_of_issuers(&self, now: Moment) -> Vec<IssuerKeys> {
+        self.tokens.told(now)
+    }
+
     /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
     pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
         match principal.proof() {
             Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
             Proof::Certificate(certificate) => self.certificates.identify(certificate, clock::wall()).ok(),
-            Proof::Token(_) => None,
+            Proof::Token(bearer) => self.tokens.still(bearer.token.expose().as_bytes(), clock::now()),
             Proof::Anonymous => self.anonymous.clone(),
         }
     }
@@ -150,7 +183,7 @@ impl Authenticators {
 
     /// Whose tokens are accepted: the identity providers that clients can log in at.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.tokens.issuers()
     }
 
     /// Whether callers without a credential are let in.
@@ -168,8 +201,11 @@ impl fmt::Display for AuthError {
             Self::UnsupportedScheme => f.write_str("`authorization` with another scheme than Bearer"),
             Self::Unknown => f.write_str("no key of the policy has this hash"),
             Self::Expired { id } => write!(f, "the key of `{id}` has expired"),
-            Self::LooksLikeJwt => f.write_str("the credential is a JWT, and no issuer of tokens is configured"),
+            Self::LooksLikeJwt => {
+                f.write_str("the credential is a JWT, where a key is expected or no issuer of tokens is configured")
+            }
             Self::Certificate(error) => error.fmt(f),
+            Self::Token(error) => error.fmt(f),
         }
     }
 }

@@ -63,6 +63,11 @@ impl Principal {
         self
     }
 
+    pub(super) fn good_for(mut self, scopes: Box<[Box<str>]>) -> Self {
+        self.scopes = scopes;
+        self
+    }
+
     pub(super) fn until(mut self, end: SystemTime) -> Self {
         self.expires = Some(end);
         self

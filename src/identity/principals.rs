@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
 use super::certificate::{self, CertificateSource, Certificates, Inserted};
 use super::expiry::EXPIRY;
+use super::token::{self, Issuer, TokenSource, Tokens};
 use super::weak::{is_placeholder, weak_key};
 use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, parse_expiry};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
@@ -18,7 +19,7 @@ use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, 
 const LONG: Duration = Duration::from_hours(400 * 24);
 
 /// The keys of a principals file. A file with one of them is a principals file.
-pub const PRINCIPALS_KEYS: &[&str] = &["keys", "certificates", "anonymous"];
+pub const PRINCIPALS_KEYS: &[&str] = &["keys", "certificates", "tokens", "anonymous"];
 
 /// How to make a key, for whoever has none.
 const MAKE_A_KEY: &str = "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
@@ -41,6 +42,9 @@ pub struct PrincipalsSource {
     /// Whose client certificate counts as whose. Where there is an entry, a certificate is a credential like a key.
     #[schemars(length(min = 1))]
     certificates: Option<Spanned<Vec<Spanned<CertificateSource>>>>,
+    /// The identity providers whose tokens are accepted.
+    #[schemars(length(min = 1))]
+    tokens: Option<Spanned<Vec<Spanned<TokenSource>>>>,
     /// `true` lets callers without a credential hold the role `anonymous`; only on a loopback address.
     anonymous: Option<Spanned<bool>>,
 }
@@ -114,7 +118,13 @@ impl PrincipalsFile {
         let by_certificates = self.certificates().filter_map(|certificate| certificate.value.roles.as_ref());
         let listed = self.keys().filter_map(|key| key.value.roles.as_ref()).chain(by_certificates);
         let listed = listed.flat_map(|roles| &roles.value);
-        listed.map(|role| role.value.as_str()).chain(self.lets_in_anyone().map(|_| ANONYMOUS))
+        let by_tokens = self.tokens().filter_map(|issuer| issuer.value.roles_held()).flatten();
+        listed.map(|role| role.value.as_str()).chain(by_tokens).chain(self.lets_in_anyone().map(|_| ANONYMOUS))
+    }
+
+    /// Whether somebody may hold any role by it: the words of some issuer are the names of roles.
+    pub fn gives_any_role(&self) -> bool {
+        self.tokens().any(|issuer| issuer.value.roles_held().is_none())
     }
 
     /// Where it says that callers without a credential are let in, if it does.
@@ -129,6 +139,10 @@ impl PrincipalsFile {
     fn certificates(&self) -> impl Iterator<Item = &Spanned<CertificateSource>> {
         self.written.certificates.iter().flat_map(|certificates| &certificates.value)
     }
+
+    fn tokens(&self) -> impl Iterator<Item = &Spanned<TokenSource>> {
+        self.written.tokens.iter().flat_map(|issuers| &issuers.value)
+    }
 }
 
 /// Compiles all principals files of a folder.
@@ -141,6 +155,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
         found: Diagnostics::new(),
         keys: ApiKeys::default(),
         certificates: Certificates::default(),
+        issuers: Vec::new(),
         seen: Seen::default(),
     };
     let mut anonymous = None;
@@ -156,25 +171,26 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
             anonymous = Some(Arc::new(Principal::new(Arc::from(ANONYMOUS), [Arc::from(ANONYMOUS)], Proof::Anonymous)));
         }
     }
-    let Reader { mut found, keys, certificates, seen, .. } = reader;
-    if seen.ids.is_empty() && certificates.is_empty() && anonymous.is_none() && !found.has_errors() {
+    let Reader { mut found, keys, certificates, issuers, seen, .. } = reader;
+    let only_keys = certificates.is_empty() && issuers.is_empty() && anonymous.is_none();
+    if seen.ids.is_empty() && only_keys && !found.has_errors() {
         found.push(
             Diagnostic::error(
                 Code::NobodyAdmitted,
                 folder,
-                "nobody could use this policy: it has neither `keys` nor `certificates` nor `anonymous: true`",
+                "nobody could use this policy: it has neither `keys` nor `certificates` nor `tokens` nor `anonymous: true`",
             )
             .help(format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/")),
         );
     }
-    if seen.valid == 0 && certificates.is_empty() && !seen.ids.is_empty() && anonymous.is_none() && !found.has_errors()
-    {
+    if seen.valid == 0 && !seen.ids.is_empty() && only_keys && !found.has_errors() {
         found.push(Diagnostic::error(Code::NobodyAdmitted, folder, "all keys have expired").help(MAKE_A_KEY));
     }
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Compiled { authenticators: Authenticators { keys, certificates, anonymous }, warnings: found })
+    let authenticators = Authenticators { keys, certificates, tokens: Tokens::of(issuers), anonymous };
+    Ok(Compiled { authenticators, warnings: found })
 }
 
 /// Whether a text can be the id of a caller: it travels in headers and stands in logs.
@@ -190,6 +206,7 @@ struct Reader<'a> {
     found: Diagnostics,
     keys: ApiKeys,
     certificates: Certificates,
+    issuers: Vec<Issuer>,
     seen: Seen,
 }
 
@@ -198,6 +215,7 @@ struct Reader<'a> {
 struct Seen {
     ids: BTreeMap<String, String>,
     hashes: BTreeMap<String, String>,
+    issuers: BTreeMap<String, String>,
     valid: usize,
 }
 
@@ -214,6 +232,13 @@ impl Reader<'_> {
         for certificate in source.certificates() {
             self.certificate(file, certificate);
         }
+        if let Some(issuers) = source.written.tokens.as_ref().filter(|issuers| issuers.value.is_empty()) {
+            let problem = file.error(Code::EmptyList, issuers.referenced, "`tokens` is empty");
+            self.found.push(problem.help("name an issuer and an audience, or leave `tokens` out"));
+        }
+        for issuer in source.tokens() {
+            self.issuer(file, &issuer.value);
+        }
         for key in source.keys() {
             let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
             let who = format!("the key {}", quoted(&key.value.id.value));
@@ -224,6 +249,18 @@ impl Reader<'_> {
                 self.keys.insert(hash, ApiKey { principal, expires });
             }
         }
+    }
+
+    fn issuer(&mut self, file: &SourceFile, source: &TokenSource) {
+        let written = source.issuer();
+        let place = format!("{}:{}", file.name(), written.referenced.line);
+        if let Some(first) = self.seen.issuers.insert(written.value.clone(), place) {
+            let message = format!("{} stands here twice", quoted(&written.value));
+            let problem = file.error(Code::DuplicateIssuer, written.referenced, message);
+            self.found
+                .push(problem.help(format!("the other is at {first}; whose rules would count? put the two together")));
+        }
+        self.issuers.extend(token::compile(file, source, self.known.roles.as_ref(), &mut self.found));
     }
 
     fn id(&mut self, file: &SourceFile, id: &Spanned<String>) -> Option<Arc<str>> {
@@ -405,7 +442,7 @@ fn hash_of(key: &KeySource) -> Option<(&str, KeyHash)> {
     Some((hex, KeyHash::from_hex(hex)?))
 }
 
-fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {
+pub(super) fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {
     let hint = match known.len() {
         0 => "no policy file defines any role".to_owned(),
         _ => format!("the policy files define {}", known.iter().copied().map(quoted).collect::<Vec<_>>().join(", ")),

@@ -9,7 +9,9 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
+mod value;
 
 pub use cut::{cuts, without};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
 pub use text::{decode, quote, quote_shown};
+pub use value::value;

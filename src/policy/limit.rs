@@ -4,8 +4,8 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use super::duration::written;
 use super::{Mode, RuleId};
+use crate::duration::written;
 
 /// One limit, and where it stands. Two of one list may stand in one line: the place alone does not tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

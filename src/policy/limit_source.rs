@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::duration::{DURATION, parse_duration};
 use super::limit::{Limit, LimitRule, Most, Per, Rate, Unit};
 use super::redundancy;
 use super::{Mode, RuleId};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::duration::{DURATION, parse_duration};
 
 const EVERY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(24);
 /// The most bytes or cost of a limit.

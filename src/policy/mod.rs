@@ -7,7 +7,6 @@ mod condition;
 mod decide;
 mod decision;
 mod diff;
-mod duration;
 mod fits;
 #[cfg(test)]
 mod fixture;
@@ -47,6 +46,7 @@ use std::sync::Arc;
 
 use crate::mcp::{Questions, ServerName};
 
+pub use crate::duration::{DURATION, parse_duration};
 pub use bearing::Bearing;
 pub use clause::{Clause, Decided};
 pub use compile::{Compiled, RolesElsewhere, compile};
@@ -54,7 +54,6 @@ pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
 pub use diff::{Change, Direction, What, Who, diff_keys};
-pub use duration::{DURATION, parse_duration};
 pub use fits::fits;
 pub use kill::{InFlight, Kill, KillScope, Kills, Stopped};
 pub use kill_file::{KillSource, KillsSource};

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::duration::DURATION;
 use super::keywords::Keywords;
 use super::limit_source::Limits;
 use super::names::Kind;
@@ -19,6 +18,7 @@ use super::pins::Pinning;
 use super::upstream_headers::HeaderSource;
 use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
+use crate::duration::DURATION;
 use crate::identity::EXPIRY;
 use crate::mcp::{Method, Question};
 

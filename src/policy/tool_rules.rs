@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Mode;
-use super::duration::parse_duration;
 use super::limit::LimitRule;
 use super::limit_source;
 use super::rules::{DEFAULT_TIMEOUT, ToolRules};
@@ -15,6 +14,7 @@ use super::scopes::Scopes;
 use super::source::ToolSource;
 use super::when::{self, Written};
 use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, quoted};
+use crate::duration::parse_duration;
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 

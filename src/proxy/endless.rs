@@ -1,11 +1,14 @@
 //! What a stream without an end of its own lives by, between the messages that pass on it.
 
 use std::fmt;
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, Room};
@@ -18,6 +21,8 @@ use crate::telemetry::Counted;
 pub(super) struct Endless {
     gateway: Arc<Gateway>,
     turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
+    /// When its caller's proof is over.
+    ends: Option<SystemTime>,
     draining: bool,
     _counted: Counted,
 }
@@ -26,7 +31,7 @@ pub(super) struct Endless {
 enum Turn {
     /// The gate goes away.
     Draining,
-    /// Something else decides now.
+    /// Something else decides now, or the caller's proof is over.
     Judged(Ears),
     /// Other tools are there than before.
     Listed(Ears),
@@ -38,21 +43,32 @@ struct Ears {
     listed: watch::Receiver<()>,
 }
 
-async fn turn(draining: CancellationToken, mut ears: Ears) -> Turn {
+async fn turn(draining: CancellationToken, mut ears: Ears, ends: Option<SystemTime>) -> Turn {
     tokio::select! {
         () = draining.cancelled() => Turn::Draining,
         // The gateway has the other ends, and is held by whoever waits here.
         _ = ears.judged.changed() => Turn::Judged(ears),
         _ = ears.listed.changed() => Turn::Listed(ears),
+        () = over(ends) => Turn::Judged(ears),
+    }
+}
+
+/// Waits until a proof no longer counts.
+async fn over(ends: Option<SystemTime>) {
+    match ends {
+        Some(ends) => sleep(ends.duration_since(clock::wall()).unwrap_or_default()).await,
+        None => pending().await,
     }
 }
 
 impl Endless {
-    pub(super) fn new(gateway: &Arc<Gateway>) -> Self {
+    /// Until then its caller's proof counts, if that is known.
+    pub(super) fn new(gateway: &Arc<Gateway>, ends: Option<SystemTime>) -> Self {
         let ears = Ears { judged: gateway.judged.subscribe(), listed: gateway.state.shown().news() };
         Self {
             gateway: Arc::clone(gateway),
-            turn: Box::pin(turn(gateway.draining.clone(), ears)),
+            turn: Box::pin(turn(gateway.draining.clone(), ears, ends)),
+            ends,
             draining: false,
             _counted: gateway.telemetry.streams().count(),
         }
@@ -65,11 +81,10 @@ impl Endless {
                 Poll::Pending => return true,
                 Poll::Ready(Turn::Draining) => self.draining = true,
                 Poll::Ready(Turn::Listed(ears)) => {
-                    self.turn = Box::pin(turn(self.gateway.draining.clone(), ears));
+                    self.turn = Box::pin(turn(self.gateway.draining.clone(), ears, self.ends));
                     watch.tools_changed();
                 }
                 Poll::Ready(Turn::Judged(ears)) => {
-                    self.turn = Box::pin(turn(self.gateway.draining.clone(), ears));
                     let now = self.gateway.snapshot.load_full();
                     let permit = room.map(|room| room.admission.permit());
                     let still = permit.and_then(|permit| {
@@ -84,6 +99,8 @@ impl Endless {
                     let Some(permit) = still else {
                         return false;
                     };
+                    self.ends = permit.principal().expires();
+                    self.turn = Box::pin(turn(self.gateway.draining.clone(), ears, self.ends));
                     watch.judge_by(&permit, &now.policy);
                 }
             }

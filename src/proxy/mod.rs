@@ -242,7 +242,7 @@ impl Gateway {
             }
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
-                let endless = endless.then(|| Endless::new(self));
+                let endless = endless.then(|| Endless::new(self, permit.principal().expires()));
                 let stop = endless.is_none().then(|| stop::stop(self, permit));
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
@@ -272,6 +272,9 @@ impl Gateway {
 fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
     let (response, code) = respond::refusal(refusal, now.resource.as_deref(), &seen, stream);
     tracing::debug!(decision = %seen.id, %refusal, "refused");
+    if let Refusal::Identity(error) = refusal {
+        seen.unauthenticated(error);
+    }
     seen.refused = Some(refusal.reason());
     seen.code = code;
     seen.rule = refusal.rule().cloned().or(seen.rule.take());

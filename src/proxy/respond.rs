@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::body::GateBody;
 use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
-use crate::identity::{AuthError, Challenge, ProtectedResource, Scope};
+use crate::identity::{AuthError, Challenge, ProtectedResource, Scope, TokenError};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::{LimitExceeded, Quota};
@@ -150,7 +150,7 @@ fn closes(refusal: &Refusal) -> bool {
 fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
     match refusal {
         Refusal::Http(refusal) => http(*refusal),
-        Refusal::Identity(error) => challenged(wanted(error)),
+        Refusal::Identity(error) => wanted(error).map_or_else(unjudged, challenged),
         Refusal::Message(error) => unreadable(error),
         Refusal::Header(mismatch) => header_mismatch(mismatch),
         Refusal::Policy(denial) => denied(denial, call),
@@ -191,7 +191,7 @@ fn http(refusal: HttpRefusal) -> Saying {
 /// What the caller is to bring, if that is what it is told.
 fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
     match refusal {
-        Refusal::Identity(error) => Some(wanted(error)),
+        Refusal::Identity(error) => wanted(error),
         Refusal::Policy(denial) => Some(denial.needed()).filter(|it| !it.is_empty()).map(Challenge::Scopes),
         Refusal::Http(_)
         | Refusal::Message(_)
@@ -203,16 +203,27 @@ fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
 }
 
 /// Every bad credential sounds the same: what is wrong with it is the operator's to know (RFC 6750, 3).
-fn wanted(error: &AuthError) -> Challenge<'static> {
+fn wanted(error: &AuthError) -> Option<Challenge<'static>> {
     match error {
-        AuthError::Missing | AuthError::UnsupportedScheme => Challenge::Credential,
-        AuthError::Several => Challenge::AnotherRequest,
+        AuthError::Missing | AuthError::UnsupportedScheme => Some(Challenge::Credential),
+        AuthError::Several => Some(Challenge::AnotherRequest),
+        // Nothing is known to be wrong with it: another one would fare no better.
+        AuthError::Token(TokenError::Unavailable(_)) => None,
         AuthError::Malformed
         | AuthError::Unknown
         | AuthError::Expired { .. }
         | AuthError::LooksLikeJwt
-        | AuthError::Certificate(_) => Challenge::AnotherCredential,
+        | AuthError::Certificate(_)
+        | AuthError::Token(_) => Some(Challenge::AnotherCredential),
     }
+}
+
+/// Nobody can say now who asks, so nobody is let in.
+fn unjudged() -> Saying {
+    let error = ErrorObject::new(code::UNAVAILABLE, "the issuer of the token cannot be asked for its keys now");
+    let mut saying = Saying::new(Status::Http(StatusCode::SERVICE_UNAVAILABLE), error);
+    saying.header(header::RETRY_AFTER, "5");
+    saying
 }
 
 fn challenged(challenge: Challenge<'_>) -> Saying {

@@ -97,6 +97,10 @@ pub(super) const METHOD: &str = "method";
 pub(super) const DIGEST: &str = "digest";
 /// Label of `tollgate.policy.reloads`, `tollgate.tls.reloads` and `tollgate.tls.handshakes`.
 pub(super) const RESULT: &str = "result";
+/// Label of `tollgate.issuer.*`: an issuer of tokens, as the principals file has it.
+pub(super) const ISSUER: &str = "issuer";
+/// Label of `tollgate.authentication.failures`: a word of a closed set.
+pub(super) const REASON: &str = "reason";
 /// Label of `tollgate.kill_switch.active`.
 pub(super) const SCOPE: &str = "scope";
 /// Label of `tollgate.credential.time_left`.

@@ -11,9 +11,10 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::attribute::{self, DIGEST, Facts, METHOD, RESULT, SCOPE, SERVER, Signal};
+use super::attribute::{self, DIGEST, Facts, ISSUER, METHOD, REASON, RESULT, SCOPE, SERVER, Signal};
 use super::credential::Ends;
 use crate::exchange::Outcome;
+use crate::identity::{AuthError, IssuerKeys};
 use crate::mcp::{Method, Question, ServerName};
 use crate::policy::KillScope;
 
@@ -38,6 +39,7 @@ pub(super) struct Metrics {
     tls_reloads: Counter<u64>,
     handshakes: Counter<u64>,
     declined: Counter<u64>,
+    unauthenticated: Counter<u64>,
     series: RwLock<Series>,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Observed {
     pub(super) policy: Arc<RwLock<Option<Arc<str>>>>,
     /// When credentials end.
     pub(super) ends: Ends,
+    /// Issuers of tokens, and their keys.
+    pub(super) issuers: Arc<RwLock<Vec<IssuerKeys>>>,
 }
 
 /// How a reload ended.
@@ -142,6 +146,7 @@ impl Metrics {
                 .build(),
             decisions: counter("tollgate.decisions", "Messages by how they ended"),
             declined: counter("tollgate.questions.declined", "Questions of servers that did not reach their clients"),
+            unauthenticated: counter("tollgate.authentication.failures", "Requests of nobody, by why"),
             reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
             tls_reloads: counter("tollgate.tls.reloads", "Reloads of certificates by how they ended"),
             handshakes: counter("tollgate.tls.handshakes", "TLS handshakes of clients by how they ended"),
@@ -177,6 +182,11 @@ impl Metrics {
     pub(super) fn declined(&self, server: &ServerName, question: Question) {
         let server = KeyValue::new(SERVER, server.as_str().to_owned());
         self.declined.add(1, &[server, KeyValue::new(METHOD, question.method())]);
+    }
+
+    /// Counts a request of which nobody knows who sends it.
+    pub(super) fn unauthenticated(&self, error: &AuthError) {
+        self.unauthenticated.add(1, &[KeyValue::new(REASON, error.reason())]);
     }
 
     /// Counts a reload.
@@ -283,6 +293,7 @@ impl Observed {
                 }
             })
             .build();
+        self.register_issuers(meter);
         let policy = Arc::clone(&self.policy);
         meter
             .i64_observable_gauge("tollgate.policy.info")
@@ -290,6 +301,35 @@ impl Observed {
             .with_callback(move |observer| {
                 if let Some(digest) = &*policy.read().unwrap_or_else(PoisonError::into_inner) {
                     observer.observe(1, &[KeyValue::new(DIGEST, Arc::clone(digest))]);
+                }
+            })
+            .build();
+    }
+
+    fn register_issuers(&self, meter: &Meter) {
+        let known = Arc::clone(&self.issuers);
+        meter
+            .f64_observable_gauge("tollgate.issuer.keys.age")
+            .with_unit("s")
+            .with_description("Since when the keys of an issuer of tokens are known; nothing while there are none")
+            .with_callback(move |observer| {
+                for issuer in &*known.read().unwrap_or_else(PoisonError::into_inner) {
+                    if let Some(age) = issuer.age {
+                        observer.observe(age.as_secs_f64(), &[KeyValue::new(ISSUER, Arc::clone(&issuer.issuer))]);
+                    }
+                }
+            })
+            .build();
+        let known = Arc::clone(&self.issuers);
+        meter
+            .u64_observable_counter("tollgate.issuer.fetches")
+            .with_description("How often an issuer of tokens was asked for its keys, by how that ended")
+            .with_callback(move |observer| {
+                for issuer in &*known.read().unwrap_or_else(PoisonError::into_inner) {
+                    for (count, result) in [(issuer.fetched, "ok"), (issuer.failed, "failed")] {
+                        let labels = [KeyValue::new(ISSUER, Arc::clone(&issuer.issuer)), KeyValue::new(RESULT, result)];
+                        observer.observe(count, &labels);
+                    }
                 }
             })
             .build();

@@ -35,6 +35,7 @@ use prometheus::{Registry, TextEncoder};
 
 use crate::clock;
 use crate::exchange::Exchange;
+use crate::identity::IssuerKeys;
 use crate::policy::{KillScope, Kills};
 
 pub use context::Propagation;
@@ -137,6 +138,11 @@ impl Telemetry {
     /// Which policy is in force, if one is.
     pub fn digest(&self) -> Option<Arc<str>> {
         self.observed.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says how old the keys of issuers are.
+    pub fn issuers(&self, issuers: Vec<IssuerKeys>) {
+        *self.observed.issuers.write().unwrap_or_else(PoisonError::into_inner) = issuers;
     }
 
     /// Counts a reload of the policy.

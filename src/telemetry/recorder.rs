@@ -14,6 +14,7 @@ use super::span::Spans;
 use super::{Telemetry, line};
 use crate::clock;
 use crate::exchange::{Attempt, Exchange, Outcome};
+use crate::identity::AuthError;
 use crate::mcp::Question;
 
 /// An exchange under way. Closing it records it; so does dropping it, as cancelled.
@@ -62,6 +63,11 @@ impl Recorder {
     /// Counts a question of the server that did not reach its client.
     pub fn declined(&self, question: Question) {
         self.telemetry.metrics.declined(&self.exchange.server, question);
+    }
+
+    /// Counts a request of which nobody knows who sends it.
+    pub fn unauthenticated(&self, error: &AuthError) {
+        self.telemetry.metrics.unauthenticated(error);
     }
 
     /// Ends the trip and records it.

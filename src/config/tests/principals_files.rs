@@ -84,7 +84,7 @@ fn hashes_that_protect_nothing() {
 #[test]
 fn a_policy_that_nobody_could_use() {
     let policy: (&str, &[u8]) = ("records.yaml", b"roles: { reader: { tools: [a] } }\n");
-    insta::assert_snapshot!(told(load(&[policy])), @"policies nobody could use this policy: it has neither `keys` nor `certificates` nor `anonymous: true` | put `keys:` into a file such as policies/principals.yaml; `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file");
+    insta::assert_snapshot!(told(load(&[policy])), @"policies nobody could use this policy: it has neither `keys` nor `certificates` nor `tokens` nor `anonymous: true` | put `keys:` into a file such as policies/principals.yaml; `tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file");
     let keys = format!("keys: [{{ id: alice, hash: \"{}\", expires: 2027-06-01 }}]\n", super::HASH);
     insta::assert_snapshot!(told(load(&[("keys.yaml", keys.as_bytes())])), @r"
     policies there are keys, but no file says what they may do | write one with `roles:` or `allowed_tools:`; `tollgate init --server URL` makes a first one

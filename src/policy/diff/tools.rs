@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Both, Change, Direction, What, conditions, limits, restrictions};
-use crate::policy::duration::written;
+use crate::duration::written;
 use crate::policy::names::Kind;
 use crate::policy::restriction::Restriction;
 use crate::policy::rules::ToolRules;

@@ -42,7 +42,7 @@ fn meant(number: &str, unit: &str) -> String {
 }
 
 /// The same the other way round, in the largest unit that fits.
-pub(super) fn written(duration: Duration) -> String {
+pub(crate) fn written(duration: Duration) -> String {
     let millis = duration.as_millis();
     let fitting = UNITS.iter().rev().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
     match fitting {

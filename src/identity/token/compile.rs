@@ -1,0 +1,192 @@
+//! From issuers as written to issuers whose tokens can be verified, or every problem.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reqwest::Url;
+
+use super::Issuer;
+use super::algorithm::Algorithm;
+use super::path::ClaimPath;
+use super::rules::{Roles, Rules};
+use super::source::{RolesSource, TokenSource};
+use super::store::{KeySource, KeyStore};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
+use crate::duration::parse_duration;
+use crate::secret::Reference;
+
+const LEEWAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(5);
+const USUAL_LEEWAY: Duration = Duration::from_secs(30);
+
+/// An issuer; `None` if something about it is wrong, which `found` then has.
+pub(in crate::identity) fn compile(
+    file: &SourceFile,
+    source: &TokenSource,
+    defined: Option<&BTreeSet<&str>>,
+    found: &mut Diagnostics,
+) -> Option<Issuer> {
+    let mut checked = Reader { file, found };
+    let listed = checked.networks(source);
+    let issuer = checked.url(&source.issuer, &listed).map(|_| Arc::from(source.issuer.value.as_str()));
+    let url = source.jwks_url.as_ref().map_or(Some(None), |url| checked.url(url, &listed).map(Some));
+    let audience = checked.audience(&source.audience);
+    let (algorithms, leeway) = (checked.algorithms(source), checked.leeway(source));
+    let bearer = source.bearer.as_ref().map_or(Some(None), |bearer| checked.reference(bearer).map(Some));
+    let authorities = source.ca_file.as_ref().map_or(Some(None), |path| checked.path(path).map(Some));
+    let given_roles = source.roles.as_ref().map_or(Some(None), |written| checked.roles(written, defined).map(Some));
+    let scopes = source.scopes.clone().map_or_else(|| ["scope", "scp"].map(ClaimPath::top).into(), |path| vec![path]);
+    let issuer: Arc<str> = issuer?;
+    let rules = Rules {
+        issuer: Arc::clone(&issuer),
+        audience: audience?,
+        algorithms: algorithms?,
+        leeway: leeway?,
+        id: source.id.clone().unwrap_or_else(|| ClaimPath::top("sub")),
+        roles: given_roles?,
+        scopes,
+        claims: source.claims.clone(),
+    };
+    let source = KeySource { issuer, url: url?, listed: listed.into(), authorities: authorities?, bearer: bearer? };
+    Some(Issuer { rules, keys: Arc::new(KeyStore::new(source)) })
+}
+
+struct Reader<'a> {
+    file: &'a SourceFile,
+    found: &'a mut Diagnostics,
+}
+
+impl Reader<'_> {
+    fn wrong<T>(&mut self, problem: Diagnostic) -> Option<T> {
+        self.found.push(problem);
+        None
+    }
+
+    fn url(&mut self, written: &Spanned<String>, listed: &[IpNet]) -> Option<Url> {
+        let of = |message: String| self.file.error(Code::InvalidIssuer, written.referenced, message);
+        let text = quoted(&written.value);
+        let problem = match written.value.parse::<Url>() {
+            Err(_) => of(format!("{text} is not a URL")).help("write it as the issuer does, such as `https://login.example.com/`"),
+            Ok(url) if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() => {
+                of(format!("{text} has more than a host and a path")).help("leave out what follows `?` or `#`, and any user")
+            }
+            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && !listed.is_empty()) => return Some(url),
+            Ok(_) => of(format!("{text} is not https"))
+                .help("whoever answers in its stead could let anybody in; for an issuer beside the gate list its network under `allow_addresses`"),
+        };
+        self.wrong(problem)
+    }
+
+    fn audience(&mut self, written: &Spanned<String>) -> Option<Box<[Box<str>]>> {
+        if written.value.trim().is_empty() {
+            let problem = self.file.error(Code::InvalidIssuer, written.referenced, "`audience` is empty");
+            return self.wrong(
+                problem.help("name this gate as its tokens do in `aud`, such as `https://mcp.example.com/records`"),
+            );
+        }
+        Some(Box::new([written.value.as_str().into()]))
+    }
+
+    fn algorithms(&mut self, source: &TokenSource) -> Option<Box<[Algorithm]>> {
+        let Some(written) = &source.algorithms else {
+            return Some(Box::new([Algorithm::Rs256, Algorithm::Es256]));
+        };
+        if written.value.is_empty() {
+            let problem = self.file.error(Code::EmptyList, written.referenced, "`algorithms` is empty");
+            return self.wrong(problem.help("name one, or leave `algorithms` out"));
+        }
+        let known: Vec<_> = written.value.iter().map(|name| self.algorithm(name)).collect();
+        known.into_iter().collect()
+    }
+
+    fn algorithm(&mut self, name: &Spanned<String>) -> Option<Algorithm> {
+        let known = Algorithm::of(&name.value);
+        if known.is_none() {
+            let names: Vec<_> = Algorithm::names().collect();
+            let hint = format!("those that sign with a private key are {}", names.join(", "));
+            let message = format!("no token may be signed with {}", quoted(&name.value));
+            let problem = self.file.error(Code::InvalidAlgorithm, name.referenced, message);
+            let meant = did_you_mean(&name.value, Algorithm::names());
+            self.found.push(problem.help(meant.unwrap_or(hint)));
+        }
+        known
+    }
+
+    fn leeway(&mut self, source: &TokenSource) -> Option<Duration> {
+        let Some(written) = &source.leeway else {
+            return Some(USUAL_LEEWAY);
+        };
+        match parse_duration(&written.value, LEEWAY) {
+            Ok(leeway) => Some(leeway),
+            Err(expected) => {
+                let message = format!("{} is not a span of time that fits here", quoted(&written.value));
+                let problem = self.file.error(Code::InvalidDuration, written.referenced, message);
+                self.wrong(problem.help(expected))
+            }
+        }
+    }
+
+    fn networks(&mut self, source: &TokenSource) -> Vec<IpNet> {
+        let Some(written) = &source.allow_addresses else {
+            return Vec::new();
+        };
+        if written.value.is_empty() {
+            let problem = self.file.error(Code::EmptyList, written.referenced, "`allow_addresses` is empty");
+            self.found.push(problem.help("name a network, or leave `allow_addresses` out"));
+        }
+        let mut listed = Vec::new();
+        for text in &written.value {
+            match text.value.parse::<IpNet>() {
+                Ok(net) if net == net.trunc() => listed.push(net),
+                _ => {
+                    let message = format!("{} is not a network", quoted(&text.value));
+                    let problem = self.file.error(Code::InvalidNetwork, text.referenced, message);
+                    self.found.push(problem.help("write `10.0.0.0/8` or `fd00::/8`; one address is `10.0.0.7/32`"));
+                }
+            }
+        }
+        listed
+    }
+
+    fn reference(&mut self, written: &Spanned<String>) -> Option<Reference> {
+        let reference = Reference::parse(&written.value);
+        if reference.is_none() {
+            let message = "this may be a secret itself, not where it is kept";
+            let problem = self.file.error(Code::SecretInFile, written.referenced, message).without_source_line();
+            self.found.push(problem.help("write `env:NAME` or `file:/path`; if it was one, treat it as leaked"));
+        }
+        reference
+    }
+
+    fn path(&mut self, written: &Spanned<String>) -> Option<PathBuf> {
+        let path = PathBuf::from(&written.value);
+        if path.is_absolute() {
+            return Some(path);
+        }
+        let message = format!("{} is not the path of a file from the root", quoted(&written.value));
+        let problem = self.file.error(Code::InvalidIssuer, written.referenced, message);
+        self.wrong(problem.help("write a path that begins with `/`, of a file in PEM"))
+    }
+
+    fn roles(&mut self, written: &RolesSource, known: Option<&BTreeSet<&str>>) -> Option<Roles> {
+        let Some(map) = &written.map else {
+            return Some(Roles { claim: written.claim.clone(), map: None });
+        };
+        if map.value.is_empty() {
+            let problem = self.file.error(Code::EmptyList, map.referenced, "`map` is empty, so no token gives a role");
+            return self.wrong(problem.help("write the issuer's word and the role, such as `{ analysts: reader }`"));
+        }
+        if let Some(known) = known {
+            let unknown = map.value.values().filter(|role| !known.contains(role.value.as_str()));
+            for role in unknown {
+                self.found.push(super::super::principals::unknown_role(self.file, role, known));
+            }
+        }
+        let map: BTreeMap<_, _> =
+            map.value.iter().map(|(word, role)| (word.clone(), Arc::from(role.value.as_str()))).collect();
+        Some(Roles { claim: written.claim.clone(), map: Some(map) })
+    }
+}
