@@ -36,4 +36,5 @@ mod replay;
 mod review;
 mod shown;
 mod tls;
+mod tokens;
 mod wire;

@@ -37,6 +37,7 @@ fn every_example_is_a_whole_policy_without_a_warning_and_does_what_it_says() {
         .collect();
     examples.sort();
     insta::assert_snapshot!(examples.join("\n"), @r"
+    identity-providers: fits, [] fail, not shown: []
     multi-tenant-retail: fits, [] fail, not shown: []
     operations: fits, [] fail, not shown: []
     short-allowlist: fits, [] fail, not shown: []

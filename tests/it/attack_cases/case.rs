@@ -80,6 +80,10 @@ pub(super) struct Case {
     pub(super) repeat: Option<u32>,
     #[serde(default)]
     pub(super) concurrency: Option<u32>,
+    /// The token that the caller shows, where that is what the case is about.
+    pub(super) jwt: Option<Value>,
+    /// What the corpus could not say otherwise.
+    pub(super) note: Option<String>,
     /// What the server answers, where that is what the case is about.
     pub(super) upstream: Option<Script>,
     /// What the caller may see of it.
@@ -172,6 +176,16 @@ impl Case {
     pub(super) fn requests(&self) -> usize {
         let raw = self.http.raw_text.as_deref().unwrap_or_default();
         raw.matches(" HTTP/1.").count().max(1)
+    }
+
+    /// Whether it is about tokens of identity providers.
+    pub(super) fn is_of_tokens(&self) -> bool {
+        self.jwt.is_some()
+    }
+
+    /// How the issuer of its token answers who asks for keys.
+    pub(super) fn keys_of_issuer(&self) -> &str {
+        self.config["auth"]["jwt"]["jwks"].as_str().unwrap_or_default()
     }
 
     pub(super) fn asserts(&self, words: &str) -> bool {

@@ -4,6 +4,7 @@ pub(crate) mod canary;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod http1;
+pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod pki;
