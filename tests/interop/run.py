@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import login
 import matrix
 import scripted
 import telemetry
@@ -96,6 +97,7 @@ def main():
     ):
         groups = [pool.submit(check_server, services, report, name) for name in matrix.SERVERS]
         groups.append(pool.submit(check_scripted, services, report))
+        groups.append(pool.submit(login.check_all, services, report))
         for group in groups:
             group.result()
     print(f"{report.passed} passed, {report.failed} failed")

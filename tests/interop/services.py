@@ -141,23 +141,28 @@ class Services:
         return f"http://127.0.0.1:{port}{path}"
 
     @contextmanager
-    def gate(self, name, upstream, tools="*", settings="{}", **environment):
-        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else, and with these
-        settings for its file; gives its process, `address` added.
+    def gate(self, name, upstream, tools="*", settings="{}", policies=None, **environment):
+        """Runs the gate in front of `upstream`, with a policy that allows `tools` and everything else, or with these
+        files of policies, and with these settings for its file; gives its process, `address` added.
         """
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        policies = folder / "policies"
-        policies.mkdir()
-        (policies / f"{name}.yaml").write_text(POLICY.format(name=name, tools=tools))
+        (folder / "policies").mkdir()
         digest = hashlib.sha256(KEY.encode()).hexdigest()
-        (policies / "principals.yaml").write_text(PRINCIPALS.format(digest=digest))
-        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml", "--policies", policies]
+        everything = {
+            f"{name}.yaml": POLICY.format(name=name, tools=tools),
+            "principals.yaml": PRINCIPALS.format(digest=digest),
+        }
+        for file, text in (policies or everything).items():
+            (folder / "policies" / file).write_text(text)
+        command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml"]
         if upstream.endswith("/sse"):
             settings = f"servers: {{ {name}: {{ sse: {upstream} }} }}\n"
         else:
             command += ["--server", f"{name}={upstream}"]
         (folder / "tollgate.yaml").write_text(settings)
-        command += ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        if "address:" not in settings:
+            command += ["--listen", "127.0.0.1:0"]
+        command += ["--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
             process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]

@@ -1,0 +1,34 @@
+// An OpenID provider: the certified `oidc-provider`, with the accounts and pages that it has for development.
+//
+// Clients register themselves, and need PKCE and a resource: tokens are JWTs (RFC 9068) for the one they name.
+// Usage: provider.mjs PORT RESOURCE, with the URL of the gate as the resource.
+
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+
+const SCOPES = ['records:read', 'records:write'];
+
+const [port, resource] = process.argv.slice(2);
+const installed = createRequire(`${process.env.NODE_MODULES}/`);
+const { Provider, errors } = await import(pathToFileURL(installed.resolve('oidc-provider')));
+
+function resourceServer(_, asked) {
+  if (asked !== resource) throw new errors.InvalidTarget();
+  return { scope: SCOPES.join(' '), audience: resource, accessTokenFormat: 'jwt' };
+}
+
+const provider = new Provider(`http://127.0.0.1:${port}`, {
+  features: {
+    registration: { enabled: true },
+    devInteractions: { enabled: true },
+    resourceIndicators: { enabled: true, getResourceServerInfo: resourceServer, useGrantedResource: () => true },
+  },
+  scopes: ['offline_access', ...SCOPES],
+  // Clients register for the scopes that they ask for first. Here they may ask for others later.
+  extraClientMetadata: {
+    properties: ['scope'],
+    validator: (_context, _key, _value, client) => void (client.scope = ['offline_access', ...SCOPES].join(' ')),
+  },
+  pkce: { required: () => true },
+});
+provider.listen(Number(port), '127.0.0.1');
