@@ -165,8 +165,10 @@ impl Folder {
         // Which roles are held is known only once every key is right.
         if whole && identity.is_some() {
             self.unheld_roles(&mut found);
+            self.unheld_scopes(&mut found);
         }
         self.anonymous_reach(reach, &mut found);
+        self.unpublished_tokens(reach, &mut found);
         match (policy, identity) {
             (Some(policy), Some(identity)) if !found.has_errors() => {
                 found.extend(policy.warnings);
@@ -214,6 +216,40 @@ impl Folder {
                             format!("nobody holds the role {}", quoted(&role.value)),
                         )
                         .help("give it to a key under `keys:`, or delete it"),
+                );
+            }
+        }
+    }
+
+    /// Tokens may have any scope; keys have those that stand here.
+    fn unheld_scopes(&self, found: &mut Diagnostics) {
+        if self.principals.iter().any(|file| file.accepts_tokens().is_some()) {
+            return;
+        }
+        let held: BTreeSet<&str> = self.principals.iter().flat_map(PrincipalsFile::scopes_of_keys).collect();
+        for file in &self.policies {
+            for scope in file.scopes().filter(|scope| !held.contains(scope.value.as_str())) {
+                let message = format!("nobody can have the scope {}", quoted(&scope.value));
+                found.push(
+                    file.file()
+                        .warning(Code::UnheldScope, scope.referenced, message)
+                        .help("accept tokens (`tokens:` in a principals file), or give a key the scope (`scopes:`)"),
+                );
+            }
+        }
+    }
+
+    /// Whoever looks for a token must be told where the gate is: it cannot know that by itself.
+    fn unpublished_tokens(&self, reach: Reach, found: &mut Diagnostics) {
+        for (file, at) in self.principals.iter().filter_map(PrincipalsFile::accepts_tokens) {
+            if reach == Reach::Network {
+                found.push(
+                    file.error(
+                        Code::NoPublicUrl,
+                        at,
+                        "tokens are accepted, and nothing says where clients reach the gate",
+                    )
+                    .help("say it in tollgate.yaml: `listen: { public_url: https://mcp.example.com/mcp }`"),
                 );
             }
         }

@@ -91,6 +91,7 @@ codes! {
     // Settings of tools.
     DuplicateTool "duplicate-tool" "Two entries with settings for the same tool.";
     NoSettings "no-settings" "An entry for a tool without settings.";
+    UnheldScope "unheld-scope" "A scope that no credential can have.";
     InvalidScope "invalid-scope" "A text that is not one scope of a token.";
     UnreachableTool "unreachable-tool" "Settings for a tool that nobody may call.";
     IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
@@ -137,6 +138,7 @@ codes! {
     DuplicateIssuer "duplicate-issuer" "Two entries for the same issuer of tokens.";
     InvalidAlgorithm "invalid-algorithm" "An algorithm that no token may be signed with.";
     AnonymousOnNetwork "anonymous-on-network" "Callers without a credential are let in from the network.";
+    NoPublicUrl "no-public-url" "Tokens are accepted from the network, and nothing says where clients reach the gate.";
     AnonymousWithoutRole "anonymous-without-role" "Callers without a credential are let in but given nothing.";
 
     // Cases.

@@ -8,6 +8,7 @@ mod presented;
 mod principal;
 mod principals;
 mod resource;
+mod scope;
 mod token;
 mod weak;
 #[cfg(test)]
@@ -30,7 +31,8 @@ pub use principal::{ANONYMOUS, BearerToken, Principal, Proof};
 pub use principals::{
     Compiled, Known, PRINCIPALS_KEYS, PrincipalsFile, PrincipalsSource, WithoutRole, compile, is_principal_id,
 };
-pub use resource::{Challenge, ProtectedResource, PublicUrl, Scope};
+pub use resource::{Challenge, ProtectedResource, PublicUrl};
+pub use scope::Scope;
 pub use token::{IssuerKeys, TokenError};
 
 use api_key::ApiKeys;
@@ -184,6 +186,11 @@ impl Authenticators {
     /// Whose tokens are accepted: the identity providers that clients can log in at.
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         self.tokens.issuers()
+    }
+
+    /// What clients are told to ask for that know nothing else, in the order of the files.
+    pub fn asked_scopes(&self) -> Vec<Scope> {
+        self.tokens.asked_scopes()
     }
 
     /// Whether callers without a credential are let in.

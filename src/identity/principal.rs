@@ -102,7 +102,7 @@ impl Principal {
         &self.roles
     }
 
-    /// What its token is good for, in the issuer's words; nothing for who has no token.
+    /// What its credential is good for: a token in its issuer's words, a key in ours.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scopes.iter().map(|scope| &**scope)
     }

@@ -12,7 +12,7 @@ use super::certificate::{self, CertificateSource, Certificates, Inserted};
 use super::expiry::EXPIRY;
 use super::token::{self, Issuer, TokenSource, Tokens};
 use super::weak::{is_placeholder, weak_key};
-use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, parse_expiry};
+use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, Scope, parse_expiry};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
@@ -65,6 +65,9 @@ struct KeySource {
     /// The first day on which it is refused, or the moment, in UTC. A key without never expires.
     #[schemars(regex(pattern = EXPIRY), example = "2027-06-01", example = "2027-06-01T12:00:00Z")]
     expires: Option<Spanned<String>>,
+    /// Scopes that it has, for tools that need one. It cannot come by more.
+    #[schemars(length(min = 1), example = ["records:write"])]
+    scopes: Option<Spanned<Vec<Spanned<String>>>>,
     /// What is known of its holder, for conditions on arguments (`claim: NAME`).
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("store_id", "s1")]))]
@@ -130,6 +133,17 @@ impl PrincipalsFile {
     /// Where it says that callers without a credential are let in, if it does.
     pub fn lets_in_anyone(&self) -> Option<(&SourceFile, &Spanned<bool>)> {
         self.written.anonymous.as_ref().filter(|anonymous| anonymous.value).map(|anonymous| (&self.file, anonymous))
+    }
+
+    /// Where it says whose tokens are accepted, if it does.
+    pub fn accepts_tokens(&self) -> Option<(&SourceFile, At)> {
+        self.written.tokens.as_ref().map(|tokens| (&self.file, tokens.referenced))
+    }
+
+    /// The scopes that some key has.
+    pub fn scopes_of_keys(&self) -> impl Iterator<Item = &str> {
+        let lists = self.keys().filter_map(|key| key.value.scopes.as_ref());
+        lists.flat_map(|list| &list.value).map(|scope| scope.value.as_str())
     }
 
     fn keys(&self) -> impl Iterator<Item = &Spanned<KeySource>> {
@@ -244,8 +258,11 @@ impl Reader<'_> {
             let who = format!("the key {}", quoted(&key.value.id.value));
             let roles = self.roles(file, (key.value.id.referenced, &who), key.value.roles.as_ref());
             let expires = self.expires(file, &key.value);
+            let scopes = key.value.scopes.as_ref().map(|list| Scope::list(file, list, "scopes", &mut self.found));
             if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
-                let principal = Arc::new(Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone()));
+                let scopes = scopes.iter().flatten().map(|scope| scope.as_str().into()).collect();
+                let principal = Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone());
+                let principal = Arc::new(principal.good_for(scopes));
                 self.keys.insert(hash, ApiKey { principal, expires });
             }
         }

@@ -3,16 +3,15 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Uri;
 use serde::Serialize;
 
+use super::Scope;
+
 /// Where the metadata of a resource is, before the path of the resource (RFC 9728, 3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
-/// The longest scope.
-const LONGEST_SCOPE: usize = 256;
 
 /// Where clients reach the gate's MCP endpoint, as they write it: what tokens for it are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +21,6 @@ pub struct PublicUrl {
     /// With its slash; nothing for the root.
     path: String,
 }
-
-/// One scope: a word that can stand in a challenge without quoting anything (RFC 6749, 3.3).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Scope(Arc<str>);
 
 /// The gate as clients see it that look for a token.
 #[derive(Debug)]
@@ -83,19 +78,6 @@ fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.to_canonical().is_loopback())
-}
-
-impl Scope {
-    /// This text, if it is one scope.
-    pub fn new(text: &str) -> Option<Self> {
-        let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
-        ((1..=LONGEST_SCOPE).contains(&text.len()) && text.bytes().all(fits)).then(|| Self(Arc::from(text)))
-    }
-
-    /// The scope.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl ProtectedResource {
@@ -211,16 +193,5 @@ mod tests {
         }
         assert_eq!(Challenge::Credential.header(None), "Bearer");
         assert_eq!(Challenge::AnotherCredential.header(None), "Bearer error=\"invalid_token\"");
-    }
-
-    #[test]
-    fn nothing_in_a_scope_can_end_the_challenge_or_begin_another() {
-        for good in ["a", "records:write", "https://graph.test/.default", "mcp:tools:get_x", "!#[]~"] {
-            assert!(Scope::new(good).is_some(), "{good}");
-        }
-        let long = "a".repeat(LONGEST_SCOPE + 1);
-        for bad in ["", "a b", "a\"", "a\\", "a\r\nX-Evil: 1", "a\tb", "\u{7f}", "ä", &long] {
-            assert!(Scope::new(bad).is_none(), "{bad}");
-        }
     }
 }

@@ -7,11 +7,8 @@ use std::sync::Arc;
 
 use super::source::List;
 use super::{Reason, RuleId};
-use crate::diagnostic::{Code, Diagnostics, SourceFile, quoted};
+use crate::diagnostic::{Diagnostics, SourceFile};
 use crate::identity::{Principal, Proof, Scope};
-
-/// More than that no token has.
-const MAX_SCOPES: usize = 32;
 
 /// All of these are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,32 +21,9 @@ pub struct Scopes {
 impl Scopes {
     /// Compiles a list; problems go to `found`.
     pub(super) fn compile(file: &SourceFile, list: &List, path: &str, found: &mut Diagnostics) -> Self {
-        let List(list) = list;
-        let (path, mut all) = (format!("{path}.scopes"), Vec::new());
-        if list.value.is_empty() {
-            let message = format!("`{path}` is empty");
-            found.push(file.error(Code::EmptyList, list.referenced, message).help("name a scope, or delete it"));
-        }
-        if list.value.len() > MAX_SCOPES {
-            let message = format!("more than {MAX_SCOPES} scopes");
-            found.push(file.error(Code::TooLarge, list.referenced, message).help("make one of those that go together"));
-        }
-        for word in &list.value {
-            let Some(scope) = Scope::new(&word.value) else {
-                found.push(
-                    file.error(Code::InvalidScope, word.referenced, format!("{} is no scope", quoted(&word.value)))
-                        .help("a scope is 1 to 256 characters of ASCII without spaces, `\"` and `\\`; write one in each entry"),
-                );
-                continue;
-            };
-            if all.contains(&scope) {
-                let message = format!("{} stands here twice", quoted(&word.value));
-                found.push(file.warning(Code::DuplicateName, word.referenced, message).help("delete one of the two"));
-                continue;
-            }
-            all.push(scope);
-        }
-        Self { all: all.into(), rule: RuleId::at(file.name(), list.referenced.line, &path) }
+        let path = format!("{path}.scopes");
+        let all = Scope::list(file, &list.0, &path, found).into();
+        Self { all, rule: RuleId::at(file.name(), list.0.referenced.line, &path) }
     }
 
     /// All of them, as they are written: what a client must ask for.

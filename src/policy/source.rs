@@ -216,6 +216,11 @@ impl PolicyFile {
         lists.flat_map(|list| &list.0.value).map(|name| name.value.as_str())
     }
 
+    /// The scopes that its tools need.
+    pub fn scopes(&self) -> impl Iterator<Item = &Spanned<String>> {
+        self.written.tools.iter().filter_map(|(_, tool)| tool.scopes.as_ref()).flat_map(|list| &list.0.value)
+    }
+
     /// Whether it opens something to every caller with a key, whatever roles it holds.
     pub fn opens_to_all(&self) -> bool {
         self.written.allowed_tools.is_some()

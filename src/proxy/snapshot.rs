@@ -23,7 +23,8 @@ impl Snapshot {
     /// Judgement by these, for clients that reach the gate there.
     pub fn new(authenticators: Authenticators, policy: PolicySet, limits: Limits, at: Option<&PublicUrl>) -> Self {
         let issuers: Vec<_> = authenticators.issuers().collect();
-        let resource = at.and_then(|url| ProtectedResource::new(url, &issuers, Vec::new())).map(Arc::new);
+        let resource =
+            at.and_then(|url| ProtectedResource::new(url, &issuers, authenticators.asked_scopes())).map(Arc::new);
         let authenticators = Arc::new(authenticators);
         Self { authenticators, resource, policy: Arc::new(policy), limits: Arc::new(limits) }
     }

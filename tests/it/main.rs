@@ -29,6 +29,7 @@ mod listening;
 mod mtls;
 mod ownership;
 mod pinning;
+mod protected_resource;
 mod pull_request;
 mod questions;
 mod reload;

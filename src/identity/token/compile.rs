@@ -17,6 +17,7 @@ use super::source::{RolesSource, TokenSource};
 use super::store::{KeySource, KeyStore};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::duration::parse_duration;
+use crate::identity::Scope;
 use crate::secret::Reference;
 
 const LEEWAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(5);
@@ -48,10 +49,12 @@ pub(in crate::identity) fn compile(
         id: source.id.clone().unwrap_or_else(|| ClaimPath::top("sub")),
         roles: given_roles?,
         scopes,
+        scopes_include: source.scopes_include.clone(),
         claims: source.claims.clone(),
     };
+    let ask_for = source.ask_for.as_ref().map(|list| Scope::list(file, list, "ask_for", found)).unwrap_or_default();
     let source = KeySource { issuer, url: url?, listed: listed.into(), authorities: authorities?, bearer: bearer? };
-    Some(Issuer { rules, keys: Arc::new(KeyStore::new(source)) })
+    Some(Issuer { rules, ask_for, keys: Arc::new(KeyStore::new(source)) })
 }
 
 struct Reader<'a> {

@@ -15,7 +15,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Principal;
+use super::{Principal, Scope};
 use crate::clock::Moment;
 
 pub(super) use compile::compile;
@@ -39,6 +39,8 @@ pub(super) struct Tokens {
 #[derive(Debug)]
 pub(super) struct Issuer {
     rules: Rules,
+    /// Scopes that clients are told to ask for.
+    ask_for: Vec<Scope>,
     keys: Arc<KeyStore>,
 }
 
@@ -72,6 +74,17 @@ pub enum TokenError {
 impl Tokens {
     pub(super) fn of(issuers: Vec<Issuer>) -> Self {
         Self { issuers, verified: Verified::default() }
+    }
+
+    /// What clients are told to ask for.
+    pub(super) fn asked_scopes(&self) -> Vec<Scope> {
+        let mut asked: Vec<Scope> = Vec::new();
+        for scope in self.issuers.iter().flat_map(|issuer| &issuer.ask_for) {
+            if !asked.contains(scope) {
+                asked.push(scope.clone());
+            }
+        }
+        asked
     }
 
     /// All of them, by name.

@@ -1,6 +1,6 @@
 //! What a token of one issuer must say, and whom it then proves. Pure: no key, no clock, no network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,8 @@ pub(super) struct Rules {
     pub(super) id: ClaimPath,
     pub(super) roles: Option<Roles>,
     pub(super) scopes: Vec<ClaimPath>,
+    /// Scopes that have others in them.
+    pub(super) scopes_include: BTreeMap<Box<str>, Vec<Box<str>>>,
     pub(super) claims: BTreeMap<Box<str>, ClaimPath>,
 }
 
@@ -107,17 +109,31 @@ impl Rules {
         let id = id.ok_or(TokenError::Claim("the claim that names its holder is missing, or is no name"))?;
         let token = str::from_utf8(token).map_err(|_not_shown| TokenError::Malformed("not text"))?;
         let bearer = BearerToken { issuer: Arc::clone(&self.issuer), token: Secret::new(token.to_owned()) };
-        let scopes = self.scopes.iter().filter_map(|path| path.find(claims)).flat_map(words).map(Into::into);
-        Ok(Principal::new(Arc::from(id), self.roles(claims), Proof::Token(bearer))
+        let scopes = self.scopes(claims);
+        Ok(Principal::new(Arc::from(id), self.roles(claims, &scopes), Proof::Token(bearer))
             .with(self.claims(claims))
-            .good_for(scopes.collect()))
+            .good_for(scopes.into_iter().map(Into::into).collect()))
     }
 
-    fn roles(&self, claims: &Map<String, Value>) -> Vec<Arc<str>> {
+    /// The scopes that it has, and those within them.
+    fn scopes<'a>(&'a self, claims: &'a Map<String, Value>) -> BTreeSet<&'a str> {
+        let mut fresh: Vec<&str> = self.scopes.iter().filter_map(|path| path.find(claims)).flat_map(words).collect();
+        let mut scopes = BTreeSet::new();
+        while let Some(scope) = fresh.pop() {
+            if scopes.insert(scope) {
+                fresh.extend(self.scopes_include.get(scope).into_iter().flatten().map(|within| &**within));
+            }
+        }
+        scopes
+    }
+
+    fn roles(&self, claims: &Map<String, Value>, scopes: &BTreeSet<&str>) -> Vec<Arc<str>> {
         let Some(Roles { claim, map }) = &self.roles else {
             return Vec::new();
         };
         let held: Vec<&str> = match claim.find(claims) {
+            // Where scopes give roles, each of them does: they stand in one text.
+            _ if self.scopes.contains(claim) => scopes.iter().copied().collect(),
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -162,4 +178,54 @@ fn moment(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Syst
 /// Whether a text can name a caller in headers and logs.
 fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) && text != ANONYMOUS
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Scopes and roles of a token with these claims beside the usual ones.
+    fn of(more: &Value) -> (Vec<String>, Vec<String>) {
+        let [read, write, admin] = ["r:read", "r:write", "r:admin"].map(Box::<str>::from);
+        let map = [(read.clone(), Arc::from("reader")), (write.clone(), Arc::from("writer"))];
+        let rules = Rules {
+            issuer: Arc::from("https://idp.test/"),
+            audience: Box::new(["us".into()]),
+            algorithms: Box::new([Algorithm::Es256]),
+            leeway: Duration::ZERO,
+            id: ClaimPath::top("sub"),
+            roles: Some(Roles { claim: ClaimPath::top("scope"), map: Some(map.into()) }),
+            scopes: ["scope", "scp"].map(ClaimPath::top).into(),
+            // In a circle, as a misspelt hierarchy may be.
+            scopes_include: [(admin.clone(), vec![write.clone()]), (write, vec![read, admin])].into(),
+            claims: BTreeMap::new(),
+        };
+        let mut claims = json!({ "iss": "https://idp.test/", "aud": "us", "sub": "alice", "exp": 9 });
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let accepted = rules.accept(claims.as_object().unwrap(), b"t", UNIX_EPOCH).unwrap();
+        let scopes = accepted.principal.scopes().map(str::to_owned).collect();
+        (scopes, accepted.principal.roles().iter().map(ToString::to_string).collect())
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().copied().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_scope_gives_its_role_and_has_what_is_within_it() {
+        for (claims, scopes, roles) in [
+            (json!({}), &[][..], &[][..]),
+            (json!({ "scope": "r:read other" }), &["other", "r:read"], &["reader"]),
+            (json!({ "scope": "r:readr:write" }), &["r:readr:write"], &[]),
+            (json!({ "scp": ["r:read"] }), &["r:read"], &["reader"]),
+            (json!({ "scope": "r:write" }), &["r:admin", "r:read", "r:write"], &["reader", "writer"]),
+            (json!({ "scope": "r:admin" }), &["r:admin", "r:read", "r:write"], &["reader", "writer"]),
+            (json!({ "scope": "r:*" }), &["r:*"], &[]),
+        ] {
+            let (found_scopes, found_roles) = of(&claims);
+            assert_eq!((found_scopes, found_roles), (texts(scopes), texts(roles)), "{claims}");
+        }
+    }
 }

@@ -34,6 +34,13 @@ pub(in crate::identity) struct TokenSource {
     pub(super) roles: Option<RolesSource>,
     /// The claim with the scopes; `scope` and `scp` if not said.
     pub(super) scopes: Option<ClaimPath>,
+    /// Scopes that have others in them: who has the first has these, too.
+    #[serde(default)]
+    #[schemars(example = BTreeMap::from([("records:admin", ["records:read", "records:write"])]))]
+    pub(super) scopes_include: BTreeMap<Box<str>, Vec<Box<str>>>,
+    /// Scopes that clients are told to ask for when they log in. What a call needs beside that, it tells them itself.
+    #[schemars(length(min = 1), example = ["records:read"])]
+    pub(super) ask_for: Option<Spanned<Vec<Spanned<String>>>>,
     /// What is kept for conditions on arguments (`claim: NAME`), beside `sub` and `iss`: our names, and where they stand.
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("store_id", "store")]))]

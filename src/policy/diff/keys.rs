@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::{Change, Direction, What};
-use crate::identity::{Authenticators, Claim, Claims};
+use crate::identity::{Authenticators, Claim, Claims, Principal};
 
 /// What is different of keys and of callers without one, most access first.
 pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
@@ -32,6 +32,7 @@ pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
             (Some(before), Some(now)) => {
                 let mut details = Vec::new();
                 roles(before.0.roles(), now.0.roles(), &mut details);
+                scopes(before.0, now.0, &mut details);
                 claims(&before.0.claims().collect(), &now.0.claims().collect(), &mut details);
                 ends(before.1, now.1, &mut details);
                 if !old.has_same_key(new, id) {
@@ -94,6 +95,14 @@ fn roles(old: &[Arc<str>], new: &[Arc<str>], details: &mut Vec<(Direction, Strin
     let gained = new.iter().filter(|role| !old.contains(role)).map(|role| (Direction::Gained, role));
     let lost = old.iter().filter(|role| !new.contains(role)).map(|role| (Direction::Lost, role));
     details.extend(gained.chain(lost).map(|(direction, role)| (direction, format!("role {role}"))));
+}
+
+/// Whoever has a scope may have what needs it.
+fn scopes(old: &Principal, new: &Principal, details: &mut Vec<(Direction, String)>) {
+    let lacks = |principal: &Principal, scope: &str| !principal.scopes().any(|held| held == scope);
+    let gained = new.scopes().filter(|scope| lacks(old, scope)).map(|scope| (Direction::Widened, scope));
+    let lost = old.scopes().filter(|scope| lacks(new, scope)).map(|scope| (Direction::Narrowed, scope));
+    details.extend(gained.chain(lost).map(|(direction, scope)| (direction, format!("scope {scope}"))));
 }
 
 /// Whoever has a claim may have what is bound to it.
