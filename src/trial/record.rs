@@ -186,6 +186,13 @@ impl Record {
     pub fn now(&self, principal: &Result<Arc<Principal>, AuthError>, against: &Against<'_>) -> (Said, Option<RuleId>) {
         let principal = match principal {
             Ok(principal) => principal,
+            // What a token gives, only the token says.
+            Err(AuthError::Unknown) if against.authenticators.issuers().next().is_some() => {
+                return (
+                    Said::Unsure("no key has this id, and a line does not hold what a token says".to_owned()),
+                    None,
+                );
+            }
             Err(AuthError::Unknown) if against.authenticators.keys().is_empty() => {
                 return (Said::Unsure("no keys stand beside these policies".to_owned()), None);
             }

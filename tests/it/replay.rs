@@ -1,5 +1,7 @@
 //! `tollgate replay`: what other policies would have meant for the calls of a log.
 
+use std::fs;
+
 use super::commands::{home, said, tollgate};
 use super::support::keys::{ALICE, BOB};
 use super::support::message::{post, tool_call};
@@ -83,6 +85,10 @@ async fn what_holds_no_decision_or_no_policy_answers_nothing() {
     }
     let answer = said(&tollgate(home.path(), &["replay", "line", "policies"]).await);
     assert!(answer.starts_with("exit 0\n") && answer.contains("13 x no keys stand beside these policies"), "{answer}");
+    let tokens = "tokens: [{ issuer: 'https://idp.test/', audience: us }]\n";
+    fs::write(home.path().join("policies/principals.yaml"), tokens).unwrap();
+    let answer = said(&tollgate(home.path(), &["replay", "line", "policies"]).await);
+    assert!(answer.starts_with("exit 0\n") && answer.contains("13 x no key has this id"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
