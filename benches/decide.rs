@@ -84,24 +84,7 @@ impl Scene {
 
     /// A thousand roles of two hundred tools each, and a condition on the arguments of the tool that is called.
     fn with_condition() -> Self {
-        const ROLES: usize = 1000;
-        const TOOLS: usize = 200;
-        let roles = if is_smoke_test() { ROLES / 10 } else { ROLES };
-        let file = |begin: usize| {
-            let mut text = format!("server: {SERVER}\nroles:\n");
-            for role in begin..begin + ROLES / 10 {
-                let tools: Vec<_> = (0..TOOLS - 1).map(|n| tool(role * 7 + n + 1)).chain([tool(0)]).collect();
-                writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", ")).expect("a String takes all");
-            }
-            (format!("roles-{begin:04}.yaml"), text)
-        };
-        let mut files: Vec<_> = (0..roles).step_by(ROLES / 10).map(file).collect();
-        let condition = format!(
-            "server: {SERVER}\ntools:\n  {}:\n    arguments:\n      required: [id]\n      properties:\n        \
-             id: {{ type: integer, maximum: 100 }}\n        status: {{ enum: [open, closed] }}\n",
-            tool(0)
-        );
-        files.push(("tools.yaml".to_owned(), condition));
+        let (roles, files) = thousand_roles();
         Self::load(&format!("role_{}", roles - 1), &files, &[], [&tool(0), "tool_of_nobody"])
     }
 
@@ -133,6 +116,29 @@ impl Scene {
             context: context(),
         }
     }
+}
+
+/// The files of a thousand roles of two hundred tools each, with a condition on one of them; and how many roles they are.
+fn thousand_roles() -> (usize, Vec<(String, String)>) {
+    const ROLES: usize = 1000;
+    const TOOLS: usize = 200;
+    let roles = if is_smoke_test() { ROLES / 10 } else { ROLES };
+    let file = |begin: usize| {
+        let mut text = format!("server: {SERVER}\nroles:\n");
+        for role in begin..begin + ROLES / 10 {
+            let tools: Vec<_> = (0..TOOLS - 1).map(|n| tool(role * 7 + n + 1)).chain([tool(0)]).collect();
+            writeln!(text, "  role_{role}: {{ tools: [{}] }}", tools.join(", ")).expect("a String takes all");
+        }
+        (format!("roles-{begin:04}.yaml"), text)
+    };
+    let mut files: Vec<_> = (0..roles).step_by(ROLES / 10).map(file).collect();
+    let condition = format!(
+        "server: {SERVER}\ntools:\n  {}:\n    arguments:\n      required: [id]\n      properties:\n        \
+         id: {{ type: integer, maximum: 100 }}\n        status: {{ enum: [open, closed] }}\n",
+        tool(0)
+    );
+    files.push(("tools.yaml".to_owned(), condition));
+    (roles, files)
 }
 
 /// Some time, on this machine.
@@ -222,6 +228,20 @@ fn identified(authenticators: &Authenticators, headers: &HeaderMap) -> Result<Ar
     authenticators.identify(Presented { headers, certificate: None }).now_or_never().expect("nobody has to be asked")
 }
 
+/// What `tollgate check` does with the same, from the files on the disk to the last warning.
+fn check(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("check");
+    group.sample_size(10).measurement_time(Duration::from_secs(5));
+    let (roles, files) = thousand_roles();
+    let deployment = Deployment::new("http://127.0.0.1:9/mcp", "role_0", &files, &[]);
+    let deployment = deployment.expect("the temporary folder can be written");
+    let overrides = Overrides { config: Some(deployment.config()), ..Overrides::default() };
+    group.bench_function(BenchmarkId::new("roles", roles), |bencher| {
+        bencher.iter(|| config::load(black_box(&overrides)).expect("the files are good"));
+    });
+    group.finish();
+}
+
 /// Who is it: one hash over the key, and a look-up.
 fn identify(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("identify");
@@ -255,5 +275,5 @@ fn sql(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, limit, condition, identify, sql);
+criterion_group!(benches, decide, limit, condition, check, identify, sql);
 criterion_main!(benches);

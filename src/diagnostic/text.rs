@@ -23,6 +23,9 @@ fn visible(c: char) -> impl Iterator<Item = char> {
 /// Whether a reader of the file cannot see this character, or sees another order than there is: controls, format and
 /// bidirectional characters, fillers, and every space but the plain one.
 pub fn is_invisible(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
     disturbs_review(c)
         || (c.is_whitespace() && c != ' ')
         || matches!(c,

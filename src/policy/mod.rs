@@ -53,7 +53,7 @@ pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};
 pub use decide::{Finding, Look};
 pub use decision::{Decision, Effect, Mode, Reason, Shadowed};
-pub use diff::{Change, Direction, What, Who, diff_keys};
+pub use diff::{Change, Direction, Side, What, Who, diff_callers};
 pub use fits::fits;
 pub use kill::{InFlight, Kill, KillScope, Kills, Stopped};
 pub use kill_file::{KillSource, KillsSource};

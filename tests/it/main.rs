@@ -36,6 +36,7 @@ mod reload;
 mod replay;
 mod review;
 mod shown;
+mod story;
 mod tls;
 mod tokens;
 mod wire;

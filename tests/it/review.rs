@@ -69,6 +69,25 @@ async fn only_what_widens_exits_with_3() {
 }
 
 #[tokio::test]
+async fn what_a_role_opens_to_a_key_and_shuts_is_told_with_it() {
+    let home = tempfile::tempdir().expect("a folder");
+    let policy = "allowed_tools: [ping]\ndeny: { tools: [\"drop_*\"] }\nroles:\n  \
+        reader: { tools: [search, drop_all], prompts: [\"*\"] }\n  operator: { inherits: [reader], tools: [get_pool] }\n";
+    write(home.path(), "old", policy, &keys('a', "operator"));
+    let more = keys('b', "reader").replace("ci-bot", "more").replace("keys:\n", "");
+    write(home.path(), "new", policy, &(keys('a', "reader") + &more));
+    let told = stdout(&tollgate(home.path(), &["diff", "old", "new"]).await);
+    // Whoever is let in has what all callers have; and who was an operator has been able to read all along.
+    for expected in [
+        "until 2027-01-01T00:00:00Z\n          which opens of default: tools ping, search; prompts *\n",
+        "gained    key ci-bot\n          role reader\ngained    key more\n",
+        "lost      key ci-bot\n          role operator\n          which shuts of default: tools get_pool\n",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_of_a_strangers_choosing_stays_in_its_cell() {
     let home = folders(OLD);
     write(

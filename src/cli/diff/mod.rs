@@ -11,7 +11,7 @@ use crate::config::{Folder, Reach, Revision};
 use crate::diagnostic::Diagnostics;
 use crate::identity::Authenticators;
 use crate::mcp::ServerName;
-use crate::policy::{PolicySet, diff_keys};
+use crate::policy::{PolicySet, Side, diff_callers};
 
 use report::Changes;
 
@@ -78,7 +78,8 @@ fn changes(args: &Args) -> Result<Changes, Problem> {
     let (before, now) = (names(&old, &new), names(&new, &old));
     let (old, old_keys) = compiled(old, &before).map_err(|found| Problem::Found(args.old.clone(), found))?;
     let (new, new_keys) = compiled(new, &now).map_err(|found| Problem::Found(args.new.clone(), found))?;
-    Ok(Changes::of(old.diff(&new), diff_keys(&old_keys, &new_keys)))
+    let side = |policy, callers| Side { policy, callers };
+    Ok(Changes::of(old.diff(&new), diff_callers(side(&old, &old_keys), side(&new, &new_keys))))
 }
 
 /// A folder of the disk, or of a revision.

@@ -12,7 +12,7 @@ use crate::policy::rules::{Brought, Denied, Found, Rules};
 use crate::policy::{Mode, RuleId};
 
 /// A name or pattern that is granted, and under which restrictions.
-struct Grant<'a> {
+pub(super) struct Grant<'a> {
     name: Arc<str>,
     rule: &'a RuleId,
     restrictions: Vec<&'a Restriction>,
@@ -125,7 +125,7 @@ impl Both<'_> {
 }
 
 /// What somebody's role brings, by itself.
-fn own<'a>(rules: &'a Rules, who: &Who) -> impl Iterator<Item = &'a Brought> {
+pub(super) fn own<'a>(rules: &'a Rules, who: &Who) -> impl Iterator<Item = &'a Brought> {
     let role = match who {
         Who::Role(role) => rules.roles.get(role),
         Who::Authenticated | Who::Everyone => None,
@@ -143,7 +143,7 @@ fn grants<'a>(rules: &'a Rules, who: &Who, kind: Kind) -> impl Iterator<Item = G
 }
 
 /// The grants of all that this name or pattern means, the callers' common ones among them.
-fn covering<'a>(rules: &'a Rules, who: &Who, kind: Kind, name: &str) -> Vec<Grant<'a>> {
+pub(super) fn covering<'a>(rules: &'a Rules, who: &Who, kind: Kind, name: &str) -> Vec<Grant<'a>> {
     let is_anonymous = matches!(who, Who::Role(role) if &**role == ANONYMOUS);
     let common = rules.authenticated.as_ref().filter(|_| matches!(who, Who::Role(_)) && !is_anonymous);
     let covering = own(rules, who).chain(common).filter_map(|brought| {
@@ -176,7 +176,7 @@ fn own_denies<'a>(rules: &'a Rules, who: &Who) -> impl Iterator<Item = &'a Denie
 }
 
 /// All that is denied to somebody who holds it.
-fn denies<'a>(rules: &'a Rules, who: &Who) -> impl Iterator<Item = &'a Denied> {
+pub(super) fn denies<'a>(rules: &'a Rules, who: &Who) -> impl Iterator<Item = &'a Denied> {
     let all = rules.denied.iter().filter(|denied| denied.mode == Mode::Enforce && *who != Who::Everyone);
     own_denies(rules, who).chain(all)
 }

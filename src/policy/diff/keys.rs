@@ -10,7 +10,7 @@ use super::{Change, Direction, What};
 use crate::identity::{Authenticators, Claim, Claims, Principal};
 
 /// What is different of keys and of callers without one, most access first.
-pub fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
+pub(super) fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
     let mut found = Vec::new();
     if old.admits_anonymous() != new.admits_anonymous() {
         let (direction, detail) = if new.admits_anonymous() {

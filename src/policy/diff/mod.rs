@@ -8,6 +8,7 @@ mod conditions;
 mod grants;
 mod keys;
 mod limits;
+mod opened;
 mod pins;
 mod restrictions;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use keys::diff_keys;
+pub use opened::{Side, diff_callers};
 
 use super::names::Kind;
 use super::rules::Rules;
