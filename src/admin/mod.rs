@@ -32,13 +32,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::json;
 use crate::kill_switch::KillSwitch;
 use crate::mcp::ProtocolVersion;
 use crate::telemetry::Telemetry;
+use crate::upstream::Phase;
 
 pub use readiness::{Latch, Readiness};
 
@@ -66,6 +67,8 @@ pub struct AdminState {
     pub telemetry: Arc<Telemetry>,
     /// What operators stop, if that can be asked for here.
     pub kill_switch: Option<Arc<KillSwitch>>,
+    /// Whether the server is left alone because it fails.
+    pub circuit: watch::Receiver<Phase>,
 }
 
 /// Answers until `shutdown` is done.
@@ -148,7 +151,7 @@ async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) 
     }
     let route: Route = match request.uri().path() {
         "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
-        "/readyz" => |query, state| ready(query, &state.readiness),
+        "/readyz" => ready,
         "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
         "/kills" => return kills::answer(request, state.kill_switch.as_ref()).await,
         "/version" => |_, state| respond(StatusCode::OK, JSON, version(state.telemetry.digest().as_deref())),
@@ -162,7 +165,8 @@ async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) 
     route(request.uri().query(), state)
 }
 
-fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
+fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
+    let readiness = &state.readiness;
     let held: Vec<_> = Latch::ALL.into_iter().filter(|latch| readiness.holds(*latch)).collect();
     let mut text = String::new();
     for latch in Latch::ALL {
@@ -170,6 +174,9 @@ fn ready(query: Option<&str>, readiness: &Readiness) -> Response<Full<Bytes>> {
         if is_verbose(query) || held.contains(&latch) {
             text.extend([mark, " ", latch.name(), "\n"]);
         }
+    }
+    if is_verbose(query) {
+        text.extend(["circuit ", state.circuit.borrow().word(), "\n"]);
     }
     if held.is_empty() {
         text.push_str("ready\n");

@@ -20,7 +20,12 @@ struct Admin {
 impl Admin {
     async fn start() -> Self {
         let (telemetry, guard) = Telemetry::start_with(&TelemetrySettings::quiet(), io::sink()).unwrap();
-        let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry, kill_switch: None });
+        let state = Arc::new(AdminState {
+            readiness: Readiness::new(),
+            telemetry,
+            kill_switch: None,
+            circuit: watch::channel(Phase::Closed).1,
+        });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, served) = (CancellationToken::new(), TaskTracker::new());

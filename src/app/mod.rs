@@ -26,7 +26,7 @@ use crate::limits::Limits;
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
 use crate::state::State;
 use crate::telemetry::Telemetry;
-use crate::upstream::Upstream;
+use crate::upstream::{Phase, Upstream};
 
 use handshake::Handshakes;
 use listener::Port;
@@ -81,13 +81,18 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     });
     let handshakes = config.listen.tls.clone().map(|tls| Handshakes::new(tls, Arc::clone(&telemetry)));
     let port = Port { gateway: Arc::clone(&gateway), handshakes };
-    let kill_switch = config.kill_switch.as_ref().map(|from| KillSwitch::open(from, &gateway)).transpose();
-    let kill_switch = kill_switch.map_err(|problems| io::Error::other(problems.to_string()))?.map(Arc::new);
-    let state = Arc::new(AdminState { readiness: Readiness::new(), telemetry, kill_switch: kill_switch.clone() });
+    let kill_switch = kill_switch(&config, &gateway)?;
+    let state = Arc::new(AdminState {
+        readiness: Readiness::new(),
+        telemetry,
+        kill_switch: kill_switch.clone(),
+        circuit: upstream.phases(),
+    });
     state.readiness.release(Latch::Policies);
 
     tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
     tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
+    tasks.spawn(tell(upstream.phases(), Arc::clone(&state), stop.clone()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(issuers::watch(Arc::clone(&gateway), Arc::clone(&state), stop.clone()));
@@ -114,6 +119,12 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     ended.cancel();
     finish(&tasks).await;
     Ok(end)
+}
+
+/// What operators have stopped is stopped before anybody is served.
+fn kill_switch(config: &Config, gateway: &Arc<Gateway>) -> io::Result<Option<Arc<KillSwitch>>> {
+    let opened = config.kill_switch.as_ref().map(|from| KillSwitch::open(from, gateway)).transpose();
+    Ok(opened.map_err(|problems| io::Error::other(problems.to_string()))?.map(Arc::new))
 }
 
 /// Lets background work end.
@@ -156,6 +167,26 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// Says when the server is left alone because it fails, and when not any more.
+async fn tell(mut phases: watch::Receiver<Phase>, state: Arc<AdminState>, stop: CancellationToken) {
+    let mut told = Phase::Closed;
+    loop {
+        tokio::select! {
+            changed = phases.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let phase = *phases.borrow_and_update();
+        state.telemetry.circuit_open().set(i64::from(phase == Phase::Open));
+        // While it fails, one call after the other tries: that is said once.
+        match (told, phase) {
+            (Phase::Closed, Phase::Open) => tracing::warn!("the server fails, and is left alone (circuit open)"),
+            (Phase::Open, Phase::Closed) => tracing::info!("the server answers again (circuit closed)"),
+            (_, Phase::Closed | Phase::Open | Phase::HalfOpen) => continue,
+        }
+        told = phase;
     }
 }
 

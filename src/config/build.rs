@@ -29,7 +29,7 @@ const DEFAULT_SESSIONS: usize = 10_000;
 const DEFAULT_SESSIONS_PER_PRINCIPAL: usize = 1_000;
 pub(super) const MAX_SESSIONS: u64 = 1_000_000;
 /// Spans of time: what is usual, and what makes sense.
-struct Span(Duration, RangeInclusive<Duration>);
+pub(super) struct Span(pub(super) Duration, pub(super) RangeInclusive<Duration>);
 const DRAIN: Span = Span(Duration::from_secs(30), Duration::ZERO..=Duration::from_hours(1));
 const KEEP_ALIVE: Span = Span(Duration::from_secs(15), Duration::from_secs(1)..=Duration::from_hours(1));
 const IDLE_SESSION: Span = Span(Duration::from_hours(24), Duration::from_secs(1)..=Duration::from_hours(24 * 30));
@@ -306,7 +306,12 @@ pub(super) fn number(
     usize::try_from(number.value).ok()
 }
 
-fn span(file: &SourceFile, written: Option<&Spanned<String>>, span: Span, found: &mut Diagnostics) -> Option<Duration> {
+pub(super) fn span(
+    file: &SourceFile,
+    written: Option<&Spanned<String>>,
+    span: Span,
+    found: &mut Diagnostics,
+) -> Option<Duration> {
     let Span(default, bounds) = span;
     let Some(text) = written else {
         return Some(default);

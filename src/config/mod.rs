@@ -1,6 +1,7 @@
 //! The files: read, checked all at once, and turned into what the process runs on. Nothing above reads a file of ours.
 
 mod address;
+mod breaker;
 mod build;
 mod form;
 mod cases;

@@ -8,7 +8,7 @@ use super::build::number;
 use super::given::Place;
 use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
-use super::{Server, address};
+use super::{Server, address, breaker};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::{Endpoints, Settings};
@@ -17,6 +17,7 @@ const DEFAULT_REPLY: usize = 64 << 20;
 pub(super) const MAX_REPLY: u64 = 16 << 30;
 
 /// The server, as far as it is known.
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and not for long")]
 pub(super) enum ServerDraft {
     /// Name and URL are.
     Named(Server),
@@ -88,6 +89,8 @@ impl ServerDraft {
         let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
         let (forward_headers, credential) = (server.forward_headers.as_ref(), server.credential.as_ref());
         let shown = Written { file, forward_headers, credential }.read(found);
+        let breaker = breaker::build(file, &server.breaker, found);
+        let shown = shown.zip(breaker).map(|(shown, breaker)| Settings { breaker, ..shown });
         let name = read_name(&name.value, Place::File(file, name.referenced), found);
         match (name, endpoints, max_reply_bytes, shown) {
             (Some(name), Some(endpoints), Some(max_reply_bytes), Some(shown)) => {

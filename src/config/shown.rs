@@ -53,7 +53,7 @@ impl Written<'_> {
             None => Some(CredentialSettings::None),
             Some(written) => self.credential(written, found),
         };
-        Some(Settings { forward_headers: forward_headers?, credential: credential? })
+        Some(Settings { forward_headers: forward_headers?, credential: credential?, ..Settings::default() })
     }
 
     fn forward_headers(self, found: &mut Diagnostics) -> Option<Vec<HeaderName>> {

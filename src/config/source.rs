@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::server::MAX_REPLY;
 use super::shown::CredentialSource;
@@ -153,6 +154,9 @@ pub(super) struct ServerSource {
     /// Or instead its stream of 2024-11-05 (HTTP+SSE). Clients find it at /sse.
     #[schemars(example = "http://127.0.0.1:8000/sse")]
     pub(super) sse: Option<Spanned<String>>,
+    /// When it is left alone because it fails.
+    #[serde(default)]
+    pub(super) breaker: BreakerSource,
     /// How many bytes its reply to one request may have. 67108864 if not said.
     #[schemars(range(min = 1, max = MAX_REPLY))]
     pub(super) max_reply_bytes: Option<Spanned<u64>>,
@@ -161,4 +165,20 @@ pub(super) struct ServerSource {
     pub(super) forward_headers: Option<Spanned<Vec<Spanned<String>>>>,
     /// What lets the gate in. Nothing if not said; never a credential of the caller's.
     pub(super) credential: Option<Spanned<CredentialSource>>,
+}
+
+/// When a server is left alone because it fails.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Breaker")]
+pub(super) struct BreakerSource {
+    /// After so many calls in a row that did not reach it. 5 if not said.
+    #[schemars(range(min = 1, max = MAX_FAILURES))]
+    pub(super) failures: Option<Spanned<u64>>,
+    /// Or when so many of a hundred calls of the last 10 s failed, of 20 at least. 50 if not said.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) percent: Option<Spanned<u64>>,
+    /// For how long; then one call tries. 500ms if not said, up to `1m`.
+    #[schemars(regex(pattern = DURATION), example = "500ms")]
+    pub(super) pause: Option<Spanned<String>>,
 }

@@ -83,6 +83,7 @@ impl Refusal {
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
+                | UpstreamError::LeftAlone(_)
                 | UpstreamError::BrokeOff(_)
                 | UpstreamError::Unacceptable(_)
                 | UpstreamError::Unsound(_),

@@ -1,5 +1,7 @@
 //! What the caller hears. The only place where a status code is chosen for an answer of the gate's own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -367,13 +369,20 @@ pub(super) fn quota(quota: Quota, headers: &mut HeaderMap) {
 }
 
 fn limited(exceeded: &LimitExceeded) -> Saying {
-    let wait = exceeded.retry_after;
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    let error = ErrorObject::new(code::LIMITED, format!("{exceeded}; ask again in {millis} ms"))
-        .with_number("retryAfterMs", millis);
-    let mut saying = Saying::new(Status::InBand(StatusCode::TOO_MANY_REQUESTS), error);
+    let text = format!("{exceeded}; ask again in {} ms", millis(exceeded.retry_after));
+    later(Status::InBand(StatusCode::TOO_MANY_REQUESTS), ErrorObject::new(code::LIMITED, text), exceeded.retry_after)
+}
+
+/// What may be asked again after this time.
+fn later(status: Status, error: ErrorObject, wait: Duration) -> Saying {
+    let millis = millis(wait);
+    let mut saying = Saying::new(status, error.with_number("retryAfterMs", millis));
     saying.header(header::RETRY_AFTER, &millis.div_ceil(1000).to_string());
     saying
+}
+
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 fn upstream(error: &UpstreamError) -> Saying {
@@ -394,6 +403,12 @@ fn upstream(error: &UpstreamError) -> Saying {
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
             "unknown",
         ),
+        UpstreamError::LeftAlone(_) => (
+            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
+            code::UNAVAILABLE,
+            "the server fails and is left alone for a moment; nothing ran",
+            "no",
+        ),
         UpstreamError::Stopped(_) => (
             Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
             code::UNAVAILABLE,
@@ -408,6 +423,7 @@ fn upstream(error: &UpstreamError) -> Saying {
     match error {
         UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
         UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
+        UpstreamError::LeftAlone(pause) => return later(status, object.with("reason", error.reason()), *pause),
         UpstreamError::Stopped(_) => object = object.with("reason", error.reason()),
         UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }

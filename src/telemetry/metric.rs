@@ -62,6 +62,8 @@ pub(super) struct Observed {
     pub(super) dropped: Gauge,
     /// What the kill switch stops, by scope.
     pub(super) kills: [Gauge; KillScope::ALL.len()],
+    /// 1 while calls to the server are refused because it fails.
+    pub(super) circuit_open: Gauge,
     /// 1 while its file cannot be taken.
     pub(super) kills_stale: Gauge,
     /// The digest of the policy in force.
@@ -263,6 +265,7 @@ impl Observed {
             ("tollgate.exchanges.in_flight", "Messages under way", &self.in_flight),
             ("tollgate.streams", "Open event streams", &self.streams),
             ("tollgate.sessions", "Sessions of clients", &self.sessions),
+            ("tollgate.upstream.circuit_open", "1 while the server is left alone because it fails", &self.circuit_open),
             (
                 "tollgate.kill_switch.stale",
                 "1 while the file of the kill switch cannot be taken, so that an older one is in force",

@@ -178,6 +178,11 @@ impl Telemetry {
         self.observed.ends.set(credential, end);
     }
 
+    /// 1 while the server is left alone because it fails.
+    pub fn circuit_open(&self) -> &Gauge {
+        &self.observed.circuit_open
+    }
+
     /// Open event streams.
     pub fn streams(&self) -> &Gauge {
         &self.observed.streams

@@ -20,6 +20,8 @@ pub enum UpstreamError {
     Unacceptable(u16),
     /// What it said is not what it may say.
     Unsound(Unsound),
+    /// The server fails, so it is left alone for so long: nothing ran.
+    LeftAlone(Duration),
     /// An operator has ended the call while it was under way (kill switch): it may have run.
     Stopped(RuleId),
 }
@@ -58,6 +60,7 @@ impl UpstreamError {
             Self::TimedOut(_) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
             Self::Unsound(unsound) => unsound.reason(),
+            Self::LeftAlone(_) => "circuit_open",
             Self::Stopped(_) => "killed",
         }
     }
@@ -74,6 +77,7 @@ impl fmt::Display for UpstreamError {
                 write!(f, "the server answered with HTTP status {status}")
             }
             Self::Unsound(unsound) => unsound.fmt(f),
+            Self::LeftAlone(pause) => write!(f, "the server fails; it is left alone for {pause:?} (circuit open)"),
             Self::Stopped(rule) => write!(f, "an operator has ended the call ({rule})"),
         }
     }

@@ -9,14 +9,17 @@ use http::uri::Uri;
 use http::{Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::breaker::{Breaker, Ended};
 use super::client::{CONNECT, Client};
 use super::credential::Credential;
 use super::error::chain;
 use super::reply::{self, Reply};
-use super::{Endpoints, Settings, UpstreamError, client, headers};
+use super::{Endpoints, Phase, Settings, UpstreamError, client, headers};
+use crate::clock;
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};
 use crate::state::{Conversation, Declined, SESSION_ID};
@@ -29,6 +32,7 @@ pub struct Upstream {
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Credential,
+    breaker: Breaker,
     tasks: TaskTracker,
 }
 
@@ -76,7 +80,9 @@ impl Upstream {
     pub fn new(endpoints: Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let client = client::client(&endpoints)?;
         let credential = Credential::new(&settings.credential)?;
-        Ok(Self { endpoints, client, forward_headers: settings.forward_headers.clone(), credential, tasks })
+        let (forward_headers, breaker) =
+            (settings.forward_headers.clone(), Breaker::new(settings.breaker, clock::monotonic()));
+        Ok(Self { endpoints, client, forward_headers, credential, breaker, tasks })
     }
 
     /// Where the server is.
@@ -96,7 +102,16 @@ impl Upstream {
         *request.method_mut() = HttpMethod::OPTIONS;
         *request.uri_mut() = self.endpoints.any().clone();
         self.credential.show(request.headers_mut());
-        matches!(timeout(CONNECT, self.client.request(request)).await, Ok(Ok(_)))
+        let answers = matches!(timeout(CONNECT, self.client.request(request)).await, Ok(Ok(_)));
+        if answers {
+            self.breaker.answers(clock::monotonic());
+        }
+        answers
+    }
+
+    /// What becomes of calls: now, and at every change.
+    pub fn phases(&self) -> watch::Receiver<Phase> {
+        self.breaker.phases()
     }
 
     /// Carries an admitted call. Never twice: what was sent once may have run.
@@ -110,7 +125,9 @@ impl Upstream {
         carried: Carried<'_>,
     ) -> Result<Reply, UpstreamError> {
         let behalf = Behalf { admission, conversation, version: carried.headers.get(VERSION) };
+        let attempt = self.breaker.ask(clock::monotonic()).map_err(UpstreamError::LeftAlone)?;
         let reply = self.attempt(admission, conversation, carried).await;
+        attempt.end(ended(&reply), clock::monotonic());
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
             self.abandon(behalf);
         }
@@ -256,5 +273,18 @@ impl Upstream {
         self.credential.show(&mut headers);
         *request.headers_mut() = headers;
         request
+    }
+}
+
+/// What the end of a call says of the server.
+fn ended(reply: &Result<Reply, UpstreamError>) -> Ended {
+    match reply {
+        Ok(_) | Err(UpstreamError::Unsound(_) | UpstreamError::Stopped(_) | UpstreamError::LeftAlone(_)) => {
+            Ended::Answered
+        }
+        // What stands before it cannot reach it, or it takes nothing more.
+        Err(UpstreamError::Unreachable(_) | UpstreamError::Unacceptable(502..=504)) => Ended::Unreached,
+        Err(UpstreamError::Unacceptable(_)) => Ended::Answered,
+        Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_)) => Ended::Failed,
     }
 }

@@ -1,5 +1,6 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
+mod breaker;
 mod client;
 mod credential;
 mod endpoints;
@@ -10,6 +11,7 @@ mod kept;
 mod reply;
 mod settings;
 
+pub use breaker::{BreakerSettings, Phase};
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use http::{Behalf, Carried, Upstream, VERSION};

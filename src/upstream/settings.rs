@@ -2,6 +2,7 @@
 
 use http::HeaderName;
 
+use super::BreakerSettings;
 use crate::secret::Reference;
 
 /// What a server is shown.
@@ -11,6 +12,8 @@ pub struct Settings {
     pub forward_headers: Vec<HeaderName>,
     /// What lets the gate in.
     pub credential: CredentialSettings,
+    /// When it is left alone.
+    pub breaker: BreakerSettings,
 }
 
 /// What lets the gate in.

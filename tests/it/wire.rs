@@ -253,9 +253,10 @@ async fn server_ails(page: &mut Page, gate: SocketAddr) {
 
 async fn unreachable(page: &mut Page) {
     let gone = Upstream::start().await.url();
-    let gate = World::new(&gone).start().await;
+    let gate = World::new(&gone).server("breaker: { failures: 1, pause: 1m }").start().await;
     let call = post(ALICE, &search("{}"));
     page.hear("a server that cannot be reached", gate.data, &call).await;
+    page.hear("a server that is left alone because it fails", gate.data, &call).await;
 }
 
 async fn overloaded(page: &mut Page) {

@@ -165,10 +165,16 @@ impl Drop for Upstream {
 
 impl Upstream {
     /// Starts on a free port and answers as [`Reply::obliging`] says.
-    #[expect(clippy::unused_async, reason = "it can only be called where a runtime is")]
     pub(crate) async fn start() -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// The same at an address that was free a moment ago.
+    #[expect(clippy::unused_async, reason = "it can only be called where a runtime is")]
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        socket.set_reuseaddr(true).expect("it is new");
+        socket.bind(address).expect("a free port");
         // A crowd must not wait for its server, which shares the machine with it.
         let listener = socket.listen(4096).expect("it is bound");
         let address = listener.local_addr().expect("it is bound");
