@@ -237,7 +237,7 @@ fn check(criterion: &mut Criterion) {
     let deployment = deployment.expect("the temporary folder can be written");
     let overrides = Overrides { config: Some(deployment.config()), ..Overrides::default() };
     group.bench_function(BenchmarkId::new("roles", roles), |bencher| {
-        bencher.iter(|| config::load(black_box(&overrides)).expect("the files are good"));
+        bencher.iter(|| config::load(black_box(&overrides), Kept::Here).expect("the files are good"));
     });
     group.finish();
 }

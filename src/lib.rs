@@ -28,6 +28,7 @@ pub mod inspect; // what comes back
 
 // Memory: what happened.
 pub mod exchange; // one message's trip, from first byte to last
+pub mod audit; // what happened, so that later changes show
 pub mod telemetry; // traces, metrics and decision lines
 
 // House: put together and run.

@@ -11,6 +11,8 @@ pub enum Latch {
     Upstream,
     /// The keys of all issuers of tokens are known. Held from the start.
     Issuers,
+    /// Calls can be recorded, or need not be. Released from the start; held while the audit log cannot be written.
+    Audit,
     /// The gate is going away. Released from the start; held while it drains.
     Draining,
 }
@@ -21,7 +23,7 @@ pub struct Readiness(AtomicU8);
 
 impl Latch {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Policies, Self::Upstream, Self::Issuers, Self::Draining];
+    pub const ALL: [Self; 5] = [Self::Policies, Self::Upstream, Self::Issuers, Self::Audit, Self::Draining];
 
     /// Its name in the answer of `/readyz`.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Latch {
             Self::Policies => "policies",
             Self::Upstream => "upstream",
             Self::Issuers => "issuers",
+            Self::Audit => "audit",
             Self::Draining => "draining",
         }
     }
@@ -39,6 +42,7 @@ impl Latch {
             Self::Upstream => 2,
             Self::Draining => 4,
             Self::Issuers => 8,
+            Self::Audit => 16,
         }
     }
 }

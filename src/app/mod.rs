@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Latch, Readiness};
+use crate::audit::{Event, Health};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::identity::PublicUrl;
 use crate::kill_switch::{self, KillSwitch};
@@ -40,8 +41,12 @@ pub enum End {
     CutShort,
 }
 
+/// The same number on Linux and macOS.
+const SIGXFSZ: i32 = 25;
 /// A second signal shortens the wait to this.
 const IMPATIENCE: Duration = Duration::from_secs(1);
+/// The last records may take this long to reach the disk.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// How often the server is looked for while it does not answer, and while it does.
 const SEEK: Duration = Duration::from_millis(250);
 const PROBE: Duration = Duration::from_secs(5);
@@ -93,6 +98,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
     tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
     tasks.spawn(tell(upstream.phases(), Arc::clone(&state), stop.clone()));
+    tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(issuers::watch(Arc::clone(&gateway), Arc::clone(&state), stop.clone()));
@@ -118,6 +124,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     };
     ended.cancel();
     finish(&tasks).await;
+    end_records(&state.telemetry).await;
     Ok(end)
 }
 
@@ -125,6 +132,13 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
 fn kill_switch(config: &Config, gateway: &Arc<Gateway>) -> io::Result<Option<Arc<KillSwitch>>> {
     let opened = config.kill_switch.as_ref().map(|from| KillSwitch::open(from, gateway)).transpose();
     Ok(opened.map_err(|problems| io::Error::other(problems.to_string()))?.map(Arc::new))
+}
+
+/// Lets the last records reach the disk, and signs them.
+async fn end_records(telemetry: &Telemetry) {
+    if timeout(LAST_RECORDS, telemetry.audit().close()).await.is_err() {
+        tracing::error!("the audit log could not be ended in time; its last records may be missing");
+    }
 }
 
 /// Lets background work end.
@@ -146,6 +160,7 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 /// The judgement that begins.
 fn snapshot(policies: Policies, public_url: Option<&PublicUrl>, telemetry: &Telemetry) -> Snapshot {
     telemetry.policy(Arc::clone(policies.policy.digest()));
+    telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
     let limits = Limits::of(&policies.policy, None);
     Snapshot::new(policies.authenticators, policies.policy, limits, public_url)
@@ -155,11 +170,17 @@ fn snapshot(policies: Policies, public_url: Option<&PublicUrl>, telemetry: &Tele
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A file that may grow no further is an error of who writes it, as on a full disk, and not the end of the process.
+    _file_size: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ)).ok(),
+        })
     }
 
     async fn stop(&mut self) {
@@ -219,6 +240,22 @@ async fn renew(upstream: Arc<Upstream>, stop: CancellationToken) {
             tracing::error!(%error, "changed secrets could not be looked for");
         }
     }
+}
+
+/// Keeps the audit latch in step with whether calls can be recorded.
+async fn recorded(state: Arc<AdminState>, stop: CancellationToken) {
+    let Some(mut health) = state.telemetry.audit().health() else {
+        return;
+    };
+    let follow = async {
+        while health.changed().await.is_ok() {
+            match *health.borrow_and_update() {
+                Health::Writing => state.readiness.release(Latch::Audit),
+                Health::Failing => state.readiness.hold(Latch::Audit),
+            }
+        }
+    };
+    stop.run_until_cancelled(follow).await;
 }
 
 /// What is taken over HTTP, now that the port is known.

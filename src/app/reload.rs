@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
+use crate::audit::Event;
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::policy::PolicySet;
@@ -85,6 +86,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
+            gateway.telemetry.audit().event(Event::Reloaded(Arc::clone(&digest)));
             tracing::info!(policy = %digest, "policies reloaded");
             None
         }
@@ -92,6 +94,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             let said = problems.to_string();
             if told != Some(said.as_str()) {
                 gateway.telemetry.reloaded(Reload::Refused);
+                gateway.telemetry.audit().event(Event::ReloadRefused(Arc::clone(now.policy.digest())));
                 tracing::error!(policy = %now.policy.digest(), "changed policies refused, the old ones stay in force:\n{said}");
             }
             Some(said)

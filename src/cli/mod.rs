@@ -1,6 +1,7 @@
 //! The commands. Exit codes: 0 it is so, 1 the answer is no, 2 it cannot be said.
 
 mod ask;
+mod audit;
 mod check;
 mod consult;
 mod diff;
@@ -47,6 +48,8 @@ enum Command {
     Replay(replay::Args),
     /// Say who gains or loses what between two policies
     Diff(diff::Args),
+    /// Verify, prove and show what is in an audit log
+    Audit(audit::Args),
     /// Make keys for callers
     Keys(keys::Args),
     /// Ask a live server for its tools, and write a starter policy and a lock of what they are
@@ -75,6 +78,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Explain(args) => explain::run(&args),
             Command::Replay(args) => replay::run(&args),
             Command::Diff(args) => diff::run(&args),
+            Command::Audit(args) => audit::run(&args),
             Command::Keys(args) => keys::run(&args),
             Command::Init(args) => init::run(&args),
             Command::Lock(args) => lock::run(&args),

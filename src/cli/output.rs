@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::diagnostic::{Diagnostics, Style};
+use crate::diagnostic::{Diagnostics, Style, escaped};
 
 /// The answer is no.
 pub(super) const NO: u8 = 1;
@@ -14,6 +14,12 @@ pub(super) const CANNOT_SAY: u8 = 2;
 /// What was asked for.
 pub(super) fn answer(text: &str) {
     write(&mut io::stdout().lock(), text);
+}
+
+/// One of many lines of an answer; false if nobody reads any more.
+pub(super) fn line(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", escaped(text)).and_then(|()| out.flush()).is_ok()
 }
 
 /// What the person at the terminal should know beside it.

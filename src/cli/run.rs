@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::output;
 use crate::app::{self, End};
+use crate::audit::Audit;
 use crate::config::{self, Kept, Overrides};
 use crate::telemetry::{Telemetry, TelemetrySettings, start_log};
 
@@ -37,10 +38,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(problem) => return output::failed(&problem),
     };
+    let audit = match loaded.config.audit.as_ref().map_or_else(|| Ok(Audit::off()), Audit::open) {
+        Ok(audit) => audit,
+        Err(problem) => return output::failed(&problem),
+    };
     // Exporters that speak gRPC are bound to the runtime they are made in.
     let (telemetry, guard) = {
         let _within = runtime.enter();
-        match Telemetry::start(&settings) {
+        match Telemetry::start(&settings, audit) {
             Ok(started) => started,
             Err(problem) => return output::failed(&problem),
         }

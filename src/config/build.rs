@@ -10,8 +10,8 @@ use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
-    Batches, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach, RequestDecompression, address,
-    kill_switch, policies, tls,
+    AuditSettings, Batches, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach,
+    RequestDecompression, address, audit, kill_switch, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::limits::QuotaHeader;
@@ -42,6 +42,7 @@ pub(super) struct Draft {
     server: ServerDraft,
     sessions: Option<SessionBounds>,
     kill_switch: Option<KillSwitchConfig>,
+    audit: Option<AuditSettings>,
     drain_timeout: Option<Duration>,
 }
 
@@ -71,6 +72,10 @@ impl Draft {
             server,
             sessions: sessions(file, &source.sessions, found),
             kill_switch: kill_switch::build(folder(path.as_deref()), file, &source.kill_switch, found),
+            audit: source
+                .audit
+                .as_ref()
+                .and_then(|written| audit::build(folder(path.as_deref()), file, written, found)),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
@@ -96,6 +101,7 @@ impl Draft {
             server,
             sessions: self.sessions?,
             kill_switch: self.kill_switch,
+            audit: self.audit,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })

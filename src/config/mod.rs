@@ -1,6 +1,7 @@
 //! The files: read, checked all at once, and turned into what the process runs on. Nothing above reads a file of ours.
 
 mod address;
+mod audit;
 mod breaker;
 mod build;
 mod form;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audit::Settings as AuditSettings;
 use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::identity::PublicUrl;
@@ -76,6 +78,8 @@ pub struct Config {
     pub sessions: SessionBounds,
     /// Where the kill switch is kept, if there is one.
     pub kill_switch: Option<KillSwitchConfig>,
+    /// How it is recorded what happens, if it is.
+    pub audit: Option<AuditSettings>,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::server::MAX_REPLY;
@@ -31,6 +32,8 @@ pub struct ConfigSource {
     /// The kill switch: what operators stop at once, whatever the policies say.
     #[serde(default)]
     pub(super) kill_switch: KillSwitchSource,
+    /// The audit log: every decision and how it ended, so that later changes show. None is kept if not said.
+    pub(super) audit: Option<Spanned<AuditSource>>,
     /// The folder of policy files, from where this file lies. `policies` if not said.
     pub(super) policies: Option<Spanned<String>>,
     /// How long calls under way may take to end when the process is told to. 30s if not said, `1h` at most.
@@ -131,6 +134,63 @@ pub(super) struct KillApiSource {
     /// The file in which the gate keeps what is stopped, so that it stays so after a restart.
     #[schemars(example = "/var/lib/tollgate/kills.yaml")]
     pub(super) state: Spanned<String>,
+}
+
+/// The audit log. It goes to `file` or to `stdout`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Audit")]
+pub(super) struct AuditSource {
+    /// A folder of its own for this gate, from where this file lies.
+    #[schemars(example = "/var/lib/tollgate/audit")]
+    pub(super) file: Option<Spanned<String>>,
+    /// Whether it goes to standard output, beside the decision lines. Each process begins a log of its own there.
+    pub(super) stdout: Option<bool>,
+    /// Where the key is kept that signs checkpoints: `env:NAME` or `file:/PATH`. `tollgate audit keys new` makes one.
+    #[schemars(example = "file:/run/secrets/audit-key")]
+    pub(super) key: Spanned<String>,
+    /// Where the key is kept that digests of arguments are made with. There are none without.
+    #[schemars(example = "env:TOLLGATE_ARGUMENTS_KEY")]
+    pub(super) arguments_key: Option<Spanned<String>>,
+    /// When a decision is on the disk: `before_call`, before its call leaves; or `interval`, also if not said.
+    #[serde(default)]
+    pub(super) mode: ModeSource,
+    /// How long a record may wait until it is on the disk. 1s if not said, from `10ms` to `1m`.
+    #[schemars(regex(pattern = DURATION), example = "1s")]
+    pub(super) interval: Option<Spanned<String>>,
+    /// What becomes of calls that cannot be recorded: `deny` or `allow`. `deny` if not said.
+    #[serde(default)]
+    pub(super) failure: FailureSource,
+    /// About how many bytes a segment has. 67108864 if not said.
+    #[schemars(range(min = 1, max = MAX_SEGMENT))]
+    pub(super) segment_bytes: Option<Spanned<u64>>,
+    /// How old a segment gets. 24h if not said, from `1m` to `30d`.
+    #[schemars(regex(pattern = DURATION), example = "24h")]
+    pub(super) segment_age: Option<Spanned<String>>,
+}
+
+/// When a decision is on the disk.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum ModeSource {
+    /// Before its call goes to the server.
+    BeforeCall,
+    /// Within the interval.
+    #[default]
+    Interval,
+}
+
+/// What becomes of calls that cannot be recorded.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum FailureSource {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// They pass.
+    Allow,
 }
 
 /// The port of probes and metrics.

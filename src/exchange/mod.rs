@@ -4,6 +4,7 @@
 
 mod id;
 mod refusal;
+mod unrecorded;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::policy::{Permit, PolicySet, RuleId};
 
 pub use id::DecisionId;
 pub use refusal::{HttpRefusal, Refusal};
+pub use unrecorded::Unrecorded;
 
 /// One message's trip.
 #[derive(Debug)]
@@ -99,6 +101,8 @@ pub enum Outcome {
     Invalid,
     /// No or a bad credential.
     Unauthenticated,
+    /// The audit log could not be written, so it was not carried.
+    Unrecorded,
     /// The client went away.
     Cancelled,
 }
@@ -115,6 +119,7 @@ impl Outcome {
             Self::ServerError(_) | Self::UpstreamError => "upstream_error",
             Self::Invalid => "invalid",
             Self::Unauthenticated => "unauthenticated",
+            Self::Unrecorded => "unrecorded",
             Self::Cancelled => "cancelled",
         }
     }

@@ -9,7 +9,7 @@ use crate::policy::{Denial, RuleId};
 use crate::state::StateError;
 use crate::upstream::{Unsound, UpstreamError};
 
-use super::Outcome;
+use super::{Outcome, Unrecorded};
 
 /// Why a message was not carried, or its answer not brought back.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Refusal {
     State(StateError),
     /// A limit has no room.
     Limit(LimitExceeded),
+    /// It cannot be recorded.
+    Audit(Unrecorded),
     /// The server did not answer as it should.
     Upstream(UpstreamError),
 }
@@ -80,6 +82,7 @@ impl Refusal {
             Self::Policy(_) | Self::State(StateError::NoTask) | Self::Upstream(UpstreamError::Stopped(_)) => {
                 Outcome::Denied
             }
+            Self::Audit(Unrecorded) => Outcome::Unrecorded,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
@@ -101,6 +104,7 @@ impl Refusal {
             Self::Policy(denial) => denial.reason.word(),
             Self::State(error) => error.reason(),
             Self::Limit(_) => "limited",
+            Self::Audit(Unrecorded) => "audit_unavailable",
             Self::Upstream(error) => error.reason(),
         }
     }
@@ -116,6 +120,7 @@ impl Refusal {
             | Self::Message(_)
             | Self::Header(_)
             | Self::State(_)
+            | Self::Audit(_)
             | Self::Upstream(_) => None,
         }
     }
@@ -153,6 +158,7 @@ impl fmt::Display for Refusal {
             Self::Policy(denial) => denial.fmt(f),
             Self::State(error) => error.fmt(f),
             Self::Limit(exceeded) => exceeded.fmt(f),
+            Self::Audit(unrecorded) => unrecorded.fmt(f),
             Self::Upstream(error) => error.fmt(f),
         }
     }
@@ -199,5 +205,5 @@ macro_rules! from {
 }
 from! {
     Http(HttpRefusal), Identity(AuthError), Message(CallError), Header(Mismatch), Policy(Denial),
-    State(StateError), Limit(LimitExceeded), Upstream(UpstreamError),
+    State(StateError), Limit(LimitExceeded), Audit(Unrecorded), Upstream(UpstreamError),
 }

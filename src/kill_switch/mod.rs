@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::{Event, KillFacts};
 use crate::clock;
 use crate::config::{self, KillApi, KillSwitchConfig};
 use crate::diagnostic::Diagnostics;
@@ -179,13 +180,20 @@ impl KillSwitch {
         let new = |kill: &&Kill, known: &Kills| !known.iter().any(|known| known.told() == kill.told());
         for kill in now.iter().filter(|kill| new(kill, before)) {
             tracing::warn!(kill = %kill.told(), rule = %kill.rule(), "kill switch: stopped");
+            self.record(kill, Event::Killed);
             if let Some(server) = kill.server().filter(|server| *server != self.gateway.server.as_str()) {
                 tracing::warn!(server, rule = %kill.rule(), "the kill switch names a server that is not behind this gate");
             }
         }
         for kill in before.iter().filter(|kill| new(kill, now)) {
             tracing::warn!(kill = %kill.told(), rule = %kill.rule(), "kill switch: goes on again");
+            self.record(kill, Event::Unkilled);
         }
+    }
+
+    fn record(&self, kill: &Kill, event: fn(KillFacts) -> Event) {
+        let facts = KillFacts { what: kill.told().to_string(), rule: kill.rule().clone() };
+        self.gateway.telemetry.audit().event(event(facts));
     }
 }
 

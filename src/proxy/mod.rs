@@ -130,6 +130,7 @@ impl Gateway {
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         let admission = now.limits.admit(permit)?; // is there room for it?
         seen.admitted(&admission);
+        seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
         seen.begin_attempt().apply(&mut head.headers);
         let request_id = seen.id.header();

@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::GateBody;
-use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal};
+use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal, Unrecorded};
 use crate::identity::{AuthError, Challenge, ProtectedResource, Scope, TokenError};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
@@ -158,6 +158,7 @@ fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
         Refusal::Policy(denial) => denied(denial, call),
         Refusal::State(error) => misplaced(*error, call),
         Refusal::Limit(exceeded) => limited(exceeded),
+        Refusal::Audit(Unrecorded) => unrecorded(),
         Refusal::Upstream(error) => upstream(error),
     }
 }
@@ -200,8 +201,18 @@ fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
         | Refusal::Header(_)
         | Refusal::State(_)
         | Refusal::Limit(_)
+        | Refusal::Audit(_)
         | Refusal::Upstream(_) => None,
     }
+}
+
+/// Another replica may be able to record it.
+fn unrecorded() -> Saying {
+    let error = ErrorObject::new(code::UNAVAILABLE, "the call cannot be recorded, so it was not made");
+    let error = error.with("reason", Refusal::Audit(Unrecorded).reason()).with(EXECUTED, "no");
+    let mut saying = Saying::new(Status::Http(StatusCode::SERVICE_UNAVAILABLE), error);
+    saying.header(header::RETRY_AFTER, "1");
+    saying
 }
 
 /// Every bad credential sounds the same: what is wrong with it is the operator's to know (RFC 6750, 3).

@@ -174,6 +174,7 @@ impl<'a> Facts<'a> {
             | Outcome::UpstreamError
             | Outcome::Invalid
             | Outcome::Unauthenticated
+            | Outcome::Unrecorded
             | Outcome::Cancelled => self.exchange.code,
         }
     }
@@ -190,6 +191,7 @@ impl<'a> Facts<'a> {
             | Outcome::Limited
             | Outcome::Invalid
             | Outcome::Unauthenticated
+            | Outcome::Unrecorded
             | Outcome::Cancelled => self.exchange.code.filter(|code| *code == code::INTERNAL).map(ErrorType::Code),
         }
     }
@@ -206,7 +208,8 @@ impl<'a> Facts<'a> {
             | Outcome::Timeout
             | Outcome::UpstreamError
             | Outcome::Invalid
-            | Outcome::Unauthenticated => self.received_error(),
+            | Outcome::Unauthenticated
+            | Outcome::Unrecorded => self.received_error(),
         }
     }
 

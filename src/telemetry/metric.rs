@@ -13,6 +13,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, M
 
 use super::attribute::{self, DIGEST, Facts, ISSUER, METHOD, REASON, RESULT, SCOPE, SERVER, Signal};
 use super::credential::Ends;
+use crate::audit::Audit;
 use crate::exchange::Outcome;
 use crate::identity::{AuthError, IssuerKeys};
 use crate::mcp::{Method, Question, ServerName};
@@ -126,8 +127,9 @@ struct BoundTool {
 }
 
 impl Metrics {
-    pub(super) fn new(meter: &Meter, observed: &Observed) -> Self {
+    pub(super) fn new(meter: &Meter, observed: &Observed, audit: &Audit) -> Self {
         observed.register(meter);
+        register_audit(meter, audit);
         let seconds = |name: &'static str, what: &'static str| {
             meter.f64_histogram(name).with_unit("s").with_description(what).with_boundaries(SECONDS.to_vec()).build()
         };
@@ -337,6 +339,41 @@ impl Observed {
             })
             .build();
     }
+}
+
+/// A count of the audit log: its name, what it is of, and how it is read.
+type AuditCount = (&'static str, &'static str, fn(&Audit) -> u64);
+
+/// What shows of the audit log, if there is one.
+fn register_audit(meter: &Meter, audit: &Audit) {
+    if !audit.is_on() {
+        return;
+    }
+    let counters: [AuditCount; 2] = [
+        ("tollgate.audit.records", "Records written to the audit log", Audit::written),
+        ("tollgate.audit.dropped", "Records that the audit log has lost", Audit::lost),
+    ];
+    for (name, what, count) in counters {
+        let audit = audit.clone();
+        meter
+            .u64_observable_counter(name)
+            .with_description(what)
+            .with_callback(move |observer| observer.observe(count(&audit), &[]))
+            .build();
+    }
+    let waiting = audit.clone();
+    meter
+        .u64_observable_gauge("tollgate.audit.queue")
+        .with_description("Records that wait to be written")
+        .with_callback(move |observer| observer.observe(waiting.waiting(), &[]))
+        .build();
+    let lagging = audit.clone();
+    meter
+        .f64_observable_gauge("tollgate.audit.lag")
+        .with_unit("s")
+        .with_description("How long the oldest record that is not on the disk has waited")
+        .with_callback(move |observer| observer.observe(lagging.lag().as_secs_f64(), &[]))
+        .build();
 }
 
 impl Gauge {

@@ -33,6 +33,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
 
+use crate::audit::Audit;
 use crate::clock;
 use crate::exchange::Exchange;
 use crate::identity::IssuerKeys;
@@ -61,6 +62,7 @@ pub struct Telemetry {
     observed: Observed,
     registry: Registry,
     lines: Lines,
+    audit: Audit,
 }
 
 /// What must be shut down for the last spans, metrics and lines to leave. Dropping it ends spans and metrics at once.
@@ -85,23 +87,25 @@ pub enum TelemetryError {
 
 impl Telemetry {
     /// Starts it, with decision lines on standard output. Needs a runtime where spans or metrics go out by gRPC.
-    pub fn start(settings: &TelemetrySettings) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
-        Self::start_with(settings, io::stdout())
+    pub fn start(settings: &TelemetrySettings, audit: Audit) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+        let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
+        Self::assemble(settings, tracing, io::stdout(), audit)
     }
 
-    /// The same with decision lines elsewhere.
+    /// The same with decision lines elsewhere, and without an audit log.
     pub fn start_with(
         settings: &TelemetrySettings,
         decisions: impl Write + Send + 'static,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
-        Self::assemble(settings, tracing, decisions)
+        Self::assemble(settings, tracing, decisions, Audit::off())
     }
 
     fn assemble(
         settings: &TelemetrySettings,
         tracing: Option<SdkTracerProvider>,
         decisions: impl Write + Send + 'static,
+        audit: Audit,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
@@ -116,10 +120,11 @@ impl Telemetry {
         let lines = Lines::start(decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
         let telemetry = Arc::new(Self {
             tracer: tracing.as_ref().map(|provider| provider.tracer(SCOPE)),
-            metrics: Metrics::new(&provider.meter(SCOPE), &observed),
+            metrics: Metrics::new(&provider.meter(SCOPE), &observed, &audit),
             observed,
             registry,
             lines,
+            audit,
         });
         let guard = TelemetryGuard { tracing, metrics: provider, telemetry: Arc::clone(&telemetry) };
         Ok((telemetry, guard))
@@ -181,6 +186,11 @@ impl Telemetry {
     /// 1 while the server is left alone because it fails.
     pub fn circuit_open(&self) -> &Gauge {
         &self.observed.circuit_open
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Open event streams.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use http::HeaderMap;
+use opentelemetry::trace::TraceId;
 
 use super::attribute::Facts;
 use super::context::Propagation;
@@ -13,7 +14,7 @@ use super::metric::Counted;
 use super::span::Spans;
 use super::{Telemetry, line};
 use crate::clock;
-use crate::exchange::{Attempt, Exchange, Outcome};
+use crate::exchange::{Attempt, Exchange, Outcome, Unrecorded};
 use crate::identity::AuthError;
 use crate::mcp::Question;
 
@@ -28,6 +29,7 @@ pub struct Recorder {
     /// When the last attempt was begun.
     attempt: Option<Instant>,
     state: State,
+    decision: Decision,
     _in_flight: Counted,
 }
 
@@ -37,11 +39,40 @@ enum State {
     Closed,
 }
 
+/// Whether it is written down that the message may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Open,
+    Allowed,
+}
+
 impl Recorder {
     pub(super) fn open(telemetry: Arc<Telemetry>, exchange: Exchange, headers: &HeaderMap) -> Self {
         let in_flight = telemetry.observed.in_flight.count();
         let spans = Spans::open(telemetry.tracer.as_ref(), headers);
-        Self { telemetry, exchange, spans, attempt: None, state: State::Open, _in_flight: in_flight }
+        Self {
+            telemetry,
+            exchange,
+            spans,
+            attempt: None,
+            state: State::Open,
+            decision: Decision::Open,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// Writes down that it may go on, where that is to be done before it does.
+    ///
+    /// # Errors
+    /// It cannot be written down, so it may not.
+    pub async fn allowed(&mut self) -> Result<(), Unrecorded> {
+        if !self.telemetry.audit.is_on() {
+            return Ok(());
+        }
+        let trace = self.spans.trace(&self.exchange).map(TraceId::to_bytes);
+        self.telemetry.audit.allowed(&self.exchange, trace).await?;
+        self.decision = Decision::Allowed;
+        Ok(())
     }
 
     /// Notes that the upstream is asked now, and says what trace context it is to be given.
@@ -87,6 +118,11 @@ impl Recorder {
         self.telemetry.metrics.record(&facts, took, attempt);
         let trace = self.spans.close(&facts, self.exchange.started_at + took);
         self.telemetry.lines.push(|line| line::write(&facts, took, trace, line));
+        let (audit, trace) = (&self.telemetry.audit, trace.map(TraceId::to_bytes));
+        match self.decision {
+            Decision::Allowed => audit.ended(&self.exchange, trace, outcome, took),
+            Decision::Open => audit.refused(&self.exchange, trace, outcome, took),
+        }
     }
 
     /// The calendar time of a moment of this trip; within a trip the calendar does not jump.

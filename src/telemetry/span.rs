@@ -46,6 +46,14 @@ impl Spans {
         }
     }
 
+    /// The trace's id: ours, or if tracing is off the caller's.
+    pub(super) fn trace(&mut self, exchange: &Exchange) -> Option<TraceId> {
+        match self {
+            Self::Off(ambient) => own_context(exchange).map(|own| own.trace_id()).or(*ambient),
+            Self::On(traced) => Some(traced.server(exchange).span_context().trace_id()),
+        }
+    }
+
     /// Begins an attempt. What it returns tells the upstream who its parent is.
     pub(super) fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Propagation {
         match self {
@@ -54,10 +62,10 @@ impl Spans {
         }
     }
 
-    /// Ends all spans. Returns the trace's id: ours, or if tracing is off the caller's.
+    /// Ends all spans. Returns the trace's id.
     pub(super) fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> Option<TraceId> {
         match self {
-            Self::Off(ambient) => own_context(facts.exchange).map(|own| own.trace_id()).or(*ambient),
+            Self::Off(_) => self.trace(facts.exchange),
             Self::On(traced) => Some(traced.close(facts, now)),
         }
     }

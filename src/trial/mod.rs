@@ -15,7 +15,7 @@ mod who;
 pub use case::{Case, CaseFile, Expected};
 pub use coverage::{Coverage, Untested};
 pub use question::{Answer, Asked, Question, Verdict};
-pub use record::{Record, Said};
+pub use record::{Entry, Record, Said};
 pub use replay::{Change, Direction, Groups, MOST_GROUPS, Replay};
 pub use run::{Ran, Trial, Wrong};
 pub use source::CasesSource;

@@ -1,6 +1,7 @@
-//! A decision line of the gate's own log: what was decided then, and what can be asked of it now.
+//! A decision as the gate has written it down, in a decision line or in the audit log: what was decided then, and what can
+//! be asked of it now.
 //!
-//! A line names who asked for what. It holds neither arguments nor headers nor the caller's address.
+//! It names who asked for what. It holds neither arguments nor headers.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -24,15 +25,51 @@ struct Line {
     decision: String,
     principal: Option<String>,
     server: String,
+    /// The audit log has none where no message was read.
+    #[serde(default = "no_method")]
     method: String,
     tool: Option<String>,
     prompt: Option<String>,
     resource: Option<String>,
     task: Option<String>,
+    /// The audit log has none where the call goes on: how that ends is a record of its own.
+    #[serde(default = "allowed")]
     outcome: String,
     refused: Option<String>,
     rule: Option<String>,
     policy: String,
+}
+
+fn no_method() -> String {
+    Method::Other.name().to_owned()
+}
+
+fn allowed() -> String {
+    "allowed".to_owned()
+}
+
+/// What a line of ours is.
+#[derive(Debug)]
+pub enum Entry {
+    /// A decision.
+    Decision(Box<Record>),
+    /// A record of the audit log that is none.
+    Other,
+}
+
+/// What a record of the audit log is.
+#[derive(Debug, Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+impl Entry {
+    /// Reads a line; `None` if it is not one of ours.
+    pub fn read(line: &[u8]) -> Option<Self> {
+        #[expect(clippy::disallowed_methods, reason = "it is a log of our own, and nothing is let through by it")]
+        let kind = serde_json::from_slice(line).map_or_else(|_none| "decision".to_owned(), |Kind { kind }| kind);
+        if kind == "decision" { Some(Self::Decision(Box::new(Record::read(line)?))) } else { Some(Self::Other) }
+    }
 }
 
 /// A decision that was made.
@@ -88,7 +125,7 @@ impl fmt::Display for Said {
 
 impl Record {
     /// Reads a line; `None` if it is not one of ours.
-    pub fn read(line: &[u8]) -> Option<Self> {
+    fn read(line: &[u8]) -> Option<Self> {
         #[expect(clippy::disallowed_methods, reason = "it is a log of our own, and nothing is let through by it")]
         let line: Line = serde_json::from_slice(line).ok()?;
         // What is no method on the wire has a name in the log; and what a revision does not know is unknown to it.
@@ -294,6 +331,24 @@ mod tests {
             assert_eq!(record(rest).then(), then, "{rest}");
         }
         assert!(Record::read(b"{\"level\":\"INFO\"}").is_none());
+    }
+
+    #[test]
+    fn a_record_of_the_audit_log_is_a_decision_or_beside_the_point() {
+        let entry = |rest: &str| {
+            let line = format!(
+                r#"{{"decision":"d","index":2,{rest},"policy":"p","prev":"00","principal":"al","rule":"default","server":"s","time":"2026-11-20T10:00:00.123456Z"}}"#
+            );
+            Entry::read(line.as_bytes())
+        };
+        let Some(Entry::Decision(allowed)) =
+            entry(r#""effect":"allow","kind":"decision","method":"tools/call","tool":"a""#)
+        else {
+            panic!("a decision")
+        };
+        assert_eq!((allowed.outcome(), allowed.then()), ("allowed", Some(Said::Allow("default".to_owned()))));
+        assert!(matches!(entry(r#""kind":"outcome","outcome":"ok""#), Some(Entry::Other)));
+        assert!(Entry::read(b"{}").is_none());
     }
 
     #[test]

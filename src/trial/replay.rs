@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use super::record::{Record, Said};
+use super::record::{Entry, Record, Said};
 use super::who::Against;
 use crate::identity::{AuthError, Principal};
 
@@ -91,12 +91,16 @@ impl<'a> Replay<'a> {
         if line.is_empty() {
             return;
         }
-        let Some(record) = Record::read(line) else {
-            self.skipped += 1;
-            if self.skipped_first.len() < MOST_SKIPPED {
-                self.skipped_first.push(number);
+        let record = match Entry::read(line) {
+            Some(Entry::Decision(record)) => record,
+            Some(Entry::Other) => return,
+            None => {
+                self.skipped += 1;
+                if self.skipped_first.len() < MOST_SKIPPED {
+                    self.skipped_first.push(number);
+                }
+                return;
             }
-            return;
         };
         let Some(then) = record.then() else {
             self.undecided += 1;

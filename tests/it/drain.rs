@@ -104,7 +104,7 @@ async fn a_hook_without_a_shell_can_end_the_gate_and_nothing_else() {
     let ours = std::process::id().to_string();
     let refused = said(&tollgate(home.path(), &["drain", "--pid", &ours]).await);
     assert!(refused.starts_with("exit 2\n") && refused.contains("not a gate"), "{refused}");
-    let done = said(&tollgate(home.path(), &["drain", "--pid", &gate.pid()]).await);
+    let done = said(&tollgate(home.path(), &["drain", "--pid", &gate.pid().to_string()]).await);
     assert_eq!(done, "exit 0\n");
     assert_eq!(gate.exit_code(DEADLINE).await, Some(0));
 }

@@ -13,6 +13,7 @@
 mod support;
 
 mod attack_cases;
+mod audit;
 mod breaker;
 mod cases;
 mod commands;

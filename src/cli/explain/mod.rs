@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::{output, told};
 use crate::limits::Limits;
 use crate::proxy;
-use crate::trial::Record;
+use crate::trial::{Entry, Record};
 
 use asked::Described;
 use shown::Shown;
@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// A decision of the log, by its id, as callers and lines have it
     #[arg(long, value_name = "ID", requires = "log", conflicts_with = "Described")]
     decision: Option<String>,
-    /// The log that it is in: what `run` writes to standard output; `-` for standard input
+    /// The log that it is in: what `run` writes to standard output, or the folder of an audit log; `-` for standard input
     #[arg(long, value_name = "FILE", requires = "decision")]
     log: Option<PathBuf>,
     /// A policy folder or a configuration file [default: tollgate.yaml, else policies]
@@ -124,8 +124,10 @@ fn find(id: &str, log: &Path) -> Result<Record, String> {
     let unreadable = |error| format!("{} cannot be read: {error}", log.display());
     let mut lines = Lines::open(log).map_err(unreadable)?;
     while let Some((_, line)) = lines.next().map_err(unreadable)? {
-        if let Some(record) = Record::read(line).filter(|record| record.decision() == id) {
-            return Ok(record);
+        if let Some(Entry::Decision(record)) = Entry::read(line)
+            && record.decision() == id
+        {
+            return Ok(*record);
         }
     }
     Err(format!("no line of {} is of the decision {id}", log.display()))

@@ -13,7 +13,8 @@ use crate::trial::Replay;
 /// Exits with 0 if no decision changes, 1 if one does, 2 if it could not be said.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What `run` writes to standard output, one line for each decision; `-` for standard input
+    /// What `run` writes to standard output, one line for each decision, or the folder of an audit log; `-` for standard
+    /// input
     #[arg(value_name = "LOG")]
     log: PathBuf,
     /// The policy folder, or a configuration file

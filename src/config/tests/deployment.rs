@@ -188,6 +188,32 @@ fn problems_of_what_a_server_is_shown() {
 }
 
 #[test]
+fn problems_of_the_audit_log() {
+    let cases = [
+        "{ file: audit/, key: env:K }",
+        "{ file: audit/ }",
+        "{ key: env:K }",
+        "{ file: audit/, stdout: true, key: env:K }",
+        "{ file: audit/, key: hunter2 }",
+        "{ file: audit/, key: env:K, arguments_key: hunter2 }",
+        "{ file: audit/, key: env:K, mode: before_call, interval: 1s }",
+        "{ file: audit/, key: env:K, mode: strict }",
+        "{ file: audit/, key: env:K, failure: ignore }",
+        "{ file: audit/, key: env:K, interval: 1ms, segment_age: 1s, segment_bytes: 0 }",
+        "{ file: audit/, key: env:K, path: x }",
+    ];
+    let rows: Vec<_> = cases
+        .iter()
+        .map(|case| {
+            let said = told(&format!("servers: {{ records: {{ url: 'http://a/mcp' }} }}\naudit: {case}\n"));
+            assert!(!said.contains("hunter2"), "{said}");
+            format!("{case}\n    {}", said.replace('\n', "\n    "))
+        })
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
 fn problems_of_all_files_are_told_at_once() {
     let folder = deployment("listen: { adress: x }\n");
     fs::write(folder.path().join("policies/records.yaml"), "roles: { reader: { tools: ['**'] } }\n").unwrap();

@@ -1,6 +1,7 @@
 //! Metrics, their labels, and what recording costs.
 
 use super::*;
+use crate::audit::Audit;
 use crate::telemetry::{attribute, line};
 
 #[test]
@@ -63,7 +64,7 @@ fn cost_of_one_message() {
     for (what, sampler) in [("not sampled", Sampler::AlwaysOff), ("sampled", Sampler::AlwaysOn)] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
         let settings = TelemetrySettings::quiet();
-        let (on, guard) = Telemetry::assemble(&settings, Some(provider), io::sink()).unwrap();
+        let (on, guard) = Telemetry::assemble(&settings, Some(provider), io::sink(), Audit::off()).unwrap();
         measure(what, &on, &headers(HTTP));
         guard.shutdown();
     }

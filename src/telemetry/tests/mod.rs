@@ -14,6 +14,7 @@ use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{Sampler, SpanData, SpanExporter};
 
 use super::*;
+use crate::audit::Audit;
 use crate::exchange::{Outcome, ToolLabel};
 use crate::identity::Principal;
 use crate::json::Bounds;
@@ -67,7 +68,8 @@ impl Fixture {
 
     fn with(provider: Option<SdkTracerProvider>, spans: Collected) -> Self {
         let sink = Sink::default();
-        let (telemetry, guard) = Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone()).unwrap();
+        let (telemetry, guard) =
+            Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone(), Audit::off()).unwrap();
         Self { telemetry, guard, spans, sink }
     }
 

@@ -135,6 +135,11 @@ impl Gate {
         Self { data, admin, decisions, log, child, home }
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn policies(&self) -> PathBuf {
         self.file("policies")
     }
@@ -142,11 +147,6 @@ impl Gate {
     /// What lies beside its configuration.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
-    }
-
-    /// The number of its process.
-    pub(crate) fn pid(&self) -> String {
-        self.child.id().to_string()
     }
 
     /// Asks it to end, as Kubernetes does.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -98,12 +98,19 @@ impl World {
     /// Writes the files and starts the gate; it serves when this returns.
     pub(crate) async fn start(&self) -> Gate {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let config = self.config().replace("HOME", &home.path().display().to_string());
-        fs::write(home.path().join("tollgate.yaml"), config).expect("it can be written");
+        self.write_to(home.path());
+        Gate::start(Arc::new(home)).await
+    }
+
+    /// Writes the files; returns where `tollgate.yaml` is.
+    pub(crate) fn write_to(&self, home: &Path) -> PathBuf {
+        let file = home.join("tollgate.yaml");
+        let config = self.config().replace("HOME", &home.display().to_string());
+        fs::write(&file, config).expect("it can be written");
         for (name, text) in &self.files {
-            fs::write(home.path().join(name), text).expect("it can be written");
+            fs::write(home.join(name), text).expect("it can be written");
         }
-        let policies = home.path().join("policies");
+        let policies = home.join("policies");
         fs::create_dir(&policies).expect("it is new");
         match self.layout {
             Layout::Plain => {
@@ -118,7 +125,7 @@ impl World {
                 }
             }
         }
-        Gate::start(Arc::new(home)).await
+        file
     }
 
     fn config(&self) -> String {

@@ -1,0 +1,160 @@
+//! The thread that writes: it takes what has gathered and writes it in one piece. One sync serves all who wait for it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use tokio::sync::oneshot;
+
+use super::log::{Log, Undone, When};
+use super::record::{Event, Record};
+use super::{Health, Job, MOST, Mode, Shared};
+use crate::clock;
+
+/// How long records gather where nobody waits for them: waking the thread costs a call more than its record does.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often the thread looks at the time while something is to be done later, and while nothing is.
+const SOON: Duration = Duration::from_millis(50);
+const IDLE: Duration = Duration::from_secs(1);
+/// How long after a failure it is tried again to write.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    /// What arguments are digested with.
+    arguments: Option<hmac::Key>,
+    /// Who waits for what was added.
+    waiting: Vec<oneshot::Sender<()>>,
+    /// Since when nothing can be written.
+    failed: Option<Instant>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(
+        log: Log,
+        arguments: Option<hmac::Key>,
+        shared: Arc<Shared>,
+        jobs: Receiver<Job>,
+    ) -> io::Result<()> {
+        let mut writer = Self { shared, log, arguments, waiting: Vec::new(), failed: None };
+        thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&jobs))?;
+        Ok(())
+    }
+
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        loop {
+            let first = match jobs.recv_timeout(self.patience()) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if self.failed.is_some() {
+                self.retry();
+            }
+            let mut close = None;
+            for job in first.into_iter().chain(jobs.try_iter()).take(MOST) {
+                match job {
+                    Job::Write(record, done) => self.add(&record, done),
+                    Job::Close(done) => {
+                        close = Some(done);
+                        break;
+                    }
+                }
+            }
+            if let Some(done) = close {
+                if self.failed.is_none() {
+                    self.log.add(Event::Stop.line(clock::wall()));
+                }
+                self.commit(When::Now);
+                // Whoever waited may have given up.
+                let _ = done.send(());
+                return;
+            }
+            self.commit(When::Due);
+            if matches!(self.shared.mode, Mode::Interval(_)) && !self.log.is_durable() {
+                thread::sleep(GATHER);
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.failed.is_some() || !self.log.is_settled() { SOON } else { IDLE }
+    }
+
+    fn add(&mut self, record: &Record, done: Option<oneshot::Sender<()>>) {
+        let shared = &self.shared;
+        shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        shared.bytes.fetch_sub(record.bytes(), Ordering::Relaxed);
+        if self.failed.is_some() {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.log.is_durable() {
+            shared.oldest.store(shared.now(), Ordering::Relaxed);
+        }
+        self.log.add(record.line(self.arguments.as_ref()));
+        shared.written.fetch_add(1, Ordering::Relaxed);
+        self.waiting.extend(done);
+    }
+
+    fn commit(&mut self, when: When) {
+        if self.failed.is_some() {
+            return;
+        }
+        self.log.tell_lost(self.shared.lost.load(Ordering::Relaxed));
+        match self.log.commit(when) {
+            Ok(()) if self.log.is_durable() => {
+                self.shared.oldest.store(0, Ordering::Relaxed);
+                for done in self.waiting.drain(..) {
+                    // Its call may be gone.
+                    let _ = done.send(());
+                }
+            }
+            Ok(()) => {}
+            Err(undone) => self.fail(undone),
+        }
+    }
+
+    /// Those who wait are told by the end of their channels.
+    fn fail(&mut self, Undone { error, records }: Undone) {
+        tracing::error!(%error, lost = records, "the audit log cannot be written");
+        self.shared.lost.fetch_add(records, Ordering::Relaxed);
+        self.shared.written.fetch_sub(records, Ordering::Relaxed);
+        self.waiting.clear();
+        self.failed = Some(clock::monotonic());
+        self.shared.health.send_replace(Health::Failing);
+    }
+
+    fn retry(&mut self) {
+        let now = clock::monotonic();
+        if self.failed.is_some_and(|since| now.saturating_duration_since(since) < RETRY) {
+            return;
+        }
+        match self.log.resume() {
+            Ok(()) => {
+                tracing::info!("the audit log can be written again");
+                self.failed = None;
+                self.shared.health.send_replace(Health::Writing);
+            }
+            // Said once, when it began; it stays a metric and shows in /readyz.
+            Err(error) => {
+                tracing::debug!(%error, "the audit log still cannot be written");
+                self.failed = Some(now);
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.health.send_replace(Health::Failing);
+    }
+}
