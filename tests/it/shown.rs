@@ -176,7 +176,8 @@ async fn a_header_that_tells_who_asks_is_the_gates_alone() {
         let lines = gate.decisions.count();
         let answer = raw::call(gate.data, &post(keys::BOB, &tool_call("1", tool, "{}"))).await;
         assert!(answer.text().contains("your identity lacks what this server must know of you"), "{}", answer.text());
-        let line = gate.decisions.wait_since(lines, DEADLINE, |_| true).await.unwrap();
+        let line =
+            gate.decisions.wait_since(lines, DEADLINE, |line| line.contains(r#""principal":"bob""#)).await.unwrap();
         let rule = "policies/records.yaml:5 upstream_headers.x-rls-user-id";
         assert!(line.contains("unfit_claim") && line.contains(rule), "{line}");
     }
