@@ -145,10 +145,11 @@ impl<'a, W: Witness> Weighing<'a, W> {
         }
     }
 
-    /// Who may use something of a kind may ask for the list of it.
+    /// Who may use something of a kind may ask for the list of it. What is denied whatever it is called counts for nothing.
     fn listed(&mut self, kind: Kind) -> Weighed<'a> {
         for brought in brought(self.rules, self.query) {
-            if let Some(rule) = brought.role.grants.of(kind).any() {
+            let mut granted = brought.role.grants.of(kind).entries();
+            if let Some((_, rule)) = granted.find(|(name, _)| !self.denies(kind, name)) {
                 match brought.broken(&self.query.context) {
                     None | Some((_, _, Mode::Shadow)) => return Ok(rule),
                     Some((reason, rule, Mode::Enforce)) => self.witness.saw(Look::Restriction(reason), rule),
@@ -156,6 +157,12 @@ impl<'a, W: Witness> Weighing<'a, W> {
             }
         }
         self.ungranted(Reason::NotGranted)
+    }
+
+    /// Whether a rule in force denies all that a grant of this name or pattern means.
+    fn denies(&self, kind: Kind, name: &str) -> bool {
+        let mut denied = brought(self.rules, self.query).filter_map(|brought| brought.role.denied.as_ref());
+        denied.any(|denied| denied.mode == Mode::Enforce && denied.names.of(kind).covering(name).is_some())
     }
 
     /// No rule grants it.
