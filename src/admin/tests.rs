@@ -64,7 +64,10 @@ async fn ready_when_every_latch_is_released() {
     readiness.release(Latch::Policies);
     assert_eq!(
         admin.get("/readyz?verbose").await,
-        (503, "[+] policies\n[-] upstream\n[-] issuers\n[+] audit\n[+] draining\nnot ready\n".to_owned())
+        (
+            503,
+            "[+] policies\n[-] upstream\n[-] issuers\n[+] audit\n[+] draining\ncircuit closed\nnot ready\n".to_owned()
+        )
     );
     readiness.release(Latch::Upstream);
     readiness.release(Latch::Issuers);

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hyper_util::server::graceful::GracefulShutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -112,20 +113,30 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     stop.cancel();
     connections.close();
     let open = serving.await.map_err(io::Error::other)?;
+    let end = drained(open, &connections, config.drain_timeout, &mut signals).await;
+    ended.cancel();
+    finish(&tasks).await;
+    end_records(&state.telemetry).await;
+    Ok(end)
+}
+
+/// Lets what was accepted be answered, for as long as there is time.
+async fn drained(
+    open: GracefulShutdown,
+    connections: &TaskTracker,
+    drain_timeout: Duration,
+    signals: &mut Signals,
+) -> End {
     let answered = async {
         // A client may be about to send a call on a connection that it has kept: it gets its answer, and hears then that
         // the connection ends. Only those that send nothing are closed without a word.
         drop(timeout(listener::LINGER, connections.wait()).await);
         tokio::join!(open.shutdown(), connections.wait())
     };
-    let end = tokio::select! {
+    tokio::select! {
         _ = answered => End::Drained,
-        () = patience(config.drain_timeout, &mut signals) => End::CutShort,
-    };
-    ended.cancel();
-    finish(&tasks).await;
-    end_records(&state.telemetry).await;
-    Ok(end)
+        () = patience(drain_timeout, signals) => End::CutShort,
+    }
 }
 
 /// What operators have stopped is stopped before anybody is served.
