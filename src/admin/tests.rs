@@ -74,7 +74,7 @@ async fn ready_when_every_latch_is_released() {
     assert!(readiness.is_ready());
     assert_eq!(admin.get("/readyz").await, (200, "ready\n".to_owned()));
     let (status, text) = admin.get("/readyz?a=b&verbose=1").await;
-    assert_eq!((status, text.lines().count()), (200, 5));
+    assert_eq!((status, text.lines().count()), (200, Latch::ALL.len() + 2), "{text}");
     readiness.hold(Latch::Draining);
     assert_eq!(admin.get("/readyz").await, (503, "[-] draining\nnot ready\n".to_owned()));
     assert_eq!(admin.get("/livez").await.0, 200);
