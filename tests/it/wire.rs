@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::support::issuer::{Issuer, Signer, published, seconds};
 use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, message, post, post_modern, post_with, tool_call};
 use crate::support::raw::{self, Answer, Connection, Response};
@@ -146,6 +147,7 @@ async fn every_refusal_sounds_as_written_down() {
     let mut page = Page::default();
     unreadable(&mut page, gate.data).await;
     unauthenticated(&mut page, gate.data).await;
+    with_tokens(&mut page).await;
     out_of_place(&mut page, gate.data).await;
     not_granted(&mut page, gate.data).await;
     limited(&mut page, gate.data, &upstream).await;
@@ -190,6 +192,38 @@ async fn unauthenticated(page: &mut Page, gate: SocketAddr) {
     hear("a content coding", &[("content-encoding", "gzip")]).await;
     hear("an accept that fits no answer", &[("accept", "text/html")]).await;
     hear("an unknown protocol version", &[("mcp-protocol-version", "2031-01-01")]).await;
+}
+
+/// Where tokens are taken.
+async fn with_tokens(page: &mut Page) {
+    let (upstream, signer) = (Upstream::start().await, Signer::es256("k1"));
+    let issuer = Issuer::start(published(&[&signer])).await;
+    let url = issuer.url();
+    let principals = format!(
+        "tokens:\n  - issuer: {url}\n    audience: https://mcp.test/mcp\n    allow_addresses: [127.0.0.1/32]\n    \
+         ask_for: [records:read]\n    roles: {{ claim: scope, map: {{ 'records:read': reader }} }}\n"
+    );
+    let policy = "server: records\nroles: { reader: { tools: [delete_record] } }\n\
+                  tools: { delete_record: { scopes: [records:read, records:write] } }\n";
+    let world = World::new(&upstream.url()).listen("public_url: https://mcp.test/mcp");
+    let gate = world.policy("principals.yaml", &principals).policy("records.yaml", policy).start().await;
+    let token = |ends: i64| {
+        let times = json!({ "iat": seconds(-600), "exp": seconds(ends) });
+        let mut claims = json!({ "iss": url, "aud": "https://mcp.test/mcp", "sub": "alice", "scope": "records:read" });
+        claims.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        format!("Bearer {}", signer.token(&claims))
+    };
+    let delete = tool_call("1", "delete_record", "{}");
+    let (over, short) = (token(-300), token(300));
+    for (title, shown) in [
+        ("no token, where tokens are taken", None),
+        ("a token that is over", Some(&over)),
+        ("a token that lacks a scope", Some(&short)),
+    ] {
+        let mut headers = with(&[("x-api-key", "")]);
+        headers.extend(shown.map(|token| ("authorization", token.as_str())));
+        page.hear(title, gate.data, &post_with(&headers, &delete)).await;
+    }
 }
 
 async fn out_of_place(page: &mut Page, gate: SocketAddr) {
