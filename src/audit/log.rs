@@ -158,7 +158,8 @@ impl Log {
         if sign {
             self.sign()?;
         }
-        if self.segment_is_full() {
+        // What is written at once is the end: nothing would come into another segment.
+        if when == When::Due && self.segment_is_full() {
             self.rotate().map_err(|error| self.undo(error, self.durable.clone()))?;
         }
         Ok(())

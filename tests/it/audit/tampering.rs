@@ -20,7 +20,7 @@ struct Log {
 impl Log {
     async fn written() -> Self {
         let (upstream, audited) = (Upstream::start().await, Audited::new());
-        let mut gate = audited.world(&upstream.url(), "segment_bytes: 1500").start().await;
+        let mut gate = audited.world(&upstream.url(), "mode: before_call, segment_bytes: 1500").start().await;
         for _ in 0..12 {
             search(&gate).await;
         }
@@ -59,6 +59,15 @@ fn edit(segments: &mut Segments, kind: &str, from: &str, to: &str) {
     let edited = segments[at].1[line].replacen(from, to, 1);
     assert_ne!(edited, segments[at].1[line]);
     segments[at].1[line] = edited;
+}
+
+/// Cuts lines off the end, and the segments that have none then.
+fn shorten(segments: &mut Segments, lines: usize) {
+    for _ in 0..lines {
+        let (_, last) = segments.last_mut().unwrap();
+        last.pop();
+        segments.retain(|(_, lines)| !lines.is_empty());
+    }
 }
 
 /// Makes every line follow from the one before again, as somebody would who has no key; indices and edges included.
@@ -155,10 +164,7 @@ const DEEDS: &[(&str, i32, Deed)] = &[
         chained(log);
     }),
     ("the last segment deleted", 16, |log| drop(log.pop())),
-    ("the tail cut off", 16, |log| {
-        let (_, last) = log.last_mut().unwrap();
-        last.truncate(last.len() - 2);
-    }),
+    ("the tail cut off", 16, |log| shorten(log, 2)),
     ("all but the first record cut off", 16, |log| {
         log.truncate(1);
         log[0].1.truncate(1);
@@ -216,8 +222,7 @@ async fn what_only_shows_against_something_else_shows_against_it() {
     // Without anything from elsewhere a cut end is only an end that nobody has signed, or none at all.
     let cut = tempfile::tempdir().unwrap();
     let mut segments = log.segments.clone();
-    let (_, last) = segments.last_mut().unwrap();
-    last.truncate(last.len() - 1);
+    shorten(&mut segments, 1);
     written_to(cut.path(), &segments);
     assert_eq!(verified(cut.path(), key, &[]), 1);
     segments.remove(0);
