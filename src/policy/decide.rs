@@ -161,8 +161,9 @@ impl<'a, W: Witness> Weighing<'a, W> {
 
     /// Whether a rule in force denies all that a grant of this name or pattern means.
     fn denies(&self, kind: Kind, name: &str) -> bool {
-        let mut denied = brought(self.rules, self.query).filter_map(|brought| brought.role.denied.as_ref());
-        denied.any(|denied| denied.mode == Mode::Enforce && denied.names.of(kind).covering(name).is_some())
+        let by_role = brought(self.rules, self.query).filter_map(|brought| brought.role.denied.as_ref());
+        let mut enforced = by_role.chain(&self.rules.denied).filter(|denied| denied.mode == Mode::Enforce);
+        enforced.any(|denied| denied.names.of(kind).covering(name).is_some())
     }
 
     /// No rule grants it.

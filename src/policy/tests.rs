@@ -151,6 +151,22 @@ fn methods() {
 }
 
 #[test]
+fn a_list_of_which_everything_is_denied_is_open_to_nobody() {
+    let reader = Principal::for_test("a", &["reader"]);
+    let lists = |denials: [&str; 2]| {
+        let [role, all] = denials;
+        let policy = format!("{all}roles: {{ reader: {{ resources: ['r://*', 's://1']{role} }} }}\n");
+        ask(&policies(&[&policy]), &reader, Method::ResourcesList, Target::None).effect == Effect::Allow
+    };
+    assert!(lists(["", ""]));
+    assert!(lists(["", "deny: { resources: ['r://*'] }\n"]));
+    assert!(lists([", mode: shadow, deny: { resources: ['*'] }", ""]));
+    assert!(!lists(["", "deny: { resources: ['*'] }\n"]));
+    assert!(!lists([", deny: { resources: ['*'] }", ""]));
+    assert!(!lists([", deny: { resources: ['r://*'] }", "deny: { resources: ['s://1'] }\n"]));
+}
+
+#[test]
 fn allowed_tools_are_for_whoever_showed_a_key() {
     let policy = policies(&["allowed_tools: [a]\n", "roles: { anonymous: { tools: [b] } }\n"]);
     let alice = Principal::for_test("alice", &[]);
