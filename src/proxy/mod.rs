@@ -97,12 +97,10 @@ impl Gateway {
     async fn read(
         &self,
         now: Arc<Snapshot>,
-        request: Request<Incoming>,
+        (head, body): (request::Parts, &mut Incoming),
         peer: &Peer,
         seen: &mut Recorder,
     ) -> Result<Read, Refusal> {
-        let (head, body) = request.into_parts();
-
         peer.sound()?; // can the connection's bytes be trusted?
         let place = match receive::head(&head, &self.door, now.resource.as_deref())? {
             For::Mcp(place) => place, // it is for us, and has one reading
@@ -164,7 +162,9 @@ impl Gateway {
         let now = self.snapshot.load_full(); // one request, one judgement
         let exchange = Exchange::begin(peer.address(), self.server.clone(), Arc::clone(now.policy.digest()));
         let mut seen = self.telemetry.open(exchange, request.headers());
-        match self.read(Arc::clone(&now), request, peer, &mut seen).await {
+        let (head, mut body) = request.into_parts();
+        let rest = receive::Rest::of(&head);
+        match self.read(Arc::clone(&now), (head, &mut body), peer, &mut seen).await {
             Ok(Read::Calls { caller, calls: Calls::One(call), room }) => {
                 self.answer_one(Asking { caller, call, room }, peer, seen).await
             }
@@ -175,7 +175,12 @@ impl Gateway {
                 seen.close(Outcome::Ok);
                 respond::metadata(document)
             }
-            Err(refusal) => refused(&refusal, &now, seen, None),
+            Err(refusal) => {
+                if !respond::closes(&refusal) {
+                    rest.passed_over(body).await;
+                }
+                refused(&refusal, &now, seen, None)
+            }
         }
     }
 

@@ -49,6 +49,9 @@ pub struct Transports {
 const ENDPOINT: &str = "/mcp";
 /// A body arrives within this.
 const BODY: Duration = Duration::from_secs(30);
+/// So much of a body that nobody wants is taken off its connection, for so long.
+const PASSED_OVER: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A packed body may unpack to this many times its length.
 const RATIO: usize = 20;
 /// Headers that may stand there once: two readers could pick different ones.
@@ -192,11 +195,45 @@ pub(super) enum Calls {
     Batch(Vec<Arc<Call>>),
 }
 
-/// Reads what a request asks for. Only for callers who are known: before that nobody's body is read.
+/// What becomes of a body that nobody wants.
+#[derive(Clone, Copy)]
+pub(super) enum Rest {
+    /// It is on its way.
+    Coming,
+    /// It comes when it is asked for (`Expect: 100-continue`), which it is not.
+    Waiting,
+}
+
+impl Rest {
+    pub(super) fn of(head: &request::Parts) -> Self {
+        if head.headers.contains_key(header::EXPECT) { Self::Waiting } else { Self::Coming }
+    }
+
+    /// Takes a small body off the connection without a look at it. Where one is left, the connection ends behind the
+    /// answer, unannounced: a client that sends the next request on it, such as with the token it was told to bring,
+    /// would find nobody.
+    pub(super) async fn passed_over(self, mut body: Incoming) {
+        let passing = async {
+            let mut left = PASSED_OVER;
+            while let Some(Ok(frame)) = body.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(less) => left = less,
+                    None => return,
+                }
+            }
+        };
+        if matches!(self, Self::Coming) && timeout(PATIENCE, passing).await.is_err() {
+            tracing::debug!("a body that nobody wants does not come; its connection ends");
+        }
+    }
+}
+
+/// Reads what a request asks for. Only for callers who are known: before that nobody looks at a body.
 ///
 /// # Errors
 /// It is not one message with one reading; nor a batch of them, where batches are taken.
-pub(super) async fn calls(head: &request::Parts, body: Incoming, door: &Door) -> Result<Calls, Refusal> {
+pub(super) async fn calls(head: &request::Parts, body: &mut Incoming, door: &Door) -> Result<Calls, Refusal> {
     let one = |call| Ok(Calls::One(Arc::new(call)));
     if head.method == HttpMethod::GET {
         return if accepts(&head.headers, "text/event-stream") {
@@ -277,7 +314,7 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// The whole body, within the bound. One frame, the usual case, is not copied.
-async fn whole(mut body: Incoming, most: usize) -> Result<Bytes, HttpRefusal> {
+async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, HttpRefusal> {
     let bound = u64::try_from(most).unwrap_or(u64::MAX);
     if body.size_hint().lower() > bound {
         return Err(HttpRefusal::TooLarge(most));

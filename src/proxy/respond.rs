@@ -140,7 +140,7 @@ fn not_allowed(unmet: &Unmet) -> String {
 }
 
 /// Whether what follows on the connection cannot be trusted to be what it seems.
-fn closes(refusal: &Refusal) -> bool {
+pub(super) fn closes(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Http(

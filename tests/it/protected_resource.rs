@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use crate::support::keys::ALICE;
-use crate::support::message::{message, post, post_with};
-use crate::support::raw::{self, Response};
+use crate::support::message::{LEGACY, message, post, post_with};
+use crate::support::raw::{self, Answer, Connection, Response};
 use crate::support::upstream::Upstream;
 use crate::support::world::World;
 use crate::support::{DEADLINE, until};
@@ -66,6 +66,28 @@ async fn metadata_says_where_to_log_in_and_challenges_say_where_it_is() {
     assert_eq!(two.0, 400);
     assert!(two.1.starts_with("Bearer error=\"invalid_request\", resource_metadata="), "{}", two.1);
     assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_challenged_comes_again_on_the_same_connection() {
+    let upstream = Upstream::start().await;
+    let running = World::new(&upstream.url()).start().await;
+    let mut connection = Connection::open(running.data).await;
+    let without = post_with(&LEGACY, &message("1", "ping", "{}"));
+    // Clients send the head first and the body behind it.
+    let at = without.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = without.split_at(at);
+    for _ in 0..50 {
+        connection.send(head).await.unwrap();
+        match connection.exchange(body).await {
+            Answer::Response(response) => assert_eq!(response.status, 401),
+            other => panic!("{other:?}"),
+        }
+    }
+    match connection.exchange(&post(ALICE, &message("1", "ping", "{}"))).await {
+        Answer::Response(response) => assert_eq!(response.status, 200),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
