@@ -33,7 +33,7 @@ pub use principals::{
 };
 pub use resource::{Challenge, ProtectedResource, PublicUrl};
 pub use scope::Scope;
-pub use token::{IssuerKeys, TokenError};
+pub use token::{IssuerKeys, TokenError, TokenMapping};
 
 use api_key::ApiKeys;
 use certificate::Certificates;
@@ -173,6 +173,11 @@ impl Authenticators {
     /// Whom certificates prove, by the names in them.
     pub fn certificates(&self) -> BTreeMap<String, &Holder> {
         self.certificates.by_name()
+    }
+
+    /// Whom tokens prove, by their issuer.
+    pub fn token_mappings(&self) -> BTreeMap<&str, TokenMapping<'_>> {
+        self.tokens.mappings()
     }
 
     /// Whoever shows no credential, if such callers are let in; for asking what would be decided.

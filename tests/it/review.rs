@@ -88,6 +88,35 @@ async fn what_a_role_opens_to_a_key_and_shuts_is_told_with_it() {
 }
 
 #[tokio::test]
+async fn whom_tokens_prove_is_compared_by_their_issuer() {
+    let issuer = |name: &str, map: &str, more: &str| {
+        format!(
+            "  - issuer: https://{name}.example.com/\n    audience: https://mcp.example.com\n    \
+             roles: {{ claim: groups{map} }}\n{more}"
+        )
+    };
+    let reader = || issuer("login", ", map: { staff: reader }", "");
+    let gone = || issuer("gone", ", map: { all: reader }", "");
+    let mut page = String::new();
+    for (old, new) in [
+        (reader(), reader()),
+        (reader(), issuer("login", ", map: { staff: operator }", "")),
+        (reader(), issuer("login", "", "")),
+        (reader(), issuer("login", ", map: { staff: reader }", "    scopes: permissions\n")),
+        (reader() + &gone(), reader()),
+        (reader(), reader() + &gone()),
+    ] {
+        let home = tempfile::tempdir().expect("a folder");
+        for (folder, tokens) in [("old", old), ("new", new)] {
+            write(home.path(), folder, OLD, &format!("tokens:\n{tokens}"));
+        }
+        page += &said(&tollgate(home.path(), &["diff", "old", "new"]).await);
+        page.push('\n');
+    }
+    insta::assert_snapshot!(page);
+}
+
+#[tokio::test]
 async fn a_name_of_a_strangers_choosing_stays_in_its_cell() {
     let home = folders(OLD);
     write(

@@ -114,6 +114,7 @@ fn rows(text: &mut String, changes: &[&Change]) {
             What::Named(kind, name) => format!("{kind} {}", code(name)),
             What::Key(id) => format!("key {}", code(id)),
             What::Certificate(name) => format!("certificate with {}", code(name)),
+            What::Tokens(issuer) => format!("tokens of {}", code(issuer)),
             What::Server | What::OtherTools | What::Anonymous => change.what.to_string(),
         };
         let server = change.server.as_ref().map(|server| format!(" of {}", code(server.as_str()))).unwrap_or_default();
@@ -208,6 +209,7 @@ impl<'a> Row<'a> {
             What::OtherTools => ("other_tools", None),
             What::Key(id) => ("key", Some(&**id)),
             What::Certificate(name) => ("certificate", Some(&**name)),
+            What::Tokens(issuer) => ("tokens", Some(&**issuer)),
             What::Anonymous => ("anonymous", None),
         };
         let place = |rule: &'a RuleId| Place { file: rule.file(), line: rule.line(), rule: rule.path() };

@@ -5,6 +5,7 @@ mod cache;
 mod compile;
 mod jws;
 mod keys;
+mod mapping;
 mod path;
 mod rules;
 mod source;
@@ -20,6 +21,7 @@ use crate::clock::Moment;
 
 pub(super) use compile::compile;
 pub(super) use jws::looks_like_jws;
+pub use mapping::TokenMapping;
 pub(super) use source::TokenSource;
 pub use store::IssuerKeys;
 

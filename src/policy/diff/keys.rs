@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use super::issuers::issuers;
 use super::{Change, Direction, What};
 use crate::identity::{Authenticators, Claim, Claims, Principal};
 
@@ -44,6 +45,7 @@ pub(super) fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Chang
         }
     }
     certificates(old, new, &mut found);
+    issuers(old, new, &mut found);
     found.sort();
     found
 }
@@ -75,7 +77,7 @@ fn known(claims: &Claims) -> BTreeMap<&str, &Claim> {
     claims.iter().map(|(name, value)| (&**name, value)).collect()
 }
 
-fn change(direction: Direction, what: What, detail: String) -> Change {
+pub(super) fn change(direction: Direction, what: What, detail: String) -> Change {
     Change { direction, server: None, what, details: vec![detail], who: BTreeSet::new(), old: None, new: None }
 }
 

@@ -6,6 +6,7 @@
 
 mod conditions;
 mod grants;
+mod issuers;
 mod keys;
 mod limits;
 mod opened;
@@ -74,6 +75,8 @@ pub enum What {
     Key(Arc<str>),
     /// The certificates that go by this name.
     Certificate(Arc<str>),
+    /// The tokens of this issuer.
+    Tokens(Arc<str>),
     /// Callers without a credential.
     Anonymous,
 }
@@ -219,6 +222,7 @@ impl fmt::Display for What {
             Self::OtherTools => f.write_str("tools without an entry of their own"),
             Self::Key(id) => write!(f, "key {id}"),
             Self::Certificate(name) => write!(f, "certificate with {name}"),
+            Self::Tokens(issuer) => write!(f, "tokens of {issuer}"),
             Self::Anonymous => f.write_str("callers without a credential"),
         }
     }

@@ -58,6 +58,10 @@ impl Side<'_> {
         match what {
             What::Key(id) => Some(self.callers.keys().get(&**id)?.0.roles().to_vec()),
             What::Certificate(name) => Some(self.callers.certificates().get(&**name)?.roles.clone()),
+            What::Tokens(issuer) => {
+                let mapped = self.callers.token_mappings().get(&**issuer)?.roles()?;
+                Some(mapped.into_values().map(Arc::clone).collect())
+            }
             What::Anonymous => self.callers.admits_anonymous().then(|| vec![Arc::from(ANONYMOUS)]),
             What::Server | What::Named(..) | What::OtherTools => None,
         }

@@ -1,0 +1,60 @@
+//! What a policy says of an issuer's tokens, for comparing it with another policy. No decision depends on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::path::ClaimPath;
+use super::rules::Rules;
+use super::{Issuer, Tokens};
+
+/// What tokens of one issuer must say, and what they give.
+#[derive(Debug)]
+pub struct TokenMapping<'a> {
+    issuer: &'a Issuer,
+}
+
+impl Tokens {
+    /// Of every issuer, by its name.
+    pub(in crate::identity) fn mappings(&self) -> BTreeMap<&str, TokenMapping<'_>> {
+        self.issuers.iter().map(|issuer| (&*issuer.rules.issuer, TokenMapping { issuer })).collect()
+    }
+}
+
+impl<'a> TokenMapping<'a> {
+    /// The issuer's words, and the role that each gives; `None` if its words are the roles.
+    pub fn roles(&self) -> Option<BTreeMap<&'a str, &'a Arc<str>>> {
+        let Some(roles) = &self.rules().roles else {
+            return Some(BTreeMap::new());
+        };
+        Some(roles.map.as_ref()?.iter().map(|(word, role)| (&**word, role)).collect())
+    }
+
+    /// All else that decides whom a token proves, by its key. Which of two lets in more nobody can say.
+    pub fn rest(&self) -> BTreeMap<&'static str, String> {
+        // What roles are given by is told role by role.
+        let Rules { issuer: _, audience, algorithms, leeway, id, roles, scopes, scopes_include, claims } = self.rules();
+        let paths = |paths: &[ClaimPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let include = scopes_include.iter().map(|(scope, others)| format!("{scope}: {}", others.join(" ")));
+        let claims = claims.iter().map(|(name, path)| format!("{name}: {path}"));
+        let claim = roles.as_ref().map_or_else(|| "none".to_owned(), |roles| roles.claim.to_string());
+        BTreeMap::from([
+            ("audience", audience.join(", ")),
+            ("algorithms", format!("{algorithms:?}")),
+            ("leeway", format!("{leeway:?}")),
+            ("id", id.to_string()),
+            ("roles.claim", claim),
+            ("scopes", paths(scopes)),
+            ("scopes_include", include.collect::<Vec<_>>().join(", ")),
+            ("claims", claims.collect::<Vec<_>>().join(", ")),
+        ])
+    }
+
+    /// Whether the keys of both come from the same place.
+    pub fn has_same_keys(&self, other: &Self) -> bool {
+        self.issuer.keys.source == other.issuer.keys.source
+    }
+
+    fn rules(&self) -> &'a Rules {
+        &self.issuer.rules
+    }
+}
