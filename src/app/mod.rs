@@ -182,7 +182,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     /// A file that may grow no further is an error of who writes it, as on a full disk, and not the end of the process.
-    _file_size: Option<Signal>,
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -190,7 +190,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            _file_size: signal(SignalKind::from_raw(SIGXFSZ)).ok(),
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
@@ -259,10 +259,14 @@ async fn recorded(state: Arc<AdminState>, stop: CancellationToken) {
         return;
     };
     let follow = async {
-        while health.changed().await.is_ok() {
+        // First as it is: it may have failed before anybody looked.
+        loop {
             match *health.borrow_and_update() {
                 Health::Writing => state.readiness.release(Latch::Audit),
                 Health::Failing => state.readiness.hold(Latch::Audit),
+            }
+            if health.changed().await.is_err() {
+                return;
             }
         }
     };

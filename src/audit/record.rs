@@ -225,25 +225,12 @@ impl Asked {
 
 impl Ended {
     pub(super) fn of(exchange: &Exchange, outcome: Outcome, took: Duration) -> Self {
-        let code = match outcome {
-            Outcome::ServerError(code) => Some(code),
-            Outcome::Ok
-            | Outcome::ToolError
-            | Outcome::Denied
-            | Outcome::Limited
-            | Outcome::Timeout
-            | Outcome::UpstreamError
-            | Outcome::Invalid
-            | Outcome::Unauthenticated
-            | Outcome::Unrecorded
-            | Outcome::Cancelled => exchange.code,
-        };
         Self {
             at: exchange.started_at + took,
             took,
             outcome,
             refused: exchange.refused,
-            code,
+            code: exchange.answered_code(outcome),
             status: exchange.attempt.and_then(|attempt| attempt.status),
         }
     }

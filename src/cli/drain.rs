@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::output;
-use crate::policy::parse_duration;
+use crate::duration::parse_duration;
 
 /// Waits until balancers have turned elsewhere, then asks the gate to end as SIGTERM does: it answers what it has
 /// accepted. Exits with 0 once the gate knows.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::output;
 use crate::clock;
 use crate::config::{self, KillApi, Overrides};
-use crate::policy::parse_duration;
+use crate::duration::parse_duration;
 
 /// Exits with 0 once the gate has answered that it is stopped and will stay so, and with 2 otherwise. What is named is
 /// stopped where it meets: `--tool x --principal y` is that caller's use of that tool.

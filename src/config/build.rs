@@ -14,9 +14,9 @@ use super::{
     RequestDecompression, address, audit, kill_switch, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::duration::parse_duration;
 use crate::limits::QuotaHeader;
 use crate::mcp::ServerName;
-use crate::policy::parse_duration;
 use crate::state::SessionBounds;
 
 const DEFAULT_FILE: &str = "tollgate.yaml";

@@ -10,7 +10,8 @@ use super::server::MAX_REPLY;
 use super::shown::CredentialSource;
 use super::tls::Written;
 use crate::diagnostic::Spanned;
-use crate::policy::{DURATION, Entries};
+use crate::duration::DURATION;
+use crate::policy::Entries;
 
 /// Where things are. Flags and `TOLLGATE_*` variables beat it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

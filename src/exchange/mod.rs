@@ -107,6 +107,25 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Exchange {
+    /// The JSON-RPC error code that the client was answered with, where it ended so.
+    pub fn answered_code(&self, outcome: Outcome) -> Option<i64> {
+        match outcome {
+            Outcome::ServerError(code) => Some(code),
+            Outcome::Ok
+            | Outcome::ToolError
+            | Outcome::Denied
+            | Outcome::Limited
+            | Outcome::Timeout
+            | Outcome::UpstreamError
+            | Outcome::Invalid
+            | Outcome::Unauthenticated
+            | Outcome::Unrecorded
+            | Outcome::Cancelled => self.code,
+        }
+    }
+}
+
 impl Outcome {
     /// The label: one of a closed set.
     pub fn label(self) -> &'static str {

@@ -46,7 +46,6 @@ use std::sync::Arc;
 
 use crate::mcp::{Questions, ServerName};
 
-pub use crate::duration::{DURATION, parse_duration};
 pub use bearing::Bearing;
 pub use clause::{Clause, Decided};
 pub use compile::{Compiled, RolesElsewhere, compile};

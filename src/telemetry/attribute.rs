@@ -164,19 +164,7 @@ impl<'a> Facts<'a> {
 
     /// The JSON-RPC error code that the client was answered with.
     pub(super) fn code(&self) -> Option<i64> {
-        match self.outcome {
-            Outcome::ServerError(code) => Some(code),
-            Outcome::Ok
-            | Outcome::ToolError
-            | Outcome::Denied
-            | Outcome::Limited
-            | Outcome::Timeout
-            | Outcome::UpstreamError
-            | Outcome::Invalid
-            | Outcome::Unauthenticated
-            | Outcome::Unrecorded
-            | Outcome::Cancelled => self.exchange.code,
-        }
+        self.exchange.answered_code(self.outcome)
     }
 
     /// What failed, as the receiver of the message sees it. What is the caller's own fault is no failure of ours.
