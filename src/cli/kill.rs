@@ -25,8 +25,8 @@ pub(super) struct KillArgs {
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     reason: Option<String>,
     /// Who stops it
-    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown", hide_env_values = true)]
-    by: String,
+    #[arg(long, value_name = "NAME", env = "USER", required_unless_present = "list", hide_env_values = true)]
+    by: Option<String>,
     /// For how long, such as `2h` [default: until `tollgate unkill`]
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     lasts: Option<Duration>,
@@ -85,7 +85,7 @@ pub(super) fn kill(args: &KillArgs) -> ExitCode {
     if args.list {
         return ask(&args.gate, Method::GET, None);
     }
-    let mut entry = args.what.entry(args.reason.as_deref().unwrap_or_default(), &args.by);
+    let mut entry = args.what.entry(args.reason.as_deref().unwrap_or_default(), args.by.as_deref().unwrap_or_default());
     if args.abort {
         entry.insert("in_flight".into(), json!("abort"));
     }

@@ -111,21 +111,19 @@ impl KillSwitch {
         Ok(kill)
     }
 
-    /// Lets something go on that was stopped by [`Self::kill`], in the same words.
+    /// Lets something go on that was stopped by [`Self::kill`], and says who had stopped it, and why.
     ///
     /// # Errors
     /// It stays stopped.
     pub fn unkill(&self, request: &[u8]) -> Result<Kill, KillError> {
         let kill = config::kill(request).map_err(KillError::Unclear)?;
         let mut stopped = self.lock();
+        let lifted = stopped.by_api.about_the_same(&kill).cloned().ok_or(KillError::NotStopped)?;
         let left = stopped.by_api.without(&kill);
-        if left.are(&stopped.by_api) {
-            return Err(KillError::NotStopped);
-        }
         self.keep(&left).map_err(KillError::NotChanged)?;
         stopped.by_api = left;
         self.apply(&stopped);
-        Ok(kill)
+        Ok(lifted)
     }
 
     /// What is stopped now: by the file, and over the admin port.

@@ -98,6 +98,11 @@ impl Kills {
         Self(self.iter().filter(|kill| !kill.is_about_the_same(other)).cloned().collect())
     }
 
+    /// The one about the same thing as this is.
+    pub fn about_the_same(&self, other: &Kill) -> Option<&Kill> {
+        self.iter().find(|kill| kill.is_about_the_same(other))
+    }
+
     /// These and one more.
     #[must_use]
     pub fn with(&self, kill: Kill) -> Self {

@@ -277,7 +277,12 @@ async fn a_call_whose_body_is_still_coming_when_it_is_stopped_does_not_pass() {
 async fn what_is_stopped_for_some_time_goes_on_by_itself() {
     let upstream = Upstream::start().await;
     let gate = world(&upstream).start().await;
-    assert!(command(&gate, &["kill", "--tool", SEARCH, "--reason", "it leaks", "--for", "2s"]).await.status.success());
+    assert!(
+        command(&gate, &["kill", "--tool", SEARCH, "--reason", "it leaks", "--by", "ann", "--for", "2s"])
+            .await
+            .status
+            .success()
+    );
     assert_eq!(called(gate.data, ALICE, SEARCH).await, GONE);
     let again = async || called(gate.data, ALICE, SEARCH).await == "yes";
     assert!(until(Duration::from_secs(20), again).await);
@@ -295,7 +300,9 @@ async fn the_command_stops_lists_and_lets_go_on() {
     let listed = String::from_utf8(command(&gate, &["kill", "--list"]).await.stdout).unwrap();
     assert!(listed.contains("it leaks") && listed.contains("\"by\":\"ann\""), "{listed}");
     assert_eq!(command(&gate, &["unkill", "--tool", SEARCH]).await.status.code(), Some(2), "that was not stopped");
-    assert!(command(&gate, &["unkill", "--all"]).await.status.success());
+    let undone = command(&gate, &["unkill", "--all"]).await;
+    let told = String::from_utf8_lossy(&undone.stdout);
+    assert!(undone.status.success() && told.contains("it leaks") && told.contains("ann"), "whose it was: {told}");
     assert_eq!(called(gate.data, ALICE, SEARCH).await, "yes");
     assert_eq!(command(&gate, &["kill", "--reason", "what?"]).await.status.code(), Some(2), "it says not what");
     assert_eq!(called(gate.data, ALICE, SEARCH).await, "yes");
