@@ -87,6 +87,41 @@ async fn a_record_is_proved_to_whoever_has_the_key_and_no_other_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_in_the_folder_is_explained_and_all_are_replayed_against_other_policies() {
+    let (upstream, audited) = (Upstream::start().await, Audited::new());
+    let mut gate = audited.world(&upstream.url(), "").start().await;
+    search(&gate).await;
+    let refused = raw::call(gate.data, &post(ALICE, &tool_call("2", "delete_record", "{}"))).await;
+    let id = refused.json().unwrap()["error"]["data"]["io.tollgate/decision"].as_str().unwrap().to_owned();
+    raw::call(gate.data, &post("tg_nobody", &tool_call("3", "search_records", "{}"))).await;
+    assert_eq!(gate.terminate().await, Some(0));
+
+    let (log, policies) = (audited.log().display().to_string(), gate.policies().display().to_string());
+    let said = |args: &[&str]| {
+        let answer = tollgate(args);
+        (answer.status.code(), String::from_utf8(answer.stdout).unwrap())
+    };
+    let explain = || said(&["explain", "--decision", &id, "--log", &log, "--policies", &policies]);
+    let replay = || said(&["replay", &log, &policies]);
+    let (code, same) = explain();
+    assert!(code == Some(0) && same.contains("now:  deny: not_granted, by default\n"), "{same}");
+    let (code, same) = replay();
+    let sum = "3 lines: 2 same, 0 changed, 0 cannot be said, 1 not decided by policy";
+    assert!(code == Some(0) && same.contains(sum), "{same}");
+
+    let other = READERS.replace("search_records", "delete_record");
+    fs::write(gate.policies().join("records.yaml"), other).unwrap();
+    let (code, changed) = explain();
+    let both = ["then: deny: not_granted, by default", "now:  allow, by policies/records.yaml:"];
+    assert!(code == Some(0) && both.iter().all(|part| changed.contains(part)), "{changed}");
+    let (code, changed) = replay();
+    for part in ["Passed then, would be refused now:\n  1 x alice: tools/call search_records", "2 changed"] {
+        assert!(code == Some(1) && changed.contains(part), "{changed}");
+    }
+    assert!(changed.contains("1 x alice: tools/call delete_record"), "{changed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_on_standard_output_is_one_too() {
     let (upstream, audited) = (Upstream::start().await, Audited::new());
     let world = crate::support::world::World::new(&upstream.url());
