@@ -90,6 +90,11 @@ impl Draft {
         self.listen.as_ref().map_or(Reach::Unknown, Listen::reach)
     }
 
+    /// How many requests may be under way at once.
+    pub(super) fn max_in_flight(&self) -> Option<usize> {
+        self.listen.as_ref().map(|listen| listen.max_in_flight)
+    }
+
     /// The whole, if nothing is missing.
     pub(super) fn finish(self) -> Option<Config> {
         let ServerDraft::Named(server) = self.server else {

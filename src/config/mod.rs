@@ -175,6 +175,7 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
     let mut draft = Draft::read(overrides, kept, &mut found);
     let folder = Folder::read(&draft.policies);
     let servers = draft.name_server(&folder, &mut found);
+    found.extend(draft.max_in_flight().map(|most| folder.beyond(most)).unwrap_or_default());
     let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {

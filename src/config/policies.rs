@@ -129,6 +129,11 @@ impl Folder {
         self.policies.iter().map(PolicyFile::file)
     }
 
+    /// Limits that a gate that has so many requests under way at most never reaches.
+    pub fn beyond(&self, max_in_flight: usize) -> Diagnostics {
+        policy::beyond(&self.policies, max_in_flight)
+    }
+
     /// What the folder says for these servers.
     ///
     /// # Errors
@@ -228,8 +233,8 @@ impl Folder {
         }
         let held: BTreeSet<&str> = self.principals.iter().flat_map(PrincipalsFile::scopes_of_keys).collect();
         for file in &self.policies {
-            for scope in file.scopes().filter(|scope| !held.contains(scope.value.as_str())) {
-                let message = format!("nobody can have the scope {}", quoted(&scope.value));
+            for scope in file.scopes().filter(|scope| !held.contains(scope.value)) {
+                let message = format!("nobody can have the scope {}", quoted(scope.value));
                 found.push(
                     file.file()
                         .warning(Code::UnheldScope, scope.referenced, message)

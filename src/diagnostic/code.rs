@@ -96,7 +96,8 @@ codes! {
     UnreachableTool "unreachable-tool" "Settings for a tool that nobody may call.";
     IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
     UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";
-    IneffectiveLimit "ineffective-limit" "A limit that a tighter one beside it always reaches first.";
+    IneffectiveLimit "ineffective-limit" "A limit that is never reached: another one always is before.";
+    ImpossibleCost "impossible-cost" "A call that costs more than a limit ever lets through.";
 
     // Pinned definitions of tools.
     EditedPin "edited-pin" "A pinned definition that is not the one its hash is of.";

@@ -8,12 +8,19 @@ use serde::{Deserialize, Deserializer};
 use super::At;
 
 /// A value and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Spanned<T> {
     /// What is written.
     pub value: T,
     /// Where.
     pub referenced: At,
+}
+
+impl<T: AsRef<str>> Spanned<T> {
+    /// The same, borrowed.
+    pub fn as_text(&self) -> Spanned<&str> {
+        Spanned { value: self.value.as_ref(), referenced: self.referenced }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {

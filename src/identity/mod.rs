@@ -47,7 +47,11 @@ pub struct Authenticators {
     certificates: Certificates,
     tokens: Tokens,
     anonymous: Option<Arc<Principal>>,
+    written: Written,
 }
+
+/// Where callers stand in the principals files, by their paths there: file and line.
+type Written = BTreeMap<String, (Arc<str>, u32)>;
 
 /// Why nobody was identified. `Display` is for the operator; the caller only learns that it must authenticate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +182,12 @@ impl Authenticators {
     /// Whom tokens prove, by their issuer.
     pub fn token_mappings(&self) -> BTreeMap<&str, TokenMapping<'_>> {
         self.tokens.mappings()
+    }
+
+    /// The file and line in which a caller stands, by the path there: `keys.ID`, `certificates.NAME`, `tokens.ISSUER` or
+    /// `anonymous`.
+    pub fn written(&self, path: &str) -> Option<(&str, u32)> {
+        self.written.get(path).map(|(file, line)| (&**file, *line))
     }
 
     /// Whoever shows no credential, if such callers are let in; for asking what would be decided.

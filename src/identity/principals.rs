@@ -12,7 +12,7 @@ use super::certificate::{self, CertificateSource, Certificates, Inserted};
 use super::expiry::EXPIRY;
 use super::token::{self, Issuer, TokenSource, Tokens};
 use super::weak::{is_placeholder, weak_key};
-use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, Scope, parse_expiry};
+use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, Scope, Written, parse_expiry};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 
 /// A key that is valid for longer is likely forgotten.
@@ -170,6 +170,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
         keys: ApiKeys::default(),
         certificates: Certificates::default(),
         issuers: Vec::new(),
+        written: Written::new(),
         seen: Seen::default(),
     };
     let mut anonymous = None;
@@ -185,7 +186,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
             anonymous = Some(Arc::new(Principal::new(Arc::from(ANONYMOUS), [Arc::from(ANONYMOUS)], Proof::Anonymous)));
         }
     }
-    let Reader { mut found, keys, certificates, issuers, seen, .. } = reader;
+    let Reader { mut found, keys, certificates, issuers, written, seen, .. } = reader;
     let only_keys = certificates.is_empty() && issuers.is_empty() && anonymous.is_none();
     if seen.ids.is_empty() && only_keys && !found.has_errors() {
         found.push(
@@ -203,7 +204,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
     if found.has_errors() {
         return Err(found);
     }
-    let authenticators = Authenticators { keys, certificates, tokens: Tokens::of(issuers), anonymous };
+    let authenticators = Authenticators { keys, certificates, tokens: Tokens::of(issuers), anonymous, written };
     Ok(Compiled { authenticators, warnings: found })
 }
 
@@ -221,6 +222,7 @@ struct Reader<'a> {
     keys: ApiKeys,
     certificates: Certificates,
     issuers: Vec<Issuer>,
+    written: Written,
     seen: Seen,
 }
 
@@ -258,8 +260,11 @@ impl Reader<'_> {
             let who = format!("the key {}", quoted(&key.value.id.value));
             let roles = self.roles(file, (key.value.id.referenced, &who), key.value.roles.as_ref());
             let expires = self.expires(file, &key.value);
-            let scopes = key.value.scopes.as_ref().map(|list| Scope::list(file, list, "scopes", &mut self.found));
+            let scopes = key.value.scopes.as_ref().map(|list| {
+                Scope::list(file, (list.referenced, list.value.iter().map(Spanned::as_text)), "scopes", &mut self.found)
+            });
             if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
+                self.stands(format!("keys.{id}"), file, key.referenced);
                 let scopes = scopes.iter().flatten().map(|scope| scope.as_str().into()).collect();
                 let principal = Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone());
                 let principal = Arc::new(principal.good_for(scopes));
@@ -268,8 +273,13 @@ impl Reader<'_> {
         }
     }
 
+    fn stands(&mut self, path: String, file: &SourceFile, at: At) {
+        self.written.insert(path, (file.name().into(), at.line));
+    }
+
     fn issuer(&mut self, file: &SourceFile, source: &TokenSource) {
         let written = source.issuer();
+        self.stands(format!("tokens.{}", written.value), file, written.referenced);
         let place = format!("{}:{}", file.name(), written.referenced.line);
         if let Some(first) = self.seen.issuers.insert(written.value.clone(), place) {
             let message = format!("{} stands here twice", quoted(&written.value));
@@ -357,6 +367,7 @@ impl Reader<'_> {
         let (Some(written), Some(Some(_)) | None) = (written, &id) else {
             return;
         };
+        self.stands(format!("certificates.{written}"), file, source.referenced);
         let holder = certificate::compile(id.flatten(), roles, &source.value);
         if let Inserted::Twice = self.certificates.insert(written, holder) {
             let problem = file.error(Code::DuplicateName, source.referenced, "another entry goes by the same name");
@@ -440,6 +451,7 @@ impl Reader<'_> {
     }
 
     fn anonymous(&mut self, file: &SourceFile, at: &Spanned<bool>) {
+        self.stands(ANONYMOUS.to_owned(), file, at.referenced);
         if self.known.roles.as_ref().is_some_and(|roles| !roles.contains(ANONYMOUS)) {
             self.found.push(
                 file.error(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, quoted};
+use crate::diagnostic::{At, Code, Diagnostics, SourceFile, Spanned, quoted};
 
 /// The longest scope.
 const LONGEST: usize = 256;
@@ -28,25 +28,26 @@ impl Scope {
     }
 
     /// The scopes of a list that stands in a file at `path`; problems go to `found`.
-    pub fn list(
+    pub fn list<'a>(
         file: &SourceFile,
-        list: &Spanned<Vec<Spanned<String>>>,
+        (at, list): (At, impl IntoIterator<Item = Spanned<&'a str>>),
         path: &str,
         found: &mut Diagnostics,
     ) -> Vec<Self> {
+        let list: Vec<_> = list.into_iter().collect();
         let mut scopes = Vec::new();
-        if list.value.is_empty() {
+        if list.is_empty() {
             let message = format!("`{path}` is empty");
-            found.push(file.error(Code::EmptyList, list.referenced, message).help("name a scope, or delete it"));
+            found.push(file.error(Code::EmptyList, at, message).help("name a scope, or delete it"));
         }
-        if list.value.len() > MOST {
+        if list.len() > MOST {
             let message = format!("more than {MOST} scopes");
-            found.push(file.error(Code::TooLarge, list.referenced, message).help("make one of those that go together"));
+            found.push(file.error(Code::TooLarge, at, message).help("make one of those that go together"));
         }
-        for word in &list.value {
+        for word in list {
             let error = |message: String| file.error(Code::InvalidScope, word.referenced, message);
-            match Self::new(&word.value) {
-                None => found.push(error(format!("{} is no scope", quoted(&word.value))).help(
+            match Self::new(word.value) {
+                None => found.push(error(format!("{} is no scope", quoted(word.value))).help(
                     "a scope is 1 to 256 characters of ASCII without spaces, `\"` and `\\`; write one in each entry",
                 )),
                 Some(Self(scope)) if *scope == *OFFLINE => {
@@ -54,7 +55,7 @@ impl Scope {
                     found.push(problem.help("clients ask for it by themselves; delete it"));
                 }
                 Some(scope) if scopes.contains(&scope) => {
-                    let message = format!("{} stands here twice", quoted(&word.value));
+                    let message = format!("{} stands here twice", quoted(word.value));
                     found.push(
                         file.warning(Code::DuplicateName, word.referenced, message).help("delete one of the two"),
                     );

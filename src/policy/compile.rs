@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::inheritance;
 use super::limit::LimitRule;
 use super::limit_source;
+use super::list::List;
 use super::names::{self, Kind, Purpose};
 use super::redundancy::{self, Granted};
+use super::redundant_limits;
 use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
 use super::server_may;
-use super::source::{Entries, List, PolicyFile, PolicySource, RoleSource, TargetsSource, ToolSource};
+use super::source::{Entries, PolicyFile, PolicySource, RoleSource, TargetsSource, ToolSource};
 use super::targets::{Place, Reader};
 use super::tool_rules::Settings;
 use super::upstream_headers::{self, UpstreamHeader};
@@ -164,6 +166,7 @@ impl<'a, 'b> Server<'a, 'b> {
         if !self.found.has_errors() {
             redundancy::roles(&self.roles, &roles, self.found);
             redundancy::denied(&self.roles, &self.denied, self.found);
+            redundant_limits::check(files, self.found);
         }
         let other_tools = self.tools.remove("*").unwrap_or_default();
         let authenticated = self.authenticated.tools.any().cloned().map(|rule| {
@@ -313,7 +316,7 @@ impl<'a, 'b> Server<'a, 'b> {
         if name.value == "*" {
             return Ok(());
         }
-        names::check(file, name, (Kind::Tools, Purpose::Grant), self.found)?;
+        names::check(file, name.as_text(), (Kind::Tools, Purpose::Grant), self.found)?;
         if name.value.contains('*') {
             return Err(file
                 .error(Code::PatternInSettings, name.referenced, format!("{} is a pattern", quoted(&name.value)))

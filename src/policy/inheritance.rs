@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::compile::{Role, RolesElsewhere};
+use super::list::List;
 use super::restriction::Restriction;
 use super::rules::Brought;
-use crate::diagnostic::{At, Code, Diagnostics, did_you_mean, quoted};
+use crate::diagnostic::{Code, Diagnostics, Spanned, did_you_mean, quoted};
 
 /// A longer line of ancestors is a mistake.
 const MAX_DEPTH: usize = 32;
@@ -48,20 +49,18 @@ impl<'a> Walk<'a, '_> {
         let own: Vec<_> = role.rules.restriction.iter().cloned().collect();
         let mut brought = vec![Brought { role: Arc::clone(&role.rules), restrictions: own.clone().into() }];
         self.path.push(name);
-        for parent in role.source.inherits.as_ref().map(|list| list.0.value.as_slice()).unwrap_or_default() {
-            if self.may_follow(role, parent.value.as_str(), parent.referenced) {
-                self.role(&parent.value);
-                for inherited in self.done.get(parent.value.as_str()).into_iter().flatten() {
+        for parent in role.source.inherits.iter().flat_map(List::iter) {
+            if self.may_follow(role, parent) {
+                self.role(parent.value);
+                for inherited in self.done.get(parent.value).into_iter().flatten() {
                     add(&mut brought, inherited, &own);
                 }
             }
         }
         self.path.pop();
-        if let Some(list) = role.source.inherits.as_ref().filter(|list| list.0.value.is_empty()) {
+        if let Some(list) = role.source.inherits.as_ref().filter(|list| list.is_empty()) {
             self.found.push(
-                role.file
-                    .error(Code::EmptyList, list.0.referenced, "`inherits` is empty")
-                    .help("delete it, or name a role"),
+                role.file.error(Code::EmptyList, list.at(), "`inherits` is empty").help("delete it, or name a role"),
             );
         }
         self.size += brought.len();
@@ -75,7 +74,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Whether the parent is there and the walk does not come back to where it was.
-    fn may_follow(&mut self, role: &Role<'a>, parent: &'a str, at: At) -> bool {
+    fn may_follow(&mut self, role: &Role<'a>, Spanned { value: parent, referenced: at }: Spanned<&'a str>) -> bool {
         if !self.roles.contains_key(parent) {
             if self.elsewhere == RolesElsewhere::None {
                 self.found.push(

@@ -102,7 +102,7 @@ impl KillSource {
         }
         for name in named.into_iter().flatten() {
             // Names that deny are checked for being what they seem, and for no more.
-            if let Err(problem) = names::check(file, name, (Kind::Tools, Purpose::Deny), &mut found) {
+            if let Err(problem) = names::check(file, name.as_text(), (Kind::Tools, Purpose::Deny), &mut found) {
                 found.push(problem);
             }
         }

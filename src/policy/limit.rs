@@ -107,7 +107,13 @@ impl Limit {
     pub(super) fn implies(self, other: Self) -> bool {
         match (self.most, other.most) {
             (Most::Rate(rate), Most::Rate(others)) => {
-                let tight = |wide: Window| rate.windows().any(|tight| tight.implies(wide));
+                let tight = |wide: Window| {
+                    rate.windows().any(|tight| match rate.unit {
+                        Unit::Calls | Unit::Cost => tight.implies(wide),
+                        // How much the last call of a window brings, nothing bounds: many windows do not add up.
+                        Unit::Bytes => tight.most <= wide.most && tight.every >= wide.every,
+                    })
+                };
                 rate.unit == others.unit && self.per.is_at_least(other.per) && others.windows().all(tight)
             }
             (Most::InFlight(calls), Most::InFlight(others)) => self.per.is_at_least(other.per) && calls <= others,

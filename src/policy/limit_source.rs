@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::limit::{Limit, LimitRule, Most, Per, Rate, Unit};
-use super::redundancy;
 use super::{Mode, RuleId};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::duration::{DURATION, parse_duration};
@@ -48,7 +47,7 @@ pub(super) struct LimitSource {
     burst: Option<Spanned<u64>>,
     /// So many calls under way at once at most.
     #[schemars(range(min = 1, max = u32::MAX))]
-    in_flight: Option<Spanned<u64>>,
+    pub(super) in_flight: Option<Spanned<u64>>,
     /// What is counted by itself: `principal` or `tool` in a tool, `principal` or `server` at the top of a file.
     #[schemars(extend("enum" = ["principal", "tool", "server"]))]
     per: Option<Spanned<String>>,
@@ -82,22 +81,21 @@ impl Place<'_> {
                     .help("delete it, or add a limit"),
             );
         }
-        let (mut limits, mut places) = (Vec::new(), Vec::new());
+        let mut limits = Vec::new();
         for written in &list.value {
             match self.limit(&written.value, written.referenced) {
                 Ok(limit) => {
-                    places.push((limit, written.referenced));
                     let rule = RuleId::at(file.name(), written.referenced.line, path);
                     limits.push(LimitRule { limit, mode, rule });
                 }
                 Err(problem) => found.push(problem),
             }
         }
-        redundancy::limits(file, &places, found);
         limits
     }
 
-    fn limit(&self, written: &LimitSource, at: At) -> Result<Limit, Diagnostic> {
+    /// One limit.
+    pub(super) fn limit(&self, written: &LimitSource, at: At) -> Result<Limit, Diagnostic> {
         let shape = |message: &str| {
             self.file.error(Code::IncompleteLimit, at, message).help(
                 "write `{ calls: 60, every: 1m, per: principal }` or `{ in_flight: 8, per: tool }`;\n\

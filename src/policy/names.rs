@@ -51,12 +51,12 @@ pub(super) enum Purpose {
 /// Checks one name or pattern. `Err` must not be compiled; warnings go to `found`.
 pub(super) fn check(
     file: &SourceFile,
-    name: &Spanned<String>,
+    name: Spanned<&str>,
     (kind, purpose): (Kind, Purpose),
     found: &mut Diagnostics,
 ) -> Result<(), Diagnostic> {
     legible(file, name)?;
-    let (text, at) = (name.value.as_str(), name.referenced);
+    let Spanned { value: text, referenced: at } = name;
     if text.matches('*').count() > 1 {
         return Err(file
             .error(Code::SeveralWildcards, at, format!("{} has more than one `*`", quoted(text)))
@@ -72,7 +72,7 @@ pub(super) fn check(
 
 /// Checks the name of a role, as it is written where it is defined.
 pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
-    legible(file, name)?;
+    legible(file, name.as_text())?;
     if mcp::is_well_formed(&name.value) {
         return Ok(());
     }
@@ -82,8 +82,8 @@ pub(super) fn check_role(file: &SourceFile, name: &Spanned<String>) -> Result<()
 }
 
 /// Whether the name is what it seems to be.
-fn legible(file: &SourceFile, name: &Spanned<String>) -> Result<(), Diagnostic> {
-    let text = name.value.as_str();
+fn legible(file: &SourceFile, name: Spanned<&str>) -> Result<(), Diagnostic> {
+    let text = name.value;
     let error =
         |code: Code, message: String, way_out: &str| Err(file.error(code, name.referenced, message).help(way_out));
     if text.is_empty() {
@@ -121,8 +121,8 @@ fn imitates_ascii(c: char) -> bool {
         | '\u{ff01}'..='\u{ff5e}' | '\u{1d400}'..='\u{1d7ff}')
 }
 
-fn tool(file: &SourceFile, name: &Spanned<String>, found: &mut Diagnostics) -> Result<(), Diagnostic> {
-    let (text, at) = (name.value.as_str(), name.referenced);
+fn tool(file: &SourceFile, name: Spanned<&str>, found: &mut Diagnostics) -> Result<(), Diagnostic> {
+    let Spanned { value: text, referenced: at } = name;
     let literal = text.replacen('*', "", 1);
     if text == "*" {
         found.push(
@@ -159,8 +159,8 @@ fn splits_a_word(pattern: &str) -> bool {
     pattern.split_once('*').is_some_and(|(head, tail)| joins(head.chars().next_back()) && joins(tail.chars().next()))
 }
 
-fn method(file: &SourceFile, name: &Spanned<String>, purpose: Purpose) -> Result<(), Diagnostic> {
-    let text = name.value.as_str();
+fn method(file: &SourceFile, name: Spanned<&str>, purpose: Purpose) -> Result<(), Diagnostic> {
+    let text = name.value;
     if text == "*" || Method::grantable().any(|known| known == text) {
         return Ok(());
     }

@@ -7,18 +7,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::compile::Role;
-use super::limit::Limit;
+use super::list::List;
 use super::names::Kind;
 use super::rules::{Brought, Denied, Names, Targets};
-use super::source::List;
 use super::{Mode, RuleId};
-use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp;
 
 /// So many ancestors of one role are looked at.
 const MAX_ANCESTORS: usize = 256;
-/// So many limits of one tool are compared.
-const MAX_LIMITS: usize = 64;
 
 /// Grants that the same role has anyway, by itself or by what it inherits, and roles that it inherits twice.
 pub(super) fn roles(
@@ -38,10 +35,8 @@ pub(super) fn roles(
                 shadowed(role.file, list, kind, &granted, found);
             }
         }
-        let parents = parents(role);
-        for (index, parent) in parents.iter().enumerate() {
-            let before = parents.get(..index).unwrap_or_default();
-            if let Some(problem) = repeated(role, parent, before, roles) {
+        for (index, parent) in parents(role).enumerate() {
+            if let Some(problem) = repeated(role, parent, index, roles) {
                 found.push(problem);
             }
         }
@@ -53,13 +48,13 @@ pub(super) fn denied(roles: &BTreeMap<&str, Role<'_>>, for_all: &[Denied], found
     for role in roles.values() {
         let denied = || role.rules.denied.iter().chain(for_all).filter(|denied| denied.mode == Mode::Enforce);
         for kind in Kind::ALL {
-            for name in role.source.list(kind).into_iter().flat_map(|list| &list.0.value) {
+            for name in role.source.list(kind).into_iter().flat_map(List::iter) {
                 let by = denied().find_map(|denied| {
                     let names = denied.names.of(kind);
-                    names.same(&name.value).or_else(|| names.wider(&name.value).map(|(_, rule)| rule))
+                    names.same(name.value).or_else(|| names.wider(name.value).map(|(_, rule)| rule))
                 });
                 if let Some(rule) = by {
-                    let message = format!("{} is denied, whatever grants it", quoted(&name.value));
+                    let message = format!("{} is denied, whatever grants it", quoted(name.value));
                     found.push(
                         role.file
                             .warning(Code::DeniedGrant, name.referenced, message)
@@ -99,8 +94,8 @@ impl<'a> Granted<'a> {
 
 /// Names and patterns of a list that a wider pattern of it, or something inherited, grants as well.
 pub(super) fn shadowed(file: &SourceFile, list: &List, kind: Kind, granted: &Granted<'_>, found: &mut Diagnostics) {
-    for name in &list.0.value {
-        if let Some((message, rule)) = granted.again(&name.value, kind) {
+    for name in list.iter() {
+        if let Some((message, rule)) = granted.again(name.value, kind) {
             found.push(
                 file.warning(Code::ShadowedGrant, name.referenced, message)
                     .help(format!("see {rule}; delete this one, or the other if it grants too much")),
@@ -109,63 +104,47 @@ pub(super) fn shadowed(file: &SourceFile, list: &List, kind: Kind, granted: &Gra
     }
 }
 
-fn parents<'a>(role: &Role<'a>) -> &'a [Spanned<String>] {
-    role.source.inherits.as_ref().map(|list| list.0.value.as_slice()).unwrap_or_default()
+fn parents<'a>(role: &Role<'a>) -> impl Iterator<Item = Spanned<&'a str>> + use<'a> {
+    role.source.inherits.iter().flat_map(List::iter)
 }
 
 /// A role that is inherited twice: it stands there twice, or another one brings it along.
 fn repeated(
     role: &Role<'_>,
-    parent: &Spanned<String>,
-    before: &[Spanned<String>],
+    parent: Spanned<&str>,
+    index: usize,
     roles: &BTreeMap<&str, Role<'_>>,
 ) -> Option<Diagnostic> {
-    let name = quoted(&parent.value);
+    let name = quoted(parent.value);
     let warning = |message: String| role.file.warning(Code::RepeatedInheritance, parent.referenced, message);
-    if let Some(first) = before.iter().find(|other| other.value == parent.value) {
+    if let Some(first) = parents(role).take(index).find(|other| other.value == parent.value) {
         let line = first.referenced.line;
         return Some(
             warning(format!("the role {name} is inherited twice"))
                 .help(format!("it stands in line {line} already; delete one of the two")),
         );
     }
-    let by = parents(role).iter().find(|other| other.value != parent.value && comes_with(other, parent, roles))?;
+    let by = parents(role).find(|other| other.value != parent.value && comes_with(other.value, parent.value, roles))?;
     // What comes by a role that is restricted comes under its restrictions.
     if roles.values().any(|role| role.rules.restriction.is_some()) {
         return None;
     }
-    let by = quoted(&by.value);
+    let by = quoted(by.value);
     Some(warning(format!("the role {name} is inherited by {by}, too")).help("delete it here: nothing changes by that"))
 }
 
 /// Whether one role is among the ancestors of the other.
-fn comes_with(role: &Spanned<String>, sought: &Spanned<String>, roles: &BTreeMap<&str, Role<'_>>) -> bool {
-    let (mut seen, mut next) = (HashSet::new(), vec![role.value.as_str()]);
+fn comes_with(role: &str, sought: &str, roles: &BTreeMap<&str, Role<'_>>) -> bool {
+    let (mut seen, mut next) = (HashSet::new(), vec![role]);
     while let Some(role) = next.pop().and_then(|name| roles.get(name)) {
         for parent in parents(role) {
-            if parent.value == sought.value {
+            if parent.value == sought {
                 return true;
             }
-            if seen.len() < MAX_ANCESTORS && seen.insert(parent.value.as_str()) {
-                next.push(&parent.value);
+            if seen.len() < MAX_ANCESTORS && seen.insert(parent.value) {
+                next.push(parent.value);
             }
         }
     }
     false
-}
-
-/// Limits of one list that another one of it always reaches first.
-pub(super) fn limits(file: &SourceFile, limits: &[(Limit, At)], found: &mut Diagnostics) {
-    let compared = || limits.iter().take(MAX_LIMITS).enumerate();
-    for (index, (limit, at)) in compared() {
-        let first = compared().find(|(other, (tighter, _))| {
-            *other != index && tighter.implies(*limit) && (*other < index || !limit.implies(*tighter))
-        });
-        if let Some((_, (_, other))) = first {
-            found.push(
-                file.warning(Code::IneffectiveLimit, *at, "this limit is never reached")
-                    .help(format!("the one in line {} is always reached before; delete one of the two", other.line)),
-            );
-        }
-    }
 }

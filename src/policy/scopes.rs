@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::source::List;
+use super::list::List;
 use super::{Reason, RuleId};
 use crate::diagnostic::{Diagnostics, SourceFile};
 use crate::identity::{Principal, Proof, Scope};
@@ -22,8 +22,8 @@ impl Scopes {
     /// Compiles a list; problems go to `found`.
     pub(super) fn compile(file: &SourceFile, list: &List, path: &str, found: &mut Diagnostics) -> Self {
         let path = format!("{path}.scopes");
-        let all = Scope::list(file, &list.0, &path, found).into();
-        Self { all, rule: RuleId::at(file.name(), list.0.referenced.line, &path) }
+        let all = Scope::list(file, (list.at(), list.iter()), &path, found).into();
+        Self { all, rule: RuleId::at(file.name(), list.at().line, &path) }
     }
 
     /// All of them, as they are written: what a client must ask for.

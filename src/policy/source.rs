@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::keywords::Keywords;
 use super::limit_source::Limits;
+use super::list::List;
 use super::names::Kind;
 use super::node::Node;
 use super::pins::Pinning;
@@ -184,12 +185,6 @@ pub(super) struct ToolSource {
     pub(super) mode: Option<Spanned<String>>,
 }
 
-/// A list of names, each with its place.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub(super) struct List(#[schemars(length(min = 1))] pub(super) Spanned<Vec<Spanned<String>>>);
-
 /// A mapping in the order of the file, each key with its place.
 #[derive(Debug)]
 pub struct Entries<V>(Vec<(Spanned<String>, V)>);
@@ -213,12 +208,12 @@ impl PolicyFile {
     /// The roles that its roles inherit.
     pub fn inherited(&self) -> impl Iterator<Item = &str> {
         let lists = self.written.roles.iter().filter_map(|(_, role)| role.inherits.as_ref());
-        lists.flat_map(|list| &list.0.value).map(|name| name.value.as_str())
+        lists.flat_map(List::iter).map(|name| name.value)
     }
 
     /// The scopes that its tools need.
-    pub fn scopes(&self) -> impl Iterator<Item = &Spanned<String>> {
-        self.written.tools.iter().filter_map(|(_, tool)| tool.scopes.as_ref()).flat_map(|list| &list.0.value)
+    pub fn scopes(&self) -> impl Iterator<Item = Spanned<&str>> {
+        self.written.tools.iter().filter_map(|(_, tool)| tool.scopes.as_ref()).flat_map(List::iter)
     }
 
     /// Whether it opens something to every caller with a key, whatever roles it holds.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::RuleId;
+use super::list::List;
 use super::names::{self, Kind, Purpose};
 use super::rules::{Names, Targets};
-use super::source::List;
 use crate::diagnostic::{Code, Diagnostics, SourceFile, quoted};
 
 /// Reads lists of names. The same name is kept once, however many roles grant it.
@@ -49,33 +49,33 @@ impl Reader {
         &mut self,
         Place { file, path, purpose }: Place<'_>,
         kind: Kind,
-        List(list): &List,
+        list: &List,
         found: &mut Diagnostics,
     ) -> Names {
-        if list.value.is_empty() {
+        if list.is_empty() {
             found.push(
-                file.error(Code::EmptyList, list.referenced, format!("`{path}` is empty"))
+                file.error(Code::EmptyList, list.at(), format!("`{path}` is empty"))
                     .help("an empty list names nothing; delete it, or name what it should hold"),
             );
         }
         let mut names = Names::default();
         let mut seen: HashMap<&str, u32> = HashMap::new();
-        let rule = RuleId::at(file.name(), list.referenced.line, path);
-        for name in &list.value {
+        let rule = RuleId::at(file.name(), list.at().line, path);
+        for name in list.iter() {
             if let Err(problem) = names::check(file, name, (kind, purpose), found) {
                 found.push(problem);
                 continue;
             }
             let line = name.referenced.line;
-            if let Some(first) = seen.insert(&name.value, line) {
-                let message = format!("{} stands here twice", quoted(&name.value));
+            if let Some(first) = seen.insert(name.value, line) {
+                let message = format!("{} stands here twice", quoted(name.value));
                 found.push(
                     file.warning(Code::DuplicateName, name.referenced, message)
                         .help(format!("it stands in line {first} already; delete one of them")),
                 );
                 continue;
             }
-            names.add(&self.name(&name.value), &rule.at_line(line));
+            names.add(&self.name(name.value), &rule.at_line(line));
         }
         names
     }

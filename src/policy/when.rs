@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
+use super::list::List;
 use super::restriction::{DAY, DAYS, Days, Restricted, Restriction, Window};
-use super::source::{List, WindowSource, Windows};
+use super::source::{WindowSource, Windows};
 use super::{Mode, RuleId};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::identity::parse_expiry;
@@ -39,7 +40,7 @@ pub(super) fn compile(written: &Written<'_>, found: &mut Diagnostics) -> Option<
     });
     let networks = networks.map(|list| Restricted {
         any_of: all_networks(file, list, found),
-        rule: RuleId::at(file.name(), list.0.referenced.line, &format!("{path}.networks")),
+        rule: RuleId::at(file.name(), list.at().line, &format!("{path}.networks")),
     });
     (when.is_some() || networks.is_some()).then_some(Restriction { when, networks, mode })
 }
@@ -163,9 +164,9 @@ fn window(file: &SourceFile, written: &Spanned<WindowSource>) -> Result<Window, 
 
 fn week(file: &SourceFile, list: &List) -> Result<Days, Box<Diagnostic>> {
     let mut days = Days::NONE;
-    for name in &list.0.value {
+    for name in list.iter() {
         let Some((_, day)) = DAYS.iter().find(|(known, _)| *known == name.value) else {
-            let message = format!("{} is no day of the week", quoted(&name.value));
+            let message = format!("{} is no day of the week", quoted(name.value));
             let short = name.value.get(..3).unwrap_or_default().to_ascii_lowercase();
             let help = match DAYS.iter().find(|(known, _)| *known == short) {
                 Some((meant, _)) => format!("did you mean `{meant}`?"),
@@ -176,7 +177,7 @@ fn week(file: &SourceFile, list: &List) -> Result<Days, Box<Diagnostic>> {
         days = days.with(*day);
     }
     if days == Days::NONE {
-        let problem = file.error(Code::EmptyList, list.0.referenced, "`days` is empty");
+        let problem = file.error(Code::EmptyList, list.at(), "`days` is empty");
         return Err(Box::new(problem.help("leave it out for every day")));
     }
     Ok(days)
@@ -199,24 +200,24 @@ fn time(file: &SourceFile, written: &Spanned<String>) -> Result<i32, Box<Diagnos
     }
 }
 
-fn all_networks(file: &SourceFile, List(list): &List, found: &mut Diagnostics) -> Vec<IpNet> {
-    if list.value.is_empty() {
+fn all_networks(file: &SourceFile, list: &List, found: &mut Diagnostics) -> Vec<IpNet> {
+    if list.is_empty() {
         found.push(
-            file.error(Code::EmptyList, list.referenced, "`networks` is empty")
+            file.error(Code::EmptyList, list.at(), "`networks` is empty")
                 .help("delete it, or name networks such as `10.0.0.0/8`"),
         );
     }
-    if list.value.len() > MAX_NETWORKS {
+    if list.iter().count() > MAX_NETWORKS {
         let message = format!("more than {MAX_NETWORKS} networks");
-        found.push(file.error(Code::TooLarge, list.referenced, message).help("name larger ones"));
+        found.push(file.error(Code::TooLarge, list.at(), message).help("name larger ones"));
         return Vec::new();
     }
     let mut read = Vec::new();
-    for name in &list.value {
-        match network(&name.value) {
+    for name in list.iter() {
+        match network(name.value) {
             Ok(network) => read.push(network),
             Err(help) => {
-                let message = format!("{} is no network", quoted(&name.value));
+                let message = format!("{} is no network", quoted(name.value));
                 found.push(file.error(Code::InvalidNetwork, name.referenced, message).help(help));
             }
         }

@@ -80,7 +80,8 @@ async fn what_a_role_opens_to_a_key_and_shuts_is_told_with_it() {
     // Whoever is let in has what all callers have; and who was an operator has been able to read all along.
     for expected in [
         "until 2027-01-01T00:00:00Z\n          which opens of default: tools ping, search; prompts *\n",
-        "gained    key ci-bot\n          role reader\ngained    key more\n",
+        "gained    key ci-bot\n          role reader\n          at new/principals.yaml:2 keys.ci-bot (line 2 before)\n",
+        "gained    key more\n",
         "lost      key ci-bot\n          role operator\n          which shuts of default: tools get_pool\n",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
@@ -103,12 +104,43 @@ async fn whom_tokens_prove_is_compared_by_their_issuer() {
         (reader(), issuer("login", ", map: { staff: operator }", "")),
         (reader(), issuer("login", "", "")),
         (reader(), issuer("login", ", map: { staff: reader }", "    scopes: permissions\n")),
+        (
+            issuer("login", ", map: { staff: reader }", "    scopes_include: { admin: [read], write: [read] }\n"),
+            issuer("login", ", map: { staff: reader }", "    scopes_include: { admin: [read, write] }\n"),
+        ),
         (reader() + &gone(), reader()),
         (reader(), reader() + &gone()),
     ] {
         let home = tempfile::tempdir().expect("a folder");
         for (folder, tokens) in [("old", old), ("new", new)] {
             write(home.path(), folder, OLD, &format!("tokens:\n{tokens}"));
+        }
+        page += &said(&tollgate(home.path(), &["diff", "old", "new"]).await);
+        page.push('\n');
+    }
+    insta::assert_snapshot!(page);
+}
+
+#[tokio::test]
+async fn whom_certificates_prove_is_compared_by_their_names() {
+    let principals = |entries: &str| format!("certificates:\n{entries}");
+    let billing =
+        "  - { id: billing, uri: \"spiffe://example.org/billing\", roles: [reader], claims: { store_id: s1 } }\n";
+    let all = "  - { uri: \"spiffe://example.org/web/*\", roles: [reader] }\n";
+    let host = "  - { id: build, dns: build.example.com, roles: [reader] }\n";
+    let mut page = String::new();
+    for (old, new) in [
+        (billing.to_owned(), billing.to_owned() + all),
+        (billing.to_owned() + host, billing.to_owned()),
+        (billing.to_owned(), billing.replace("[reader]", "[operator]")),
+        (billing.to_owned(), billing.replace("s1", "s2")),
+        (billing.to_owned(), billing.replace("id: billing", "id: accounts")),
+        (host.to_owned(), host.replace("dns: build.example.com", "email: build@example.com")),
+        (all.to_owned(), all.replace("web/*", "web-*")),
+    ] {
+        let home = tempfile::tempdir().expect("a folder");
+        for (folder, entries) in [("old", old), ("new", new)] {
+            write(home.path(), folder, OLD, &principals(&entries));
         }
         page += &said(&tollgate(home.path(), &["diff", "old", "new"]).await);
         page.push('\n');

@@ -89,6 +89,19 @@ fn where_clients_reach_the_gate_is_a_url_that_tokens_may_go_to() {
 }
 
 #[test]
+fn a_limit_above_what_the_gate_takes_at_once_is_told() {
+    let folder = deployment("listen: { max_in_flight: 8 }\nservers: { records: { url: http://a/mcp } }\n");
+    let policy = |most: u32| {
+        format!("limits: [{{ in_flight: {most}, per: server }}]\nroles: {{ reader: {{ tools: [search_records] }} }}\n")
+    };
+    for (most, told) in [(7, false), (8, true), (4_000_000_000, true)] {
+        fs::write(folder.path().join("policies/records.yaml"), policy(most)).unwrap();
+        let found = lines(&load(&file_of(folder.path())).unwrap().warnings);
+        assert_eq!(found.contains("takes no more than 8 messages at once"), told, "{most}: {found}");
+    }
+}
+
+#[test]
 fn flags_beat_the_file() {
     let folder = deployment(
         "listen: { address: '127.0.0.1:1' }\nadmin: { address: '127.0.0.1:2' }\nservers: { records: { url: http://a/mcp } }\npolicies: nowhere\n",

@@ -1,6 +1,7 @@
 //! `certificates` of a principals file: as written, and compiled.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -41,6 +42,15 @@ pub(in crate::identity) enum Written {
     Exact(Name),
     /// Many.
     Pattern(Pattern),
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Pattern(pattern) => pattern.fmt(f),
+        }
+    }
 }
 
 impl CertificateSource {

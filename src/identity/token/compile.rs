@@ -52,7 +52,11 @@ pub(in crate::identity) fn compile(
         scopes_include: source.scopes_include.clone(),
         claims: source.claims.clone(),
     };
-    let ask_for = source.ask_for.as_ref().map(|list| Scope::list(file, list, "ask_for", found)).unwrap_or_default();
+    let ask_for = source
+        .ask_for
+        .as_ref()
+        .map(|list| Scope::list(file, (list.referenced, list.value.iter().map(Spanned::as_text)), "ask_for", found))
+        .unwrap_or_default();
     let source = KeySource { issuer, url: url?, listed: listed.into(), authorities: authorities?, bearer: bearer? };
     Some(Issuer { rules, ask_for, keys: Arc::new(KeyStore::new(source)) })
 }

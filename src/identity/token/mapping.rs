@@ -1,6 +1,6 @@
 //! What a policy says of an issuer's tokens, for comparing it with another policy. No decision depends on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::path::ClaimPath;
@@ -31,10 +31,10 @@ impl<'a> TokenMapping<'a> {
 
     /// All else that decides whom a token proves, by its key. Which of two lets in more nobody can say.
     pub fn rest(&self) -> BTreeMap<&'static str, String> {
-        // What roles are given by is told role by role.
-        let Rules { issuer: _, audience, algorithms, leeway, id, roles, scopes, scopes_include, claims } = self.rules();
+        // Roles are told one by one, and so are scopes that have others in them.
+        let Rules { issuer: _, audience, algorithms, leeway, id, roles, scopes, scopes_include: _, claims } =
+            self.rules();
         let paths = |paths: &[ClaimPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let include = scopes_include.iter().map(|(scope, others)| format!("{scope}: {}", others.join(" ")));
         let claims = claims.iter().map(|(name, path)| format!("{name}: {path}"));
         let claim = roles.as_ref().map_or_else(|| "none".to_owned(), |roles| roles.claim.to_string());
         BTreeMap::from([
@@ -44,9 +44,14 @@ impl<'a> TokenMapping<'a> {
             ("id", id.to_string()),
             ("roles.claim", claim),
             ("scopes", paths(scopes)),
-            ("scopes_include", include.collect::<Vec<_>>().join(", ")),
             ("claims", claims.collect::<Vec<_>>().join(", ")),
         ])
+    }
+
+    /// Each scope that has others in it, with each of those.
+    pub fn scopes_include(&self) -> BTreeSet<(&'a str, &'a str)> {
+        let included = self.rules().scopes_include.iter();
+        included.flat_map(|(scope, others)| others.iter().map(|other| (&**scope, &**other))).collect()
     }
 
     /// Whether the keys of both come from the same place.

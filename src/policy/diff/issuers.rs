@@ -51,6 +51,10 @@ fn details(before: &TokenMapping<'_>, now: &TokenMapping<'_>) -> Vec<(Direction,
             details.extend(more(&old, &new, Direction::Lost));
         }
     }
+    let (old, new) = (before.scopes_include(), now.scopes_include());
+    let within = |(scope, other): &(&str, &str)| format!("scope {other}, within {scope}");
+    details.extend(new.difference(&old).map(|pair| (Direction::Widened, within(pair))));
+    details.extend(old.difference(&new).map(|pair| (Direction::Narrowed, within(pair))));
     let (old, new) = (before.rest(), now.rest());
     for (key, value) in &new {
         if let Some(old) = old.get(key).filter(|old| *old != value) {

@@ -8,9 +8,9 @@ use super::keys::diff_keys;
 use super::{Change, Direction, What, Who};
 use crate::identity::{ANONYMOUS, Authenticators};
 use crate::mcp::ServerName;
-use crate::policy::PolicySet;
 use crate::policy::names::Kind;
 use crate::policy::rules::Rules;
+use crate::policy::{PolicySet, RuleId};
 
 /// So many names of one kind are told; the others are counted.
 const MAX_NAMED: usize = 12;
@@ -28,6 +28,8 @@ pub struct Side<'a> {
 pub fn diff_callers(old: Side<'_>, new: Side<'_>) -> Vec<Change> {
     let mut changes = together(diff_keys(old.callers, new.callers));
     for change in &mut changes {
+        let [before, now] = [old, new].map(|side| side.rule(&change.what));
+        (change.old, change.new) = (before, now);
         let [before, now] = [old, new].map(|side| side.holds(&change.what));
         let told = match change.direction {
             Direction::Gained => opened("which opens", new.policy, now.as_deref(), before.as_deref()),
@@ -53,6 +55,19 @@ fn together(found: Vec<Change>) -> Vec<Change> {
 }
 
 impl Side<'_> {
+    /// Where it stands whom a change is about.
+    fn rule(self, what: &What) -> Option<RuleId> {
+        let path = match what {
+            What::Key(id) => format!("keys.{id}"),
+            What::Certificate(name) => format!("certificates.{name}"),
+            What::Tokens(issuer) => format!("tokens.{issuer}"),
+            What::Anonymous => ANONYMOUS.to_owned(),
+            What::Server | What::Named(..) | What::OtherTools => return None,
+        };
+        let (file, line) = self.callers.written(&path)?;
+        Some(RuleId::at(file, line, &path))
+    }
+
     /// The roles of whom a change is about; `None` if there is nobody of that name.
     fn holds(self, what: &What) -> Option<Vec<Arc<str>>> {
         match what {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::super::list::List;
 use super::super::lock::Pin;
 use super::super::rules::Names;
-use super::super::source::{List, PolicyFile, RoleSource};
+use super::super::source::{PolicyFile, RoleSource};
 use super::{Locked, MAX_TOLD, denied_tools, listed, matching, names};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, quoted};
 use crate::mcp::{self, Definition};
@@ -63,22 +64,22 @@ struct Search<'a> {
 impl Search<'_> {
     /// Patterns of a list that grant such tools, but for those that it names or that are denied, too.
     fn granted(&self, file: &PolicyFile, list: &List, denied: impl FnOnce() -> Names) -> Vec<Diagnostic> {
-        let patterns = list.0.value.iter().filter(|name| name.value.contains('*'));
+        let patterns = list.iter().filter(|name| name.value.contains('*'));
         let patterns =
-            patterns.map(|pattern| (pattern, matching(&pattern.value, &self.destructive).collect::<Vec<_>>()));
+            patterns.map(|pattern| (pattern, matching(pattern.value, &self.destructive).collect::<Vec<_>>()));
         let patterns: Vec<_> = patterns.filter(|(_, meant)| !meant.is_empty()).collect();
         if patterns.is_empty() {
             return Vec::new();
         }
         let denied = denied();
-        let spelt_out: HashSet<&str> = list.0.value.iter().map(|name| name.value.as_str()).collect();
+        let spelt_out: HashSet<&str> = list.iter().map(|name| name.value).collect();
         let left = |tool: &&&str| denied.find(tool).is_none() && !spelt_out.contains(**tool);
         let left: HashSet<&str> = self.destructive.iter().filter(left).copied().collect();
         let left = patterns.into_iter().map(|(pattern, meant)| {
             (pattern, meant.into_iter().filter(|tool| left.contains(tool)).collect::<Vec<_>>())
         });
         let told = left.filter(|(_, meant)| !meant.is_empty()).map(|(pattern, meant)| {
-            let message = format!("{} grants what destroys something: {}", quoted(&pattern.value), listed(&meant));
+            let message = format!("{} grants what destroys something: {}", quoted(pattern.value), listed(&meant));
             let help = "name the tools that are meant, or take these back under `deny:`";
             file.file().warning(Code::DestructiveByPattern, pattern.referenced, message).help(help)
         });
@@ -121,8 +122,8 @@ fn denied_to(role: &str, roles: &HashMap<&str, Written<'_>>) -> Names {
         if !in_shadow(file) && role.mode.as_ref().is_none_or(|mode| mode.value != "shadow") {
             denied.extend(role.deny.as_ref().and_then(denied_tools));
         }
-        let parents = role.inherits.iter().flat_map(|list| &list.0.value);
-        next.extend(parents.map(|name| name.value.as_str()));
+        let parents = role.inherits.iter().flat_map(List::iter);
+        next.extend(parents.map(|name| name.value));
     }
     names(denied)
 }

@@ -19,10 +19,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::compile::server_of;
+use super::list::List;
 use super::lock::{LockedServer, Pin, ToolLock};
 use super::names::Kind;
 use super::rules::Names;
-use super::source::{List, PolicyFile, TargetsSource, ToolSource};
+use super::source::{PolicyFile, TargetsSource, ToolSource};
 use super::{RuleId, when};
 use crate::diagnostic::{Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
@@ -124,8 +125,8 @@ fn denied_tools(deny: &Spanned<TargetsSource>) -> Option<&List> {
 /// What these lists name.
 fn names<'a>(lists: impl IntoIterator<Item = &'a List>) -> Names {
     let (mut names, rule) = (Names::default(), RuleId::default_deny());
-    for name in lists.into_iter().flat_map(|list| &list.0.value) {
-        names.add(&Arc::from(name.value.as_str()), &rule);
+    for name in lists.into_iter().flat_map(List::iter) {
+        names.add(&Arc::from(name.value), &rule);
     }
     names
 }

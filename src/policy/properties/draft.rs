@@ -154,8 +154,41 @@ impl Dice {
         schema
     }
 
+    /// Limits that few calls reach, counted per these.
+    fn limits(&mut self, per: [&str; 2]) -> Value {
+        let most = [
+            json!({ "calls": 4, "every": "1s" }),
+            json!({ "calls": 4, "every": "5s" }),
+            json!({ "calls": 2, "every": "1s" }),
+            json!({ "calls": 4, "every": "4s", "burst": 1 }),
+            json!({ "calls": 4, "every": "4s", "burst": 2 }),
+            json!({ "calls": 8, "every": "10s", "burst": 2 }),
+            json!({ "bytes": 100, "every": "1s" }),
+            json!({ "bytes": 500, "every": "5s" }),
+            json!({ "bytes": 50, "every": "5s" }),
+            json!({ "cost": 6, "every": "1s" }),
+            json!({ "cost": 12, "every": "5s" }),
+            json!({ "cost": 2, "every": "1s" }),
+            json!({ "in_flight": 1 }),
+            json!({ "in_flight": 2 }),
+        ];
+        let count = self.0.random_range(1..=2);
+        let limits: Vec<_> = most.choose_multiple(&mut self.0, count).cloned().collect();
+        let counted = limits.into_iter().map(|mut limit| {
+            limit["per"] = json!(self.one(&per));
+            limit
+        });
+        counted.collect()
+    }
+
     pub(super) fn tool(&mut self) -> Value {
         let mut tool = Map::new();
+        if self.chance(30) {
+            tool.insert("limits".to_owned(), self.limits(["principal", "tool"]));
+        }
+        if self.chance(30) {
+            tool.insert("cost".to_owned(), json!(self.0.random_range(1..=3)));
+        }
         if self.chance(70) {
             tool.insert("arguments".to_owned(), self.arguments());
         }
@@ -191,6 +224,9 @@ impl Dice {
         }
         if self.chance(15) {
             file.insert("allowed_tools".to_owned(), self.some(TOOLS));
+        }
+        if self.chance(25) {
+            file.insert("limits".to_owned(), self.limits(["principal", "server"]));
         }
         if index == 0 && self.chance(25) {
             let headers = [
@@ -229,7 +265,7 @@ impl Dice {
         match self.0.random_range(0..6) {
             0 => {
                 let fresh = self.file(index);
-                let key = *self.one(&["mode", "deny", "allowed_tools", "upstream_headers"]);
+                let key = *self.one(&["mode", "deny", "allowed_tools", "upstream_headers", "limits"]);
                 match fresh.get(key) {
                     Some(value) => file.insert(key.to_owned(), value.clone()),
                     None if file.len() > 1 => file.remove(key),
@@ -259,7 +295,17 @@ impl Dice {
                 }
                 let fresh = self.tool();
                 let tool = tools.get_mut(&name).and_then(Value::as_object_mut).unwrap();
-                let key = *self.one(&["arguments", "arguments", "scopes", "when", "networks", "mode"]);
+                let key = *self.one(&[
+                    "arguments",
+                    "arguments",
+                    "scopes",
+                    "when",
+                    "networks",
+                    "mode",
+                    "limits",
+                    "limits",
+                    "cost",
+                ]);
                 match (fresh.get(key), tool.get_mut(key).and_then(Value::as_object_mut)) {
                     // A small edit of a condition rather than another one.
                     (Some(Value::Object(new)), Some(old)) if self.chance(60) => {

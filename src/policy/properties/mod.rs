@@ -2,6 +2,7 @@
 //! `TOLLGATE_TRIES=5000000 cargo test --release --lib properties`.
 
 mod draft;
+mod history;
 mod world;
 
 use std::sync::Arc;
@@ -57,7 +58,7 @@ fn whoever_gains_a_call_is_told_to_the_reviewer() {
     const FAMILY: usize = 20;
     let (pairs, mut dice) = tries();
     let world = World::new(&mut dice);
-    let (mut tried, mut safe, mut wider) = (0, 0, 0);
+    let (mut tried, mut safe, mut wider, mut limited) = (0, 0, 0, 0);
     while tried < pairs {
         let family = family(&mut dice, FAMILY);
         for (before, old) in &family {
@@ -78,12 +79,18 @@ fn whoever_gains_a_call_is_told_to_the_reviewer() {
                         after.files
                     );
                 }
+                let history = world.history(&mut dice);
+                let lets = history::let_through(&world, &history, [old, new]);
+                let gained = |now| format!("told: {changes:#?}\nbut call {now} of {history:#?} is let through now");
+                limited +=
+                    lets.unwrap_or_else(|now| panic!("{}\n{:#?}\n{:#?}", gained(now), before.files, after.files));
             }
             assert_eq!(old.diff(old), [], "{:#?}", before.files);
         }
     }
     // Whatever is always told says nothing.
     assert!(safe * 10 > tried && wider * 10 > tried, "{safe} of {tried} do not widen");
+    assert!(limited > tried, "only {limited} calls under limits");
 }
 
 #[test]
