@@ -55,6 +55,10 @@ pub(super) fn check(
     (kind, purpose): (Kind, Purpose),
     found: &mut Diagnostics,
 ) -> Result<(), Diagnostic> {
+    // Nearly all names are plain words, in which nothing of what follows can stand.
+    if kind != Kind::Methods && mcp::is_well_formed(name.value) {
+        return Ok(());
+    }
     legible(file, name)?;
     let Spanned { value: text, referenced: at } = name;
     if text.matches('*').count() > 1 {

@@ -1,6 +1,6 @@
 //! Lists of names as written, compiled.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::RuleId;
@@ -59,7 +59,6 @@ impl Reader {
             );
         }
         let mut names = Names::default();
-        let mut seen: HashMap<&str, u32> = HashMap::new();
         let rule = RuleId::at(file.name(), list.at().line, path);
         for name in list.iter() {
             if let Err(problem) = names::check(file, name, (kind, purpose), found) {
@@ -67,7 +66,7 @@ impl Reader {
                 continue;
             }
             let line = name.referenced.line;
-            if let Some(first) = seen.insert(name.value, line) {
+            if let Some(first) = names.same(name.value).and_then(RuleId::line) {
                 let message = format!("{} stands here twice", quoted(name.value));
                 found.push(
                     file.warning(Code::DuplicateName, name.referenced, message)

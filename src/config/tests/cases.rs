@@ -34,7 +34,8 @@ tools:
 
 fn policies() -> Policies {
     let keys = format!(
-        "keys:\n  - {{ id: ci-bot, hash: \"{HASH}\", roles: [reader, office, inside, cleaner, trying], claims: {{ store: s1 }} }}\n"
+        "keys:\n  - {{ id: ci-bot, hash: \"{HASH}\", roles: [reader, office, inside, cleaner, trying], claims: {{ store: s1 }} }}\n\
+         tokens:\n  - {{ issuer: 'https://idp.test/', audience: us, scopes_include: {{ all: [records:write, records:admin] }} }}\n"
     );
     load(&[("principals.yaml", keys.as_bytes()), ("records.yaml", POLICY.as_bytes())]).unwrap()
 }
@@ -96,6 +97,8 @@ fn a_case_is_decided_by_the_steps_that_decide_for_real() {
             "as: { roles: [cleaner], scopes: [a, records:admin, records:write] }, call: clean",
             "allow roles.cleaner.tools",
         ),
+        // A case says what a caller has once its token is read.
+        ("as: { roles: [cleaner], scopes: [all] }, call: clean", "deny tools.clean.scopes"),
         ("as: { scopes: [records:admin, records:write] }, call: clean", "deny default"),
         (
             "as: { roles: [trying] }, call: try_out, at: 2026-11-20",
