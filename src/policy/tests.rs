@@ -109,6 +109,16 @@ fn a_name_that_is_spelt_out_counts_before_a_pattern_of_the_same_role() {
 }
 
 #[test]
+fn what_stands_before_a_star_and_after_it_are_two_parts_of_a_name() {
+    let policy = policies(&["deny: { tools: ['x_*_x'] }\nroles: { reader: { tools: ['get_*_get', 'x*'] } }\n"]);
+    let reader = Principal::for_test("a", &["reader"]);
+    for (name, allowed) in [("get__get", true), ("get_get", false), ("x_x", true), ("x__x", false)] {
+        let decision = ask(&policy, &reader, Method::ToolsCall, Target::Tool(name));
+        assert_eq!(decision.effect == Effect::Allow, allowed, "{name}");
+    }
+}
+
+#[test]
 fn methods() {
     let policy = policies(&[POLICY]);
     let every = [

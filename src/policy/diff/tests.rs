@@ -98,6 +98,22 @@ fn settings_of_tools() {
             ", cost: 1, limits: [{ calls: 60, burst: 6, every: 1m, per: principal }, { bytes: 1000, every: 1h, per: tool }]",
             "widened tool a [role r] cost: 2 → 1\nnarrowed tool a [role r] limits: calls 60 in 1m per principal → 60 in 1m, 6 at once per principal; limits: bytes unlimited → 1000 in 1h per tool",
         ),
+        // As many calls in five seconds; but as many bytes in each of them as one call brings.
+        (
+            ", limits: [{ calls: 500, every: 5s, per: tool }, { bytes: 500, every: 5s, per: tool }]",
+            ", limits: [{ calls: 100, every: 1s, per: tool }, { bytes: 100, every: 1s, per: tool }]",
+            "widened tool a [role r] limits: bytes 500 in 5s per tool → 100 in 1s per tool\nnarrowed tool a [role r] limits: calls 500 in 5s per tool → 100 in 1s per tool",
+        ),
+        (
+            ", limits: [{ calls: 90, every: 5s, per: tool }]",
+            ", limits: [{ calls: 30, every: 2s, per: tool }]",
+            "narrowed tool a [role r] limits: calls 90 in 5s per tool → 30 in 2s per tool",
+        ),
+        (
+            ", limits: [{ calls: 89, every: 5s, per: tool }]",
+            ", limits: [{ calls: 30, every: 2s, per: tool }]",
+            "widened tool a [role r] limits: calls 89 in 5s per tool → 30 in 2s per tool",
+        ),
         (
             ", limits: [{ in_flight: 4, per: tool }]",
             ", mode: shadow, limits: [{ in_flight: 4, per: tool }]",
@@ -216,4 +232,34 @@ fn modes() {
         told(&format!("mode: shadow\n{roles}"), roles),
         "narrowed the whole server [whoever may use it] mode: shadow → enforce; what no rule grants is refused\nnarrowed the whole server [whoever may use it] server_may: elicitation, sampling, roots → nothing"
     );
+}
+
+#[test]
+fn limits_of_the_server() {
+    let limits = |list: &str| format!("limits: [{list}]\nroles: {{ r: {{ tools: [a] }} }}");
+    let (by_all, by_each) = ("{ calls: 9, every: 1s, per: server }", "{ calls: 9, every: 1s, per: principal }");
+    assert_eq!(
+        told(&limits(by_all), &limits(by_each)),
+        "widened the whole server [whoever may use it] limits: calls 9 in 1s per server → 9 in 1s per principal"
+    );
+    assert_eq!(
+        told(&limits(by_each), &limits(by_all)),
+        "narrowed the whole server [whoever may use it] limits: calls 9 in 1s per principal → 9 in 1s per server"
+    );
+}
+
+#[test]
+fn what_the_server_is_told() {
+    let roles = "roles: { r: { tools: [a] } }";
+    let says = |header: &str| format!("upstream_headers: {{ x-a: {header} }}\n{roles}");
+    for (old, new, expected) in [
+        (roles.to_owned(), says("{ claim: a }"), "changed"),
+        (says("{ claim: a }"), roles.to_owned(), "widened"),
+        (says("{ claim: a }"), says("{ claim: b }"), "widened"),
+        (says("{ claim: a }"), says("{ claim: a, optional: true }"), "widened"),
+        (says("{ claim: a, optional: true }"), says("{ claim: a }"), "narrowed"),
+    ] {
+        let told = told(&old, &new);
+        assert!(told.starts_with(&format!("{expected} the whole server")), "{old} {new}: {told}");
+    }
 }
