@@ -1,7 +1,7 @@
 //! The policy folder: every file read once, told apart by content, checked together.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -351,11 +351,22 @@ fn files_once(path: &Path, name: &str, wanted: fn(&str) -> bool) -> Result<Vec<N
             )
             .help("put together what belongs together"));
         }
-        let bytes = read_file(&entry.path(), most_bytes(&file)).map_err(|error| cannot(&join(name, &file), &error))?;
+        let shown = join(name, &file);
+        if leads_out(path, &entry).map_err(|error| cannot(&shown, &error))? {
+            return Err(Diagnostic::error(Code::Unreadable, &shown, "this link leads out of the folder")
+                .help("put the file itself there; a revision or an image of the folder has the link alone"));
+        }
+        let bytes = read_file(&entry.path(), most_bytes(&file)).map_err(|error| cannot(&shown, &error))?;
         files.push((file, bytes));
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether an entry is a link to somewhere else. What is wrong with a file is shown with its lines, also in a comment on a
+/// change: whoever may change the folder must not choose what else is shown.
+fn leads_out(folder: &Path, entry: &DirEntry) -> io::Result<bool> {
+    Ok(entry.file_type()?.is_symlink() && !fs::canonicalize(entry.path())?.starts_with(fs::canonicalize(folder)?))
 }
 
 /// How large a file of this name may be.

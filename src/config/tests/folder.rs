@@ -63,6 +63,18 @@ fn a_mounted_configmap_is_read_through_its_links() {
     assert_eq!(told(compile(folder.path())), "fits");
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_shown_of_a_file_that_a_link_leads_to_out_of_the_folder() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    good(folder.path());
+    let secret = elsewhere.path().join("environ");
+    fs::write(&secret, "TOKEN=hunter2\0HOME=/root\0").unwrap();
+    std::os::unix::fs::symlink(&secret, folder.path().join("x.yaml")).unwrap();
+    let told = told(compile(folder.path()));
+    assert!(told.contains("x.yaml this link leads out of the folder") && !told.contains("hunter2"), "{told}");
+}
+
 #[test]
 fn what_cannot_be_read_is_told() {
     let folder = tempfile::tempdir().unwrap();
