@@ -98,22 +98,6 @@ fn settings_of_tools() {
             ", cost: 1, limits: [{ calls: 60, burst: 6, every: 1m, per: principal }, { bytes: 1000, every: 1h, per: tool }]",
             "widened tool a [role r] cost: 2 → 1\nnarrowed tool a [role r] limits: calls 60 in 1m per principal → 60 in 1m, 6 at once per principal; limits: bytes unlimited → 1000 in 1h per tool",
         ),
-        // As many calls in five seconds; but as many bytes in each of them as one call brings.
-        (
-            ", limits: [{ calls: 500, every: 5s, per: tool }, { bytes: 500, every: 5s, per: tool }]",
-            ", limits: [{ calls: 100, every: 1s, per: tool }, { bytes: 100, every: 1s, per: tool }]",
-            "widened tool a [role r] limits: bytes 500 in 5s per tool → 100 in 1s per tool\nnarrowed tool a [role r] limits: calls 500 in 5s per tool → 100 in 1s per tool",
-        ),
-        (
-            ", limits: [{ calls: 90, every: 5s, per: tool }]",
-            ", limits: [{ calls: 30, every: 2s, per: tool }]",
-            "narrowed tool a [role r] limits: calls 90 in 5s per tool → 30 in 2s per tool",
-        ),
-        (
-            ", limits: [{ calls: 89, every: 5s, per: tool }]",
-            ", limits: [{ calls: 30, every: 2s, per: tool }]",
-            "widened tool a [role r] limits: calls 89 in 5s per tool → 30 in 2s per tool",
-        ),
         (
             ", limits: [{ in_flight: 4, per: tool }]",
             ", mode: shadow, limits: [{ in_flight: 4, per: tool }]",
@@ -148,6 +132,31 @@ fn settings_of_tools() {
         ),
         "widened tool a [role r] limits: in_flight 1 per tool → 9 per tool"
     );
+}
+
+#[test]
+fn limits_of_a_tool() {
+    let tool = |keys: &str| format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ timeout: 5s{keys} }} }}");
+    for (old, new, expected) in [
+        // As many calls in five seconds; but as many bytes in each of them as one call brings.
+        (
+            ", limits: [{ calls: 500, every: 5s, per: tool }, { bytes: 500, every: 5s, per: tool }]",
+            ", limits: [{ calls: 100, every: 1s, per: tool }, { bytes: 100, every: 1s, per: tool }]",
+            "widened tool a [role r] limits: bytes 500 in 5s per tool → 100 in 1s per tool\nnarrowed tool a [role r] limits: calls 500 in 5s per tool → 100 in 1s per tool",
+        ),
+        (
+            ", limits: [{ calls: 90, every: 5s, per: tool }]",
+            ", limits: [{ calls: 30, every: 2s, per: tool }]",
+            "narrowed tool a [role r] limits: calls 90 in 5s per tool → 30 in 2s per tool",
+        ),
+        (
+            ", limits: [{ calls: 89, every: 5s, per: tool }]",
+            ", limits: [{ calls: 30, every: 2s, per: tool }]",
+            "widened tool a [role r] limits: calls 89 in 5s per tool → 30 in 2s per tool",
+        ),
+    ] {
+        assert_eq!(told(&tool(old), &tool(new)), expected);
+    }
 }
 
 #[test]
