@@ -7,6 +7,7 @@
 pub mod diagnostic; // a problem in a file: where it is, what is wrong, how to put it right
 pub mod clock; // the one source of "now"
 pub mod duration; // spans of time as people write them
+pub mod breaker; // whether to ask at all what fails
 pub mod secret; // what must never be shown, and where it is kept
 pub mod tls; // certificates: what the gate shows, and what clients do
 pub mod json; // strict JSON, read in one pass without building anything

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole suite, quickest checks first. Installs what it needs for itself into target/.
 #
-# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found; buildah and
-# HAProxy are installed by apt-get where they are missing.
+# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found; Redis, libfaketime,
+# buildah and HAProxy are installed by apt-get where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,7 @@ step "scripts, the action, the hooks"
 tests/lint/run.sh
 
 step "unit and end-to-end tests"
+tests/it/setup.sh
 cargo test --locked --workspace
 
 step "the shipped policies, by the program's own check and their own cases"

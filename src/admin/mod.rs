@@ -35,11 +35,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::breaker::Phase;
 use crate::json;
 use crate::kill_switch::KillSwitch;
 use crate::mcp::ProtocolVersion;
 use crate::telemetry::Telemetry;
-use crate::upstream::Phase;
 
 pub use readiness::{Latch, Readiness};
 
@@ -69,6 +69,8 @@ pub struct AdminState {
     pub kill_switch: Option<Arc<KillSwitch>>,
     /// Whether the server is left alone because it fails.
     pub circuit: watch::Receiver<Phase>,
+    /// The same of the store of limits, if there is one.
+    pub limits_store: Option<watch::Receiver<Phase>>,
 }
 
 /// Answers until `shutdown` is done.
@@ -177,6 +179,9 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
     }
     if is_verbose(query) {
         text.extend(["circuit ", state.circuit.borrow().word(), "\n"]);
+        if let Some(store) = &state.limits_store {
+            text.extend(["limits_store ", store.borrow().word(), "\n"]);
+        }
     }
     if held.is_empty() {
         text.push_str("ready\n");

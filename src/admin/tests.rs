@@ -25,6 +25,7 @@ impl Admin {
             telemetry,
             kill_switch: None,
             circuit: watch::channel(Phase::Closed).1,
+            limits_store: None,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -3,6 +3,7 @@
 mod certificates;
 mod handshake;
 mod issuers;
+mod limits_store;
 mod listener;
 mod reload;
 
@@ -21,14 +22,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Latch, Readiness};
 use crate::audit::{Event, Health};
+use crate::breaker::Phase;
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
-use crate::identity::PublicUrl;
 use crate::kill_switch::{self, KillSwitch};
-use crate::limits::Limits;
+use crate::limits::{Limits, Store};
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
 use crate::state::State;
 use crate::telemetry::Telemetry;
-use crate::upstream::{Phase, Upstream};
+use crate::upstream::Upstream;
 
 use handshake::Handshakes;
 use listener::Port;
@@ -70,7 +71,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let config = Arc::new(config);
     let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), &config.server.shown, tasks.clone())?);
     let gateway = Arc::new(Gateway {
-        snapshot: ArcSwap::from_pointee(snapshot(policies, config.listen.public_url.as_ref(), &telemetry)),
+        snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry)?),
         judging: Mutex::default(),
         judged: watch::Sender::default(),
         door: door(&config, address),
@@ -88,18 +89,13 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let handshakes = config.listen.tls.clone().map(|tls| Handshakes::new(tls, Arc::clone(&telemetry)));
     let port = Port { gateway: Arc::clone(&gateway), handshakes };
     let kill_switch = kill_switch(&config, &gateway)?;
-    let state = Arc::new(AdminState {
-        readiness: Readiness::new(),
-        telemetry,
-        kill_switch: kill_switch.clone(),
-        circuit: upstream.phases(),
-    });
-    state.readiness.release(Latch::Policies);
+    let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
 
     tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
     tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
     tasks.spawn(tell(upstream.phases(), Arc::clone(&state), stop.clone()));
     tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
+    limits_store::watch(&gateway, &state, &tasks, &ended).await;
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
     tasks.spawn(issuers::watch(Arc::clone(&gateway), Arc::clone(&state), stop.clone()));
@@ -118,6 +114,14 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     finish(&tasks).await;
     end_records(&state.telemetry).await;
     Ok(end)
+}
+
+/// What the admin port tells of a gate whose policies are in force.
+fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option<Arc<KillSwitch>>) -> AdminState {
+    let readiness = Readiness::new();
+    readiness.release(Latch::Policies);
+    let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
+    AdminState { readiness, telemetry, kill_switch, circuit: gateway.upstream.phases(), limits_store }
 }
 
 /// Lets what was accepted be answered, for as long as there is time.
@@ -169,12 +173,19 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
 }
 
 /// The judgement that begins.
-fn snapshot(policies: Policies, public_url: Option<&PublicUrl>, telemetry: &Telemetry) -> Snapshot {
+fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry) -> io::Result<Snapshot> {
+    let limits = match &config.limits_store {
+        None => Limits::of(&policies.policy, None),
+        Some(settings) => {
+            let store = Store::open(settings.clone(), &config.server.name).map_err(io::Error::other)?;
+            Limits::shared(&policies.policy, Arc::new(store))
+        }
+    };
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
-    let limits = Limits::of(&policies.policy, None);
-    Snapshot::new(policies.authenticators, policies.policy, limits, public_url)
+    let public_url = config.listen.public_url.as_ref();
+    Ok(Snapshot::new(policies.authenticators, policies.policy, limits, public_url))
 }
 
 /// The signals that end the process.

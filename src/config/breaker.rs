@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::build::{Span, number, span};
 use super::source::BreakerSource;
+use crate::breaker::BreakerSettings;
 use crate::diagnostic::{Diagnostics, SourceFile};
-use crate::upstream::BreakerSettings;
 
 /// Beyond this nobody waits for a server.
 pub(super) const MAX_FAILURES: u64 = 1_000;

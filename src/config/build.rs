@@ -11,11 +11,11 @@ use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
     AuditSettings, Batches, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach,
-    RequestDecompression, address, audit, kill_switch, policies, tls,
+    RequestDecompression, address, audit, kill_switch, limits_store, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::duration::parse_duration;
-use crate::limits::QuotaHeader;
+use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
 
@@ -43,6 +43,7 @@ pub(super) struct Draft {
     sessions: Option<SessionBounds>,
     kill_switch: Option<KillSwitchConfig>,
     audit: Option<AuditSettings>,
+    limits_store: Option<StoreSettings>,
     drain_timeout: Option<Duration>,
 }
 
@@ -76,6 +77,7 @@ impl Draft {
                 .audit
                 .as_ref()
                 .and_then(|written| audit::build(folder(path.as_deref()), file, written, found)),
+            limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
@@ -107,6 +109,7 @@ impl Draft {
             sessions: self.sessions?,
             kill_switch: self.kill_switch,
             audit: self.audit,
+            limits_store: self.limits_store,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })

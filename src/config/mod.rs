@@ -8,6 +8,7 @@ mod form;
 mod cases;
 mod given;
 mod kill_switch;
+mod limits_store;
 mod policies;
 mod revision;
 mod server;
@@ -29,7 +30,7 @@ use crate::audit::Settings as AuditSettings;
 use crate::clock;
 use crate::diagnostic::Diagnostics;
 use crate::identity::PublicUrl;
-use crate::limits::QuotaHeader;
+use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
 use crate::upstream::{self, Endpoints};
@@ -80,6 +81,8 @@ pub struct Config {
     pub kill_switch: Option<KillSwitchConfig>,
     /// How it is recorded what happens, if it is.
     pub audit: Option<AuditSettings>,
+    /// Where limits are counted together with other gates, if they are.
+    pub limits_store: Option<StoreSettings>,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
+use super::limits_store::MAX_REPLICAS;
 use super::server::MAX_REPLY;
 use super::shown::CredentialSource;
 use super::tls::Written;
@@ -35,6 +36,8 @@ pub struct ConfigSource {
     pub(super) kill_switch: KillSwitchSource,
     /// The audit log: every decision and how it ended, so that later changes show. None is kept if not said.
     pub(super) audit: Option<Spanned<AuditSource>>,
+    /// A Redis or Valkey in which several gates count their limits together. Each counts by itself if not said.
+    pub(super) limits_store: Option<LimitsStoreSource>,
     /// The folder of policy files, from where this file lies. `policies` if not said.
     pub(super) policies: Option<Spanned<String>>,
     /// How long calls under way may take to end when the process is told to. 30s if not said, `1h` at most.
@@ -192,6 +195,42 @@ pub(super) enum FailureSource {
     Deny,
     /// They pass.
     Allow,
+}
+
+/// Where several gates count their limits together.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "LimitsStore")]
+pub(super) struct LimitsStoreSource {
+    /// Where its URL is kept, `redis://HOST:6379` or `rediss://USER:PASSWORD@HOST:6379`: `env:NAME` or `file:/PATH`.
+    #[schemars(example = "env:TOLLGATE_LIMITS_STORE", example = "file:/run/secrets/limits-store")]
+    pub(super) url: Spanned<String>,
+    /// How long a call waits for it at most. 50ms if not said, from `1ms` to `1s`.
+    #[schemars(regex(pattern = DURATION), example = "50ms")]
+    pub(super) timeout: Option<Spanned<String>>,
+    /// What becomes of calls while it is away: `local_share`, `open` or `closed`. `local_share` if not said.
+    #[serde(default)]
+    pub(super) when_down: WhenDownSource,
+    /// How many gates share the limits until the store has said how many. 1 if not said.
+    #[schemars(range(min = 1, max = MAX_REPLICAS))]
+    pub(super) replicas: Option<Spanned<u64>>,
+    /// How the names of all counters begin: gates with the same one count together. `tollgate` if not said.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{1,64}$"), example = &"tollgate")]
+    pub(super) prefix: Option<Spanned<String>>,
+}
+
+/// What becomes of calls while the store is away.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum WhenDownSource {
+    /// Each gate enforces its share of every limit.
+    #[default]
+    LocalShare,
+    /// No call is refused for a limit. What they take is told to the store when it is there again.
+    Open,
+    /// Calls that a limit is on are refused.
+    Closed,
 }
 
 /// The port of probes and metrics.

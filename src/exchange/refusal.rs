@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::identity::AuthError;
-use crate::limits::LimitExceeded;
+use crate::limits::LimitError;
 use crate::mcp::{CallError, Mismatch};
 use crate::policy::{Denial, RuleId};
 use crate::state::StateError;
@@ -26,8 +26,8 @@ pub enum Refusal {
     Policy(Denial),
     /// The session, task or request that it names is not the caller's.
     State(StateError),
-    /// A limit has no room.
-    Limit(LimitExceeded),
+    /// A limit has no room, or nobody can say whether it has.
+    Limit(LimitError),
     /// It cannot be recorded.
     Audit(Unrecorded),
     /// The server did not answer as it should.
@@ -103,7 +103,8 @@ impl Refusal {
             Self::Header(mismatch) => mismatch.reason(),
             Self::Policy(denial) => denial.reason.word(),
             Self::State(error) => error.reason(),
-            Self::Limit(_) => "limited",
+            Self::Limit(LimitError::Exceeded(_)) => "limited",
+            Self::Limit(LimitError::Uncounted) => "limits_unavailable",
             Self::Audit(Unrecorded) => "audit_unavailable",
             Self::Upstream(error) => error.reason(),
         }
@@ -113,13 +114,14 @@ impl Refusal {
     pub fn rule(&self) -> Option<&RuleId> {
         match self {
             Self::Policy(denial) => Some(&denial.rule),
-            Self::Limit(exceeded) => Some(&exceeded.rule),
+            Self::Limit(LimitError::Exceeded(exceeded)) => Some(&exceeded.rule),
             Self::Upstream(UpstreamError::Stopped(rule)) => Some(rule),
             Self::Http(_)
             | Self::Identity(_)
             | Self::Message(_)
             | Self::Header(_)
             | Self::State(_)
+            | Self::Limit(LimitError::Uncounted)
             | Self::Audit(_)
             | Self::Upstream(_) => None,
         }
@@ -157,7 +159,7 @@ impl fmt::Display for Refusal {
             Self::Header(mismatch) => mismatch.fmt(f),
             Self::Policy(denial) => denial.fmt(f),
             Self::State(error) => error.fmt(f),
-            Self::Limit(exceeded) => exceeded.fmt(f),
+            Self::Limit(error) => error.fmt(f),
             Self::Audit(unrecorded) => unrecorded.fmt(f),
             Self::Upstream(error) => error.fmt(f),
         }
@@ -205,5 +207,5 @@ macro_rules! from {
 }
 from! {
     Http(HttpRefusal), Identity(AuthError), Message(CallError), Header(Mismatch), Policy(Denial),
-    State(StateError), Limit(LimitExceeded), Audit(Unrecorded), Upstream(UpstreamError),
+    State(StateError), Limit(LimitError), Audit(Unrecorded), Upstream(UpstreamError),
 }

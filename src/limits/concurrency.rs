@@ -23,12 +23,26 @@ impl Concurrency {
         Self { most, in_flight: Mutex::default() }
     }
 
-    /// A slot, if one is free.
-    pub(super) fn enter(self: &Arc<Self>, key: u64) -> Option<Slot> {
+    /// A slot, if one is free; of a share of the whole, one of so many.
+    pub(super) fn enter(self: &Arc<Self>, key: u64, one_of: NonZeroU32) -> Option<Slot> {
+        self.enter_below(key, (self.most.get() / one_of).max(1))
+    }
+
+    /// A slot, whether or not one is free.
+    pub(super) fn join(self: &Arc<Self>, key: u64) -> Option<Slot> {
+        self.enter_below(key, u32::MAX)
+    }
+
+    /// How many there are.
+    pub(super) fn most(&self) -> NonZeroU32 {
+        self.most
+    }
+
+    fn enter_below(self: &Arc<Self>, key: u64, most: u32) -> Option<Slot> {
         // A panic cannot leave a count half changed, so a poisoned lock is as good as any.
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let count = in_flight.entry(key).or_insert(0);
-        if *count == self.most.get() {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -52,15 +66,18 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
+    const ALONE: NonZeroU32 = NonZeroU32::MIN;
+
     #[test]
     fn a_slot_is_free_again_when_its_call_has_ended_and_leaves_nothing_behind() {
         let concurrency = Arc::new(Concurrency::new(NonZeroU32::new(2).unwrap()));
-        let first = concurrency.enter(7).unwrap();
-        let second = concurrency.enter(7).unwrap();
-        assert!(concurrency.enter(7).is_none());
-        assert!(concurrency.enter(8).is_some());
+        let first = concurrency.enter(7, ALONE).unwrap();
+        let second = concurrency.enter(7, ALONE).unwrap();
+        assert!(concurrency.enter(7, ALONE).is_none());
+        assert!(concurrency.enter(8, ALONE).is_some());
         drop(first);
-        assert!(concurrency.enter(7).is_some());
+        assert!(concurrency.enter(7, ALONE).is_some());
+        assert!(concurrency.enter(8, NonZeroU32::new(2).unwrap()).is_some(), "a share of two");
         drop(second);
         assert!(concurrency.in_flight.lock().unwrap().is_empty());
     }

@@ -1,27 +1,47 @@
 //! How much: [`Limits::admit`] turns a permit into an admission, which holds its room until the reply has ended.
 
+mod burst;
 mod concurrency;
+mod counter;
+mod keyed;
+mod store;
+mod taking;
 mod window;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::mcp::Target;
-use crate::policy::{Limit, LimitRule, Mode, Most, Per, Permit, PolicySet, Rate, RuleId, Unit};
+use crate::policy::{Limit, LimitRule, Per, Permit, PolicySet, RuleId, Unit};
 
-use concurrency::{Concurrency, Slot};
-use window::{Counts, Left};
+pub use store::{Store, StoreCalls, StoreError, StoreSettings, WhenDown};
+
+use concurrency::Slot;
+use counter::{Asked, Counter, Kind, OverTime};
+use store::{Failure, Lease};
+use taking::Taking;
 
 /// The counters of all limits in force.
 #[derive(Debug)]
 pub struct Limits {
     counters: HashMap<LimitRule, Counter>,
-    hasher: RandomState,
+    keys: Keys,
     time: Time,
+    store: Option<Arc<Store>>,
+}
+
+/// How what is counted together is told apart from the rest.
+#[derive(Clone, Debug)]
+enum Keys {
+    /// Fast, and by a secret of this process: nobody can choose names that are counted together.
+    OfThisGate(RandomState),
+    /// The same in all gates.
+    OfAllGates,
 }
 
 /// The time since some moment, or one moment of it.
@@ -31,12 +51,6 @@ enum Time {
     Still,
 }
 
-#[derive(Clone, Debug)]
-enum Counter {
-    Rate(Arc<[Counts]>),
-    Concurrency(Arc<Concurrency>),
-}
-
 /// A permit, with the room that its call takes. Dropping it frees the room.
 #[derive(Debug)]
 pub struct Admission {
@@ -44,9 +58,10 @@ pub struct Admission {
     would_limit: Option<RuleId>,
     quota: Option<Quota>,
     /// What is charged for what comes back.
-    by_size: Vec<(Arc<[Counts]>, u64)>,
+    by_size: Vec<(Arc<OverTime>, u64)>,
     time: Time,
     _slots: Vec<Slot>,
+    _lease: Option<Lease>,
 }
 
 /// What is left for the caller of the limit that is nearest to its end.
@@ -71,6 +86,15 @@ pub enum QuotaHeader {
     Sent,
 }
 
+/// Why there is no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitError {
+    /// A limit has none.
+    Exceeded(LimitExceeded),
+    /// Nobody can say: the store is away, and no call passes without it.
+    Uncounted,
+}
+
 /// There is no room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitExceeded {
@@ -82,10 +106,8 @@ pub struct LimitExceeded {
     pub retry_after: Duration,
 }
 
-/// How long to wait for somebody else's call to end: nobody knows, so a moment.
-const A_MOMENT: Duration = Duration::from_millis(100);
 /// Nobody shares a limit with this gate.
-const ALONE: u64 = 1;
+const ALONE: NonZeroU32 = NonZeroU32::MIN;
 
 impl Limits {
     /// Counters for every limit of a policy. Those that an earlier policy had too go on counting, so that an edit of
@@ -93,6 +115,11 @@ impl Limits {
     pub fn of(policy: &PolicySet, earlier: Option<&Self>) -> Self {
         let time = earlier.map_or_else(|| Time::Running(clock::monotonic()), |earlier| earlier.time);
         Self::counting(policy, earlier, time)
+    }
+
+    /// The same, counted together with all gates that share the store.
+    pub fn shared(policy: &PolicySet, store: Arc<Store>) -> Self {
+        Self { keys: Keys::OfAllGates, store: Some(store), ..Self::of(policy, None) }
     }
 
     /// Fresh counters in one moment that does not pass: what they say depends on nothing but what was asked.
@@ -105,41 +132,95 @@ impl Limits {
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule.limit)))
+                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule, time)))
             })
             .collect();
-        let hasher = earlier.map_or_else(RandomState::new, |earlier| earlier.hasher.clone());
-        Self { counters, hasher, time }
+        let keys = earlier.map_or_else(|| Keys::OfThisGate(RandomState::new()), |earlier| earlier.keys.clone());
+        Self { counters, keys, time, store: earlier.and_then(|earlier| earlier.store.clone()) }
     }
 
     /// Takes room under every limit that the call falls under. Those in shadow only note that there was none.
     ///
     /// # Errors
-    /// Some limit has none; nothing is taken then.
-    pub fn admit(&self, permit: Permit) -> Result<Admission, LimitExceeded> {
-        let now = self.time.now();
-        let mut taking = Taking { now, would_limit: None, taken: Vec::new(), slots: Vec::new(), quota: None };
-        for (rule, counter) in permit.limits().filter_map(|rule| Some((rule, self.counters.get(rule)?))) {
-            taking.take(rule, counter, self.key(rule.limit.per, &permit), &permit)?;
+    /// Some limit has none, or nobody can say; nothing is taken then.
+    pub async fn admit(&self, permit: Permit) -> Result<Admission, LimitError> {
+        match &self.store {
+            None => self.admit_here(permit).map_err(LimitError::Exceeded),
+            Some(store) => self.admit_shared(permit, store).await,
         }
-        let Taking { would_limit, taken, slots, quota, .. } = taking;
-        let by_size = taken.into_iter().filter(|taken| taken.amount == 0).map(|taken| (taken.counts, taken.key));
-        Ok(Admission { by_size: by_size.collect(), permit, would_limit, quota, time: self.time, _slots: slots })
     }
 
-    /// What is counted together with this call.
-    fn key(&self, per: Per, permit: &Permit) -> u64 {
-        let (server, principal) = (permit.server(), permit.principal().id());
-        let tool = match permit.call().target() {
-            Target::Tool(name) => name,
-            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",
-        };
-        match per {
-            Per::PrincipalAndTool => self.hasher.hash_one((server, tool, principal)),
-            Per::Tool => self.hasher.hash_one((server, tool)),
-            Per::Principal => self.hasher.hash_one((server, principal)),
-            Per::Server => self.hasher.hash_one(server),
+    /// The same by what was counted here alone.
+    ///
+    /// # Errors
+    /// Some limit has no room; nothing is taken then.
+    pub fn admit_here(&self, permit: Permit) -> Result<Admission, LimitExceeded> {
+        let mut taking = Taking::new(self.time.now(), ALONE);
+        self.asked(&permit).try_for_each(|asked| taking.take(asked))?;
+        Ok(self.admission(permit, taking, None))
+    }
+
+    async fn admit_shared(&self, permit: Permit, store: &Store) -> Result<Admission, LimitError> {
+        let asked: Vec<_> = self.asked(&permit).collect();
+        let mut taking = Taking::new(self.time.now(), store.replicas());
+        if asked.is_empty() {
+            return Ok(self.admission(permit, taking, None));
         }
+        let lease = store.lease(&asked);
+        match (store.take(&asked, lease.as_ref()).await, store.when_down()) {
+            (Some(said), _) => {
+                let told = asked.iter().zip(&said).try_for_each(|(asked, said)| taking.told(*asked, said));
+                if let (Err(_), Some(lease)) = (&told, &lease) {
+                    lease.forget();
+                }
+                told.map_err(LimitError::Exceeded)?;
+            }
+            (None, WhenDown::LocalShare) => {
+                asked.iter().try_for_each(|asked| taking.take(*asked)).map_err(LimitError::Exceeded)?;
+            }
+            (None, WhenDown::Open) => asked.iter().for_each(|asked| taking.take_anyway(*asked)),
+            (None, WhenDown::Closed) => return Err(LimitError::Uncounted),
+        }
+        Ok(self.admission(permit, taking, lease))
+    }
+
+    fn admission(&self, permit: Permit, mut taking: Taking, lease: Option<Lease>) -> Admission {
+        let by_size = taking.by_size();
+        let Taking { would_limit, slots, quota, .. } = taking;
+        Admission { permit, would_limit, quota, by_size, time: self.time, _slots: slots, _lease: lease }
+    }
+
+    /// The store, if limits are shared.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.store.as_ref()
+    }
+
+    /// Tells the store what it does not know yet, and that this gate is alive; connects it if it must.
+    pub async fn settle(&self) {
+        if let Some(store) = &self.store {
+            store.seen(&self.settle_with(store).await);
+        }
+    }
+
+    async fn settle_with(&self, store: &Store) -> Result<(), Failure> {
+        store.beat().await?;
+        store.release_ended().await?;
+        for counter in self.counters.values() {
+            if let Kind::OverTime(over_time) = &counter.kind {
+                let owed = over_time.counts.owed(self.time.now());
+                store.charge(counter, &over_time.counts, &owed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the call asks of each limit.
+    fn asked<'a>(&'a self, permit: &'a Permit) -> impl Iterator<Item = Asked<'a>> {
+        permit.limits().filter_map(|rule| {
+            let counter = self.counters.get(rule)?;
+            let (key, amount) = (self.keys.of(rule.limit.per, permit), counter::amount(rule.limit, permit));
+            Some(Asked { rule, counter, key, amount })
+        })
     }
 
     fn counter_like(&self, rule: &LimitRule) -> Option<Counter> {
@@ -148,88 +229,26 @@ impl Limits {
     }
 }
 
-/// Room in the taking, limit by limit. What was taken is given back if another limit then has none.
-struct Taking {
-    now: Duration,
-    would_limit: Option<RuleId>,
-    taken: Vec<Taken>,
-    slots: Vec<Slot>,
-    quota: Option<Quota>,
-}
-
-/// So much, under one limit.
-struct Taken {
-    counts: Arc<[Counts]>,
-    window: usize,
-    key: u64,
-    amount: u64,
-}
-
-impl Taking {
-    fn take(&mut self, rule: &LimitRule, counter: &Counter, key: u64, permit: &Permit) -> Result<(), LimitExceeded> {
-        match (counter, rule.limit.most) {
-            (Counter::Concurrency(concurrency), _) => match concurrency.enter(key) {
-                Some(slot) => self.slots.push(slot),
-                None => self.refuse(rule, A_MOMENT)?,
-            },
-            (Counter::Rate(counts), Most::Rate(rate)) => {
-                let amount = amount(rate.unit, permit);
-                for (window, counter) in counts.iter().enumerate() {
-                    match counter.take(key, amount, self.now, ALONE) {
-                        Ok(left) => {
-                            self.taken.push(Taken { counts: Arc::clone(counts), window, key, amount });
-                            self.note(rate, left);
-                        }
-                        Err(left) => self.refuse(rule, left.after)?,
-                    }
-                }
-            }
-            (Counter::Rate(_), Most::InFlight(_)) => {}
-        }
-        Ok(())
-    }
-
-    fn refuse(&mut self, rule: &LimitRule, retry_after: Duration) -> Result<(), LimitExceeded> {
-        match rule.mode {
-            Mode::Shadow => {
-                self.would_limit.get_or_insert_with(|| rule.rule.clone());
-                Ok(())
-            }
-            Mode::Enforce => {
-                for Taken { counts, window, key, amount } in self.taken.drain(..) {
-                    if let Some(window) = counts.get(window) {
-                        window.give_back(key, amount, self.now);
-                    }
-                }
-                Err(LimitExceeded { rule: rule.rule.clone(), limit: rule.limit, retry_after })
-            }
+impl Keys {
+    /// What is counted together with this call.
+    fn of(&self, per: Per, permit: &Permit) -> u64 {
+        let (server, principal) = (permit.server().as_str(), permit.principal().id());
+        let tool = match permit.call().target() {
+            Target::Tool(name) => name,
+            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",
+        };
+        match per {
+            Per::PrincipalAndTool => self.key(&[server, tool, principal]),
+            Per::Tool => self.key(&[server, tool]),
+            Per::Principal => self.key(&[server, principal]),
+            Per::Server => self.key(&[server]),
         }
     }
 
-    /// Of several limits, the one of which the smallest part is left is told.
-    fn note(&mut self, rate: Rate, left: Left) {
-        let of = |part: u64, whole: u64| u128::from(part) * u128::from(whole);
-        let quota = Quota { unit: rate.unit, left: left.amount, of: rate.amount.get(), every: rate.every };
-        if self.quota.is_none_or(|known| of(quota.left, known.of) < of(known.left, quota.of)) {
-            self.quota = Some(quota);
-        }
-    }
-}
-
-/// How much of a unit a call takes before it is made.
-fn amount(unit: Unit, permit: &Permit) -> u64 {
-    match unit {
-        Unit::Calls => 1,
-        Unit::Cost => permit.tool().map_or(1, |tool| tool.cost.get().into()),
-        Unit::Bytes => 0,
-    }
-}
-
-impl Counter {
-    fn of(limit: Limit) -> Self {
-        match limit.most {
-            Most::Rate(rate) => Self::Rate(rate.windows().map(Counts::new).collect()),
-            Most::InFlight(most) => Self::Concurrency(Arc::new(Concurrency::new(most))),
+    fn key(&self, names: &[&str]) -> u64 {
+        match self {
+            Self::OfThisGate(hasher) => hasher.hash_one(names),
+            Self::OfAllGates => counter::digest(names),
         }
     }
 }
@@ -240,6 +259,14 @@ impl Time {
             Self::Running(since) => clock::monotonic().saturating_duration_since(since),
             Self::Still => Duration::ZERO,
         }
+    }
+}
+
+impl governor::clock::Clock for Time {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        Self::now(*self)
     }
 }
 
@@ -265,8 +292,17 @@ impl Admission {
             return;
         }
         let (bytes, now) = (u64::try_from(bytes).unwrap_or(u64::MAX), self.time.now());
-        for (counts, key) in &self.by_size {
-            counts.iter().for_each(|window| window.charge(*key, bytes, now));
+        for (counter, key) in &self.by_size {
+            counter.counts.charge(*key, bytes, now);
+        }
+    }
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exceeded(exceeded) => exceeded.fmt(f),
+            Self::Uncounted => f.write_str("the store of limits cannot be asked"),
         }
     }
 }

@@ -18,7 +18,7 @@ fn ask(policy: &PolicySet, limits: &Limits, who: &str, tool: &str) -> Result<Adm
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
     let call = Arc::new(mcp::read(&Bytes::from(body), &Bounds::default()).unwrap());
     let (principal, server) = (Arc::new(Principal::for_test(who, &["reader"])), ServerName::new("records").unwrap());
-    limits.admit(policy.permit(&principal, &call, &server, Context::for_test()).unwrap())
+    limits.admit_here(policy.permit(&principal, &call, &server, Context::for_test()).unwrap())
 }
 
 #[test]
@@ -107,9 +107,8 @@ fn a_call_that_one_limit_refuses_takes_nothing_of_the_others() {
     assert_eq!(ask(&policy, &limits, "al", "a").unwrap().quota().map(|quota| quota.of), Some(1));
     let left = |limits: &Limits| {
         let rule = policy.limits().find(|rule| rule.limit.per == Per::Tool).unwrap();
-        let Counter::Rate(counts) = &limits.counters[rule] else { panic!("it is a rate") };
-        let server = ServerName::new("records").unwrap();
-        counts[0].take(limits.hasher.hash_one((&server, "a")), 0, limits.time.now(), ALONE).unwrap().amount
+        let Kind::OverTime(counter) = &limits.counters[rule].kind else { panic!("it is a rate") };
+        counter.counts.take(limits.keys.key(&["records", "a"]), 0, limits.time.now(), ALONE).unwrap().amount
     };
     assert_eq!(left(&limits), 8);
     assert!(ask(&policy, &limits, "al", "a").is_err());

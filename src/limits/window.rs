@@ -4,25 +4,18 @@
 //! bucket that fills evenly (GCRA) would let through twice as much after a pause, could not be charged for what is only
 //! known afterwards, and could not be shared: `shared.lua` counts in the same slots.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::keyed::Keyed;
 use crate::policy::Window;
 
-/// One window, counted for every key apart.
+/// One window, counted for every key apart. Where a store counts for several gates, this is what the gate knows of that.
 #[derive(Debug)]
 pub(super) struct Counts {
     window: Window,
-    first: Shard,
-    others: Box<[Shard]>,
-    taken: AtomicUsize,
-    crowded: AtomicBool,
+    keys: Keyed<Slots>,
 }
-
-/// Some of the keys, under a lock of their own.
-type Shard = Mutex<HashMap<u64, Slots>>;
 
 /// What one key has taken.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +24,8 @@ struct Slots {
     newest: u64,
     /// By slot, modulo their number.
     taken: [u64; SLOTS],
+    /// What was taken here and the store was not told.
+    owed: u64,
 }
 
 /// What is left for a key.
@@ -44,64 +39,99 @@ pub(crate) struct Left {
 
 /// A span has so many whole slots, and parts of two more at its ends, of which one is the newest.
 const WHOLE: u64 = 16;
-const SLOTS: usize = 17;
-/// Locks, so that calls rarely wait for each other.
-const SHARDS: usize = 32;
-/// So many keys are told apart: some 15 MiB.
-const MOST_KEYS: usize = 65_536;
-/// So many more when there are too many to tell apart.
-const BUCKETS: u64 = 16_384;
-/// After so many calls keys are forgotten that have taken nothing for long.
-const SWEEP: usize = 4096;
+pub(super) const SLOTS: usize = 17;
 
 impl Counts {
     pub(super) fn new(window: Window) -> Self {
-        let others = (1..SHARDS).map(|_| Shard::default()).collect();
-        Self { window, first: Shard::default(), others, taken: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
+        Self { window, keys: Keyed::new() }
     }
 
-    /// Takes so much, if that is left of a share of the whole: of as many as there are, `one_of`.
-    pub(super) fn take(&self, key: u64, amount: u64, now: Duration, one_of: u64) -> Result<Left, Left> {
-        self.sweep(now);
-        let share = (self.window.most / one_of.max(1)).max(1);
-        // A share is never less than one call that fits into the whole.
-        let (most, slot) = (share.max(amount.min(self.window.most)), self.slot(now));
-        let key = self.bucket(key);
-        let mut keys = self.shard(key);
-        let slots = keys.entry(key).or_default();
-        slots.advance(slot);
-        let taken: u64 = slots.taken.iter().fold(0, |sum, taken| sum.saturating_add(*taken));
-        let left = Left { amount: most.saturating_sub(taken), after: Duration::ZERO };
-        if left.amount < amount.max(1) {
-            return Err(Left { after: self.until(slots, slot, now, (amount, most)), ..left });
-        }
-        slots.add(slot, amount);
-        Ok(Left { amount: left.amount.saturating_sub(amount), ..left })
+    /// Takes so much, if that is left; of a share of the whole, one of so many.
+    pub(super) fn take(&self, key: u64, amount: u64, now: Duration, one_of: NonZeroU32) -> Result<Left, Left> {
+        let slot = self.slot(now);
+        self.keys.sweep(|slots| slots.newest + WHOLE < slot);
+        let most = self.window.most;
+        let weight = self.weight(amount, one_of);
+        self.keys.with(key, |slots| {
+            slots.advance(slot);
+            let room = most.saturating_sub(slots.sum());
+            let left = |room: u64| Left { amount: room / u64::from(one_of.get()), after: Duration::ZERO };
+            if room < weight.max(1) {
+                return Err(Left { after: self.until(slots, slot, now, weight), ..left(room) });
+            }
+            slots.add(slot, weight);
+            slots.owe(amount, most);
+            Ok(left(room.saturating_sub(weight)))
+        })
     }
 
     /// Takes what is known only now, whether or not so much is left.
     pub(super) fn charge(&self, key: u64, amount: u64, now: Duration) {
-        let (key, slot) = (self.bucket(key), self.slot(now));
-        let mut keys = self.shard(key);
-        let slots = keys.entry(key).or_default();
-        slots.advance(slot);
-        slots.add(slot, amount);
+        let slot = self.slot(now);
+        self.keys.with(key, |slots| {
+            slots.advance(slot);
+            slots.add(slot, amount);
+            slots.owe(amount, self.window.most);
+        });
     }
 
     /// Gives back what was just taken.
-    pub(super) fn give_back(&self, key: u64, amount: u64, now: Duration) {
-        let key = self.bucket(key);
-        if let Some(slots) = self.shard(key).get_mut(&key) {
-            slots.give_back(self.slot(now), amount);
-        }
+    pub(super) fn give_back(&self, key: u64, amount: u64, now: Duration, one_of: NonZeroU32) {
+        let (slot, weight) = (self.slot(now), self.weight(amount, one_of));
+        self.keys.with(key, |slots| {
+            slots.give_back(slot, weight);
+            slots.paid(amount);
+        });
+    }
+
+    /// Knows from now on what the store knows: what was taken in each slot, the newest first. Returns what is left.
+    pub(super) fn learn(&self, key: u64, taken: &[u64], now: Duration) -> u64 {
+        let slot = self.slot(now);
+        self.keys.sweep(|slots| slots.newest + WHOLE < slot);
+        self.keys.with(key, |slots| {
+            slots.taken = [0; SLOTS];
+            slots.newest = slot;
+            for (ago, taken) in (0..).zip(taken) {
+                slots.add(slot.saturating_sub(ago), *taken);
+            }
+            slots.add(slot, slots.owed);
+            self.window.most.saturating_sub(slots.sum())
+        })
+    }
+
+    /// What the store is to be told, by key.
+    pub(super) fn owed(&self, now: Duration) -> Vec<(u64, u64)> {
+        let (mut owed, slot) = (Vec::new(), self.slot(now));
+        self.keys.each(|key, slots| {
+            if slots.owed > 0 && slots.newest + WHOLE >= slot {
+                owed.push((key, slots.owed));
+            }
+        });
+        owed
+    }
+
+    /// The store was told so much.
+    pub(super) fn paid(&self, key: u64, amount: u64) {
+        self.keys.with(key, |slots| slots.paid(amount));
+    }
+
+    /// Of how much, in how long.
+    pub(super) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// What an amount takes of the whole: as much as if every other gate took it, too. But a share is never less than
+    /// one call that fits into the whole.
+    fn weight(&self, amount: u64, one_of: NonZeroU32) -> u64 {
+        amount.max(amount.saturating_mul(one_of.get().into()).min(self.window.most))
     }
 
     /// How long until so much more is left: when enough of the oldest slots are over.
-    fn until(&self, slots: &Slots, slot: u64, now: Duration, (amount, most): (u64, u64)) -> Duration {
-        let mut taken: u64 = slots.taken.iter().fold(0, |sum, taken| sum.saturating_add(*taken));
+    fn until(&self, slots: &Slots, slot: u64, now: Duration, weight: u64) -> Duration {
+        let mut taken = slots.sum();
         for oldest in slot.saturating_sub(WHOLE)..=slot {
             taken = taken.saturating_sub(slots.at(oldest));
-            if taken.saturating_add(amount.max(1)) <= most {
+            if taken.saturating_add(weight.max(1)) <= self.window.most {
                 let over = u128::from(oldest + 1) * self.length();
                 return Duration::from_nanos(u64::try_from(over.saturating_sub(now.as_nanos())).unwrap_or(u64::MAX));
             }
@@ -118,34 +148,6 @@ impl Counts {
         // The first slots have others before them, too.
         u64::try_from(now.as_nanos() / self.length()).unwrap_or(u64::MAX).saturating_add(WHOLE)
     }
-
-    /// Where a key is counted: by itself, or with others while there are too many.
-    fn bucket(&self, key: u64) -> u64 {
-        if self.crowded.load(Ordering::Relaxed) { key % BUCKETS } else { key }
-    }
-
-    fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Slots>> {
-        let index = usize::try_from(key).unwrap_or_default() % SHARDS;
-        self.others.get(index).unwrap_or(&self.first).lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Now and then, forgets keys whose slots are over. If that does not help, keys share buckets until it does: to forget
-    /// a key that has taken something would give it a fresh quota.
-    fn sweep(&self, now: Duration) {
-        if self.taken.fetch_add(1, Ordering::Relaxed) % SWEEP != SWEEP - 1 {
-            return;
-        }
-        let slot = self.slot(now);
-        let mut keys = 0;
-        for shard in self.others.iter().chain([&self.first]) {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, slots| slots.newest + WHOLE >= slot);
-            let left = shard.len();
-            shard.shrink_to(left * 2);
-            keys += left;
-        }
-        self.crowded.store(keys > MOST_KEYS, Ordering::Relaxed);
-    }
 }
 
 impl Slots {
@@ -153,6 +155,7 @@ impl Slots {
     fn advance(&mut self, slot: u64) {
         if slot.saturating_sub(self.newest) > WHOLE {
             self.taken = [0; SLOTS];
+            self.owed = 0;
         } else {
             for begun in self.newest + 1..=slot {
                 if let Some(taken) = self.of(begun) {
@@ -161,6 +164,10 @@ impl Slots {
             }
         }
         self.newest = self.newest.max(slot);
+    }
+
+    fn sum(&self) -> u64 {
+        self.taken.iter().fold(0, |sum, taken| sum.saturating_add(*taken))
     }
 
     fn at(&self, slot: u64) -> u64 {
@@ -182,15 +189,27 @@ impl Slots {
             *taken = taken.saturating_sub(amount);
         }
     }
+
+    /// More than all there is would be waited for no longer than all.
+    fn owe(&mut self, amount: u64, most: u64) {
+        self.owed = self.owed.saturating_add(amount).min(most);
+    }
+
+    fn paid(&mut self, amount: u64) {
+        self.owed = self.owed.saturating_sub(amount);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::keyed::{BUCKETS, MOST_KEYS, SWEEP};
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const ALONE: NonZeroU32 = NonZeroU32::MIN;
+    const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
     fn counts(most: u64, every: Duration) -> Counts {
         Counts::new(Window { most, every })
@@ -199,11 +218,11 @@ mod tests {
     #[test]
     fn what_was_taken_counts_for_its_span_and_one_slot_more() {
         let counts = counts(3, SECOND * 16);
-        let take = |at: Duration| counts.take(1, 1, at, 1);
+        let take = |at: Duration| counts.take(1, 1, at, ALONE);
         assert_eq!((0..3).map(|_| take(SECOND / 2).unwrap().amount).collect::<Vec<_>>(), [2, 1, 0]);
         let refused = take(SECOND).unwrap_err();
         assert_eq!(refused, Left { amount: 0, after: SECOND * 16 });
-        assert!(counts.take(2, 1, SECOND, 1).is_ok(), "another key has a quota of its own");
+        assert!(counts.take(2, 1, SECOND, ALONE).is_ok(), "another key has a quota of its own");
         assert!(take(Duration::from_nanos(16_999_999_999)).is_err());
         assert!(take(SECOND * 17).is_ok(), "when it was told there is room");
     }
@@ -211,40 +230,59 @@ mod tests {
     #[test]
     fn what_costs_more_than_is_left_waits_and_what_costs_more_than_all_never_passes() {
         let counts = counts(10, SECOND * 16);
-        assert!(counts.take(1, 7, Duration::ZERO, 1).is_ok());
-        assert_eq!(counts.take(1, 4, SECOND * 8, 1).unwrap_err().after, SECOND * 9);
-        assert!(counts.take(1, 3, SECOND * 8, 1).is_ok());
-        assert!(counts.take(2, 11, Duration::ZERO, 1).is_err());
+        assert!(counts.take(1, 7, Duration::ZERO, ALONE).is_ok());
+        assert_eq!(counts.take(1, 4, SECOND * 8, ALONE).unwrap_err().after, SECOND * 9);
+        assert!(counts.take(1, 3, SECOND * 8, ALONE).is_ok());
+        assert!(counts.take(2, 11, Duration::ZERO, ALONE).is_err());
     }
 
     #[test]
     fn what_is_charged_afterwards_may_be_more_than_is_left_and_is_waited_for() {
         let counts = counts(100, SECOND * 16);
-        assert!(counts.take(1, 0, Duration::ZERO, 1).is_ok());
+        assert!(counts.take(1, 0, Duration::ZERO, ALONE).is_ok());
         counts.charge(1, 1_000, Duration::ZERO);
-        assert_eq!(counts.take(1, 0, SECOND, 1).unwrap_err().after, SECOND * 16);
-        assert!(counts.take(1, 0, SECOND * 17, 1).is_ok());
+        assert_eq!(counts.take(1, 0, SECOND, ALONE).unwrap_err().after, SECOND * 16);
+        assert!(counts.take(1, 0, SECOND * 17, ALONE).is_ok());
     }
 
     #[test]
     fn a_share_is_a_part_of_the_whole_and_what_was_given_back_is_there_again() {
         let counts = counts(10, SECOND);
-        assert_eq!((0..10).filter(|_| counts.take(1, 1, Duration::ZERO, 2).is_ok()).count(), 5);
-        counts.give_back(1, 1, Duration::ZERO);
-        assert!(counts.take(1, 1, Duration::ZERO, 2).is_ok());
-        assert!(counts.take(1, 1, Duration::ZERO, 2).is_err());
+        assert_eq!((0..10).filter(|_| counts.take(1, 1, Duration::ZERO, TWO).is_ok()).count(), 5);
+        counts.give_back(1, 1, Duration::ZERO, TWO);
+        assert!(counts.take(1, 1, Duration::ZERO, TWO).is_ok());
+        assert!(counts.take(1, 1, Duration::ZERO, TWO).is_err());
+    }
+
+    #[test]
+    fn when_the_store_is_gone_its_last_word_counts_and_what_is_taken_since_is_owed() {
+        let counts = counts(10, SECOND * 16);
+        // Six in the newest slot and two in the one before, of whomever.
+        assert_eq!(counts.learn(1, &[6, 2], SECOND * 20), 2);
+        assert_eq!(counts.take(1, 1, SECOND * 20, TWO).map(|left| left.amount), Ok(0), "one is its share of two");
+        assert_eq!(counts.take(1, 1, SECOND * 20, TWO).unwrap_err().after, SECOND * 16, "when the older slot is over");
+        assert_eq!(counts.owed(SECOND * 20), [(1, 1)], "what it took itself");
+        assert_eq!(counts.learn(1, &[6, 2], SECOND * 21), 1, "what the store was not told counts beside what it says");
+        counts.paid(1, 1);
+        assert_eq!(counts.owed(SECOND * 21), []);
+        counts.charge(1, 1_000, SECOND * 21);
+        assert_eq!(counts.owed(SECOND * 21), [(1, 10)], "more than all is waited for no longer than all");
+        assert_eq!(counts.owed(SECOND * 60), [], "what is over is not owed");
     }
 
     #[test]
     fn memory_is_bounded_when_every_key_is_fresh() {
         let counts = counts(1, Duration::from_hours(1));
-        let refused = (0..200_000).filter(|key| counts.take(*key, 1, Duration::ZERO, 1).is_err()).count();
+        let refused = (0..200_000).filter(|key| counts.take(*key, 1, Duration::ZERO, ALONE).is_err()).count();
         assert!(refused > 0, "what shares a bucket shares its quota");
-        let keys =
-            || counts.others.iter().chain([&counts.first]).map(|shard| shard.lock().unwrap().len()).sum::<usize>();
-        assert!(keys() <= MOST_KEYS + SWEEP + 16_384, "{}", keys());
+        let keys = || {
+            let mut keys = 0;
+            counts.keys.each(|_, _| keys += 1);
+            keys
+        };
+        assert!(keys() <= MOST_KEYS + SWEEP + usize::try_from(BUCKETS).unwrap(), "{}", keys());
         for key in 0..(SWEEP as u64) {
-            let _ = counts.take(key, 1, Duration::from_hours(3), 1);
+            let _ = counts.take(key, 1, Duration::from_hours(3), ALONE);
         }
         assert!(keys() <= SWEEP, "what is over is forgotten");
     }
@@ -260,12 +298,12 @@ mod tests {
             let (mut now, mut taken) = (Duration::ZERO, Vec::new());
             for (pause, amount) in asked {
                 now += Duration::from_micros(pause * pause / 100);
-                if let Err(left) = counts.take(7, amount, now, 1) {
+                if let Err(left) = counts.take(7, amount, now, ALONE) {
                     if amount > most {
                         continue;
                     }
                     now += left.after;
-                    prop_assert!(counts.take(7, amount, now, 1).is_ok(), "there is room when it was told");
+                    prop_assert!(counts.take(7, amount, now, ALONE).is_ok(), "there is room when it was told");
                 }
                 taken.push((now, amount));
                 let within = taken.iter().filter(|(at, _)| *at + every > now).map(|(_, amount)| amount).sum::<u64>();

@@ -82,15 +82,40 @@ pub struct Window {
     pub every: Duration,
 }
 
+/// At most so much at once, and then one in each such time: a bucket that fills evenly (GCRA).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// How much at once.
+    pub most: NonZeroU32,
+    /// In how long there is room for one more.
+    pub each: Duration,
+}
+
 impl Rate {
-    /// What must hold: the amount in its time, and the burst in its share of that.
-    pub fn windows(&self) -> impl Iterator<Item = Window> + use<> {
-        let (amount, every) = (self.amount.get(), self.every);
-        let burst = self.burst.map(NonZeroU64::get).map(|burst| {
-            let nanos = every.as_nanos().saturating_mul(u128::from(burst)) / u128::from(amount);
-            Window { most: burst, every: Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).max(1)) }
-        });
-        [Window { most: amount, every }].into_iter().chain(burst)
+    /// The amount in its time.
+    pub fn window(&self) -> Window {
+        Window { most: self.amount.get(), every: self.every }
+    }
+
+    /// What is let through at once, and how evenly the rest.
+    pub fn burst(&self) -> Option<Burst> {
+        let most = NonZeroU32::try_from(self.burst?).unwrap_or(NonZeroU32::MAX);
+        let each = self.every.as_nanos() / u128::from(self.amount.get());
+        Some(Burst { most, each: Duration::from_nanos(u64::try_from(each).unwrap_or(u64::MAX).max(1)) })
+    }
+
+    /// Whether whatever this lets through, the other does, too.
+    fn implies(&self, other: &Self) -> bool {
+        let (own, wide) = (self.window(), other.window());
+        let window = match self.unit {
+            Unit::Calls | Unit::Cost => own.implies(wide),
+            // How much the last call of a window brings, nothing bounds: many windows do not add up.
+            Unit::Bytes => own.most <= wide.most && own.every >= wide.every,
+        };
+        (window || self.burst().is_some_and(|burst| burst.implies_window(wide)))
+            && other.burst().is_none_or(|others| {
+                self.window().implies_burst(others) || self.burst().is_some_and(|burst| burst.implies(others))
+            })
     }
 }
 
@@ -100,6 +125,25 @@ impl Window {
         let times = other.every.as_nanos().div_ceil(self.every.as_nanos().max(1));
         u128::from(self.most).saturating_mul(times) <= u128::from(other.most)
     }
+
+    /// The same of a burst.
+    fn implies_burst(self, other: Burst) -> bool {
+        let evenly = other.each.as_nanos().saturating_mul(self.most.into());
+        self.most <= other.most.get().into() && evenly <= self.every.as_nanos()
+    }
+}
+
+impl Burst {
+    /// Whether whatever this lets through, the other does, too.
+    fn implies(self, other: Self) -> bool {
+        self.most <= other.most && self.each >= other.each
+    }
+
+    /// The same of a window.
+    fn implies_window(self, other: Window) -> bool {
+        let more = other.every.as_nanos() / self.each.as_nanos().max(1);
+        u128::from(self.most.get()).saturating_add(more) <= u128::from(other.most)
+    }
 }
 
 impl Limit {
@@ -107,14 +151,7 @@ impl Limit {
     pub(super) fn implies(self, other: Self) -> bool {
         match (self.most, other.most) {
             (Most::Rate(rate), Most::Rate(others)) => {
-                let tight = |wide: Window| {
-                    rate.windows().any(|tight| match rate.unit {
-                        Unit::Calls | Unit::Cost => tight.implies(wide),
-                        // How much the last call of a window brings, nothing bounds: many windows do not add up.
-                        Unit::Bytes => tight.most <= wide.most && tight.every >= wide.every,
-                    })
-                };
-                rate.unit == others.unit && self.per.is_at_least(other.per) && others.windows().all(tight)
+                rate.unit == others.unit && self.per.is_at_least(other.per) && rate.implies(&others)
             }
             (Most::InFlight(calls), Most::InFlight(others)) => self.per.is_at_least(other.per) && calls <= others,
             (Most::Rate(_), Most::InFlight(_)) | (Most::InFlight(_), Most::Rate(_)) => false,

@@ -58,7 +58,7 @@ pub use diff::{Change, Direction, Side, What, Who, diff_callers};
 pub use fits::fits;
 pub use kill::{InFlight, Kill, KillScope, Kills, Stopped};
 pub use kill_file::{KillSource, KillsSource};
-pub use limit::{Limit, LimitRule, Most, Per, Rate, Unit, Window};
+pub use limit::{Burst, Limit, LimitRule, Most, Per, Rate, Unit, Window};
 pub use lock::{LOCK_FILE, LockedServer, Pin, ToolLock};
 pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};

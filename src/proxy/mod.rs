@@ -126,7 +126,7 @@ impl Gateway {
         let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
         seen.permitted(&permit);
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
-        let admission = now.limits.admit(permit)?; // is there room for it?
+        let admission = now.limits.admit(permit).await?; // is there room for it?
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);

@@ -11,7 +11,7 @@ use crate::exchange::{DecisionId, Exchange, HttpRefusal, Refusal, Unrecorded};
 use crate::identity::{AuthError, Challenge, ProtectedResource, Scope, TokenError};
 use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
-use crate::limits::{LimitExceeded, Quota};
+use crate::limits::{LimitError, LimitExceeded, Quota};
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
@@ -157,8 +157,9 @@ fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
         Refusal::Header(mismatch) => header_mismatch(mismatch),
         Refusal::Policy(denial) => denied(denial, call),
         Refusal::State(error) => misplaced(*error, call),
-        Refusal::Limit(exceeded) => limited(exceeded),
-        Refusal::Audit(Unrecorded) => unrecorded(),
+        Refusal::Limit(LimitError::Exceeded(exceeded)) => limited(exceeded),
+        Refusal::Limit(LimitError::Uncounted) => without("the limits of the call cannot be counted", refusal),
+        Refusal::Audit(Unrecorded) => without("the call cannot be recorded", refusal),
         Refusal::Upstream(error) => upstream(error),
     }
 }
@@ -206,10 +207,10 @@ fn challenge(refusal: &Refusal) -> Option<Challenge<'_>> {
     }
 }
 
-/// Another replica may be able to record it.
-fn unrecorded() -> Saying {
-    let error = ErrorObject::new(code::UNAVAILABLE, "the call cannot be recorded, so it was not made");
-    let error = error.with("reason", Refusal::Audit(Unrecorded).reason()).with(EXECUTED, "no");
+/// Something is away without which no call is made. Another replica may have it.
+fn without(what: &str, refusal: &Refusal) -> Saying {
+    let error = ErrorObject::new(code::UNAVAILABLE, format!("{what}, so it was not made"));
+    let error = error.with("reason", refusal.reason()).with(EXECUTED, "no");
     let mut saying = Saying::new(Status::Http(StatusCode::SERVICE_UNAVAILABLE), error);
     saying.header(header::RETRY_AFTER, "1");
     saying

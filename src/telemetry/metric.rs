@@ -9,13 +9,15 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
+use opentelemetry::metrics::{AsyncInstrument, BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::attribute::{self, DIGEST, Facts, ISSUER, METHOD, REASON, RESULT, SCOPE, SERVER, Signal};
 use super::credential::Ends;
 use crate::audit::Audit;
+use crate::breaker::Phase;
 use crate::exchange::Outcome;
 use crate::identity::{AuthError, IssuerKeys};
+use crate::limits::Store;
 use crate::mcp::{Method, Question, ServerName};
 use crate::policy::KillScope;
 
@@ -73,6 +75,8 @@ pub(super) struct Observed {
     pub(super) ends: Ends,
     /// Issuers of tokens, and their keys.
     pub(super) issuers: Arc<RwLock<Vec<IssuerKeys>>>,
+    /// Where limits are shared, if they are.
+    pub(super) limits_store: Arc<RwLock<Option<Arc<Store>>>>,
 }
 
 /// How a reload ended.
@@ -299,6 +303,7 @@ impl Observed {
             })
             .build();
         self.register_issuers(meter);
+        self.register_limits_store(meter);
         let policy = Arc::clone(&self.policy);
         meter
             .i64_observable_gauge("tollgate.policy.info")
@@ -306,6 +311,41 @@ impl Observed {
             .with_callback(move |observer| {
                 if let Some(digest) = &*policy.read().unwrap_or_else(PoisonError::into_inner) {
                     observer.observe(1, &[KeyValue::new(DIGEST, Arc::clone(digest))]);
+                }
+            })
+            .build();
+    }
+
+    fn register_limits_store(&self, meter: &Meter) {
+        let observe = |look: fn(&Store) -> i64| {
+            let store = Arc::clone(&self.limits_store);
+            move |observer: &dyn AsyncInstrument<i64>| {
+                if let Some(store) = &*store.read().unwrap_or_else(PoisonError::into_inner) {
+                    observer.observe(look(store), &[]);
+                }
+            }
+        };
+        meter
+            .i64_observable_up_down_counter("tollgate.limits.store.circuit_open")
+            .with_description("1 while the store of limits is not asked because it fails")
+            .with_callback(observe(|store| i64::from(*store.phases().borrow() == Phase::Open)))
+            .build();
+        meter
+            .i64_observable_up_down_counter("tollgate.limits.store.replicas")
+            .with_description("Gates that share the limits, as last heard")
+            .with_callback(observe(|store| store.replicas().get().into()))
+            .build();
+        let store = Arc::clone(&self.limits_store);
+        meter
+            .u64_observable_counter("tollgate.limits.store.calls")
+            .with_description("Calls that limits are on, by whether the store has counted them")
+            .with_callback(move |observer| {
+                let Some(calls) = store.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|it| it.calls())
+                else {
+                    return;
+                };
+                for (count, result) in [(calls.ok, "ok"), (calls.failed, "failed"), (calls.unasked, "unasked")] {
+                    observer.observe(count, &[KeyValue::new(RESULT, result)]);
                 }
             })
             .build();

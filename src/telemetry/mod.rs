@@ -37,6 +37,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::exchange::Exchange;
 use crate::identity::IssuerKeys;
+use crate::limits::Store;
 use crate::policy::{KillScope, Kills};
 
 pub use context::Propagation;
@@ -148,6 +149,11 @@ impl Telemetry {
     /// Says how old the keys of issuers are.
     pub fn issuers(&self, issuers: Vec<IssuerKeys>) {
         *self.observed.issuers.write().unwrap_or_else(PoisonError::into_inner) = issuers;
+    }
+
+    /// Says how the store of limits fares, from now on.
+    pub fn limits_store(&self, store: Arc<Store>) {
+        *self.observed.limits_store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
     }
 
     /// Counts a reload of the policy.

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use crate::exchange::{Outcome, Refusal};
 use crate::identity::{AuthError, Principal};
 use crate::json::{self, Bounds};
-use crate::limits::{Admission, Limits};
+use crate::limits::{Admission, LimitError, Limits};
 use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName};
 use crate::policy::{Bearing, Context, Decided, PolicySet, Query, RuleId};
 
@@ -81,7 +81,7 @@ impl Question {
         let call = read.insert(Arc::new(mcp::read(&self.message(), &Bounds::default())?));
         mcp::agree(&self.headers, call)?;
         let permit = policy.permit(principal, call, &self.server, self.context)?;
-        Ok(limits.admit(permit)?)
+        Ok(limits.admit_here(permit).map_err(LimitError::Exceeded)?)
     }
 
     /// What the answer depends on beside who asks for what.
@@ -200,7 +200,7 @@ impl Answer {
         let permit = self.result.as_ref().ok().map(Admission::permit);
         let (no, full) = match &self.result {
             Ok(_) => (self.would_deny().map(|(_, rule)| rule), None),
-            Err(Refusal::Limit(exceeded)) => (Some(&exceeded.rule), Some(exceeded.limit)),
+            Err(Refusal::Limit(LimitError::Exceeded(exceeded))) => (Some(&exceeded.rule), Some(exceeded.limit)),
             Err(refusal) => (refusal.rule(), None),
         };
         Some(Decided { server, call, permit, no, full })

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::question::{Answer, Question};
 use crate::diagnostic::SourceFile;
 use crate::exchange::Refusal;
+use crate::limits::LimitError;
 use crate::policy::{Finding, Look, Mode, PolicySet, Reason, RuleId};
 
 /// Something that was looked at.
@@ -48,7 +49,7 @@ fn last(answer: &Answer) -> Option<Step> {
             let unmet = denial.unmet.as_ref()?;
             step(&denial.rule, format!("refuses these arguments: {}", unmet.as_str()))
         }
-        Err(Refusal::Limit(exceeded)) => step(&exceeded.rule, format!("has no room: {exceeded}")),
+        Err(Refusal::Limit(LimitError::Exceeded(exceeded))) => step(&exceeded.rule, format!("has no room: {exceeded}")),
         Err(_) => None,
         Ok(_) => match answer.would_deny()? {
             ("arguments", rule) => step(rule, "would refuse these arguments, and is in shadow".to_owned()),

@@ -13,12 +13,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::breaker::{Breaker, Ended};
 use super::client::{CONNECT, Client};
 use super::credential::Credential;
 use super::error::chain;
 use super::reply::{self, Reply};
-use super::{Endpoints, Phase, Settings, UpstreamError, client, headers};
+use super::{Endpoints, Settings, UpstreamError, client, headers};
+use crate::breaker::{Breaker, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
 use crate::mcp::{Era, Method};

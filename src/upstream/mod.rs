@@ -1,6 +1,5 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
-mod breaker;
 mod client;
 mod credential;
 mod endpoints;
@@ -11,7 +10,6 @@ mod kept;
 mod reply;
 mod settings;
 
-pub use breaker::{BreakerSettings, Phase};
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use http::{Behalf, Carried, Upstream, VERSION};

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::BreakerSettings;
+use crate::breaker::BreakerSettings;
 use crate::secret::Reference;
 
 /// What a server is shown.

@@ -10,7 +10,7 @@ use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, message, post, post_modern, post_with, tool_call};
 use crate::support::raw::{self, Answer, Connection, Response};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
-use crate::support::world::World;
+use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, until};
 
 const POLICY: &str = "\
@@ -151,6 +151,7 @@ async fn every_refusal_sounds_as_written_down() {
     out_of_place(&mut page, gate.data).await;
     not_granted(&mut page, gate.data).await;
     limited(&mut page, gate.data, &upstream).await;
+    uncounted(&mut page).await;
     server_ails(&mut page, gate.data).await;
     unreachable(&mut page).await;
     overloaded(&mut page).await;
@@ -274,6 +275,15 @@ async fn limited(page: &mut Page, gate: SocketAddr, upstream: &Upstream) {
     page.hear("a limit of calls in flight", gate, &post(ALICE, &held)).await;
     upstream.release();
     assert!(matches!(connection.read().await, Answer::Response(_)));
+}
+
+/// The store is nowhere.
+async fn uncounted(page: &mut Page) {
+    let upstream = Upstream::start().await;
+    let policy = format!("{READERS}limits: [{{ calls: 1, every: 1h, per: principal }}]\n");
+    let world = World::new(&upstream.url()).policy("records.yaml", &policy).file("store", "redis://127.0.0.1:1/");
+    let gate = world.top("limits_store: { url: \"file:HOME/store\", when_down: closed }").start().await;
+    page.hear("a limit that nobody can count, because its store is away", gate.data, &post(ALICE, &search("{}"))).await;
 }
 
 async fn server_ails(page: &mut Page, gate: SocketAddr) {

@@ -4,6 +4,7 @@
 mod issuer;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -176,7 +177,7 @@ async fn roles_scopes_and_claims_are_what_the_file_says_they_are() {
         gate(&issuer, more).identify(Presented { headers: &headers, certificate: None }).await.unwrap()
     };
     let alice = held(&format!("{map}{kept}")).await;
-    assert_eq!(alice.roles(), ["reader".into()]);
+    assert_eq!(alice.roles(), [Arc::from("reader")]);
     assert_eq!(alice.scopes().collect::<Vec<_>>(), ["a", "b"]);
     let known: Vec<_> = alice.claims().map(|(name, claim)| format!("{name}={claim}")).collect();
     let iss = format!("iss={}", issuer.url());
@@ -186,7 +187,7 @@ async fn roles_scopes_and_claims_are_what_the_file_says_they_are() {
     assert_eq!(**alice.account(), format!("{}#alice", issuer.url()));
     assert!(!format!("{alice:?}").contains(&token));
     let all = held(", roles: { claim: realm_access.roles }").await;
-    assert_eq!(all.roles(), ["mcp-analyst".into(), "other".into(), "reader".into()]);
+    assert_eq!(all.roles(), [Arc::from("mcp-analyst"), Arc::from("other"), Arc::from("reader")]);
     assert!(held("").await.roles().is_empty());
     assert!(held(", roles: { claim: realm_access }").await.roles().is_empty());
 }
@@ -301,10 +302,10 @@ async fn keys_outlive_a_change_of_policies_and_streams_the_policies() {
     let token = signer.token(&claims(&issuer, &json!({ "role": "analyst" })));
     let headers = bearer(&token);
     let alice = before.identify(Presented { headers: &headers, certificate: None }).await.unwrap();
-    assert_eq!(alice.roles(), ["analyst".into()]);
+    assert_eq!(alice.roles(), [Arc::from("analyst")]);
     issuer.answer(Answer::Down);
     let now = gate(&issuer, ", roles: { claim: role, map: { analyst: reader } }").succeeding(&before);
-    assert_eq!(now.still(&alice).unwrap().roles(), ["reader".into()]);
+    assert_eq!(now.still(&alice).unwrap().roles(), [Arc::from("reader")]);
     assert_eq!(who(&now, &token, clock::now()).await, Ok("alice".to_owned()));
     assert_eq!(issuer.asked(), 1);
     let elsewhere = Issuer::start(Answer::Down).await;

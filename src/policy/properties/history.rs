@@ -100,11 +100,18 @@ impl<'a> Taken<'a> {
                 let under_way = counted().filter(|(begun, it, _)| begun + it.during >= now).count();
                 under_way < usize::try_from(most.get()).unwrap()
             }
-            Most::Rate(rate) => rate.windows().all(|window| {
+            Most::Rate(rate) => {
+                let window = rate.window();
                 let recent = counted().filter(|(_, it, _)| step.at.saturating_sub(it.at) < window.every);
                 let taken: u64 = recent.map(|(_, it, permit)| amount(rate.unit, permit).unwrap_or(it.brings)).sum();
-                taken + amount(rate.unit, permit).unwrap_or(1) <= window.most
-            }),
+                // From any call on, no more than the burst, and one for each time that one takes.
+                let ago: Vec<_> = counted().map(|(_, it, _)| step.at.saturating_sub(it.at).as_nanos()).collect();
+                let evenly = rate.burst().is_none_or(|burst| {
+                    let room = |ago: u128| u128::from(burst.most.get()) + ago / burst.each.as_nanos();
+                    (0..).zip(ago.iter().rev()).all(|(later, ago)| later + 2 <= room(*ago))
+                });
+                evenly && taken + amount(rate.unit, permit).unwrap_or(1) <= window.most
+            }
         }
     }
 }

@@ -113,7 +113,7 @@ impl Drop for Gate {
 
 impl Gate {
     /// Starts the binary on the files in `home` and waits until it serves.
-    pub(crate) async fn start(home: Arc<TempDir>) -> Self {
+    pub(crate) async fn start(home: Arc<TempDir>, environment: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
             command.env_remove(name);
@@ -122,6 +122,7 @@ impl Gate {
             .args(["run", "--config"])
             .arg(home.path().join("tollgate.yaml"))
             .current_dir(home.path())
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -166,7 +167,7 @@ impl Gate {
     /// Ends it and starts another on the same files.
     pub(crate) async fn restart(mut self) -> Self {
         assert_eq!(self.terminate().await, Some(0), "it ends well");
-        Self::start(Arc::clone(&self.home)).await
+        Self::start(Arc::clone(&self.home), &[]).await
     }
 
     /// Asks it to end and waits for that.

@@ -34,6 +34,7 @@ pub(crate) struct World {
     policies: Vec<(String, String)>,
     /// Files beside `tollgate.yaml`.
     files: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 pub(crate) const READERS: &str = "\
@@ -51,6 +52,7 @@ impl World {
             top: Vec::new(),
             layout: Layout::Plain,
             files: Vec::new(),
+            environment: Vec::new(),
             policies: vec![
                 ("records.yaml".to_owned(), READERS.to_owned()),
                 ("principals.yaml".to_owned(), principals("reader")),
@@ -90,6 +92,12 @@ impl World {
         self
     }
 
+    /// More in the environment of the process.
+    pub(crate) fn environment(mut self, variables: &[(&str, String)]) -> Self {
+        self.environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        self
+    }
+
     pub(crate) fn layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
         self
@@ -99,7 +107,7 @@ impl World {
     pub(crate) async fn start(&self) -> Gate {
         let home = tempfile::tempdir().expect("a temporary folder");
         self.write_to(home.path());
-        Gate::start(Arc::new(home)).await
+        Gate::start(Arc::new(home), &self.environment).await
     }
 
     /// Writes the files; returns where `tollgate.yaml` is.

@@ -1,4 +1,4 @@
-//! Whether to ask a server at all that fails: closed, open, half-open.
+//! Whether to ask a server at all that fails, or a store: closed, open, half-open.
 //!
 //! What nobody but the server can be blamed for opens it soon. Timeouts and broken connections may be one caller's doing,
 //! who must not shut all others out: they only count where most calls of some time end so.
@@ -46,7 +46,7 @@ pub enum Phase {
 
 /// How a call ended, as far as that says something about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub enum Ended {
     /// It answered.
     Answered,
     /// It was not reached, or says itself that it cannot.
@@ -57,7 +57,7 @@ pub(super) enum Ended {
 
 /// The breaker of one server.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub struct Breaker {
     settings: BreakerSettings,
     state: Mutex<State>,
     phase: watch::Sender<Phase>,
@@ -66,7 +66,7 @@ pub(super) struct Breaker {
 /// A call that is carried.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Attempt<'a>(&'a Breaker);
+pub struct Attempt<'a>(&'a Breaker);
 
 #[derive(Debug)]
 enum State {
@@ -93,12 +93,12 @@ struct Lately {
 const TRIAL: Duration = Duration::from_secs(10);
 
 impl Breaker {
-    pub(super) fn new(settings: BreakerSettings, now: Instant) -> Self {
+    pub fn new(settings: BreakerSettings, now: Instant) -> Self {
         Self { settings, state: Mutex::new(State::Closed(Lately::from(now))), phase: watch::Sender::default() }
     }
 
     /// A call may be carried now; else when to ask again.
-    pub(super) fn ask(&self, now: Instant) -> Result<Attempt<'_>, Duration> {
+    pub fn ask(&self, now: Instant) -> Result<Attempt<'_>, Duration> {
         let mut state = self.lock();
         match *state {
             State::Closed(_) => Ok(Attempt(self)),
@@ -129,7 +129,7 @@ impl Breaker {
     }
 
     /// Somebody else has seen the server answer: the next call may try.
-    pub(super) fn answers(&self, now: Instant) {
+    pub fn answers(&self, now: Instant) {
         let mut state = self.lock();
         if let State::Open { until } = &mut *state {
             *until = now;
@@ -137,7 +137,7 @@ impl Breaker {
     }
 
     /// What becomes of calls, now and at every change.
-    pub(super) fn phases(&self) -> watch::Receiver<Phase> {
+    pub fn phases(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
@@ -158,7 +158,7 @@ impl Breaker {
 
 impl Attempt<'_> {
     /// How it ended.
-    pub(super) fn end(self, ended: Ended, now: Instant) {
+    pub fn end(self, ended: Ended, now: Instant) {
         self.0.end(ended, now);
     }
 }
