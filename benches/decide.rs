@@ -183,7 +183,7 @@ fn decide(criterion: &mut Criterion) {
                 let principal = identified(&scene.authenticators, black_box(&scene.headers));
                 let principal = principal.expect("the key is known");
                 let permit = scene.policy.permit(&principal, &scene.granted, &scene.server, context());
-                scene.limits.admit(permit.expect("the rule grants it"))
+                scene.limits.admit(permit.expect("the rule grants it")).now_or_never()
             });
         });
     }
@@ -197,12 +197,14 @@ fn limit(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3));
     let limits = "limits: [{ bytes: 1000000000000, every: 1h, per: principal }]\n\
                   tools: { \"*\": { limits: [{ calls: 4000000000, every: 1s, per: principal }, { in_flight: 9, per: tool }] } }\n";
-    for (name, limits) in [("none", ""), ("three", limits)] {
+    let burst = "limits: [{ calls: 4000000000, every: 1s, burst: 1000000000, per: principal }]\n";
+    for (name, limits) in [("none", ""), ("three", limits), ("burst", burst)] {
         let scene = Scene::with_limits(limits);
         let permit = || scene.policy.permit(&scene.principal, &scene.granted, &scene.server, context());
         group.bench_function(name, |bencher| {
             let permit = || permit().expect("the rule grants it");
-            bencher.iter_batched(permit, |permit| scene.limits.admit(permit), BatchSize::SmallInput);
+            let admit = |permit| scene.limits.admit(permit).now_or_never();
+            bencher.iter_batched(permit, admit, BatchSize::SmallInput);
         });
     }
     group.finish();
