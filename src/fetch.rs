@@ -4,6 +4,7 @@
 //! The address counts, not the name: it is looked at when the name is resolved, and the connection is made to that very
 //! address. So no name leads to the machine itself, its network or a cloud's metadata, unless the operator listed it.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
 
@@ -80,12 +82,12 @@ impl Fetcher {
         self.answer(url, bearer.iter().fold(request, |request, token| request.bearer_auth(token.expose()))).await
     }
 
-    /// The answer to a form.
+    /// The answer to a form, which a client with a secret sends (RFC 6749, 2.3.1).
     ///
     /// # Errors
     /// As of [`Fetcher::get`].
     pub async fn post(&self, url: &Url, form: String, (id, secret): (&str, &Secret)) -> Result<Bytes, FetchError> {
-        let request = self.client(url)?.post(url.clone()).basic_auth(id, Some(secret.expose()));
+        let request = self.client(url)?.post(url.clone()).basic_auth(encoded(id), Some(encoded(secret.expose())));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
         self.answer(url, request).await
     }
@@ -121,6 +123,17 @@ impl Fetcher {
     }
 }
 
+/// A form of these members (`application/x-www-form-urlencoded`).
+pub fn form(members: &[(&str, &str)]) -> String {
+    members.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect::<Vec<_>>().join("&")
+}
+
+/// As it stands in a form.
+fn encoded(text: &str) -> impl Display + '_ {
+    const REST: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+    utf8_percent_encode(text, REST)
+}
+
 /// What went wrong, down to its cause.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();
@@ -134,7 +147,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, FetchError> {
-    let unusable = |error: &dyn std::fmt::Display| FetchError(format!("{}: {error}", path.display()));
+    let unusable = |error: &dyn Display| FetchError(format!("{}: {error}", path.display()));
     let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
     Certificate::from_pem_bundle(&pem).map_err(|error| unusable(&error))
 }
@@ -210,7 +223,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         && !(a == 0x3fff && b < 0x1000)
 }
 
-impl std::fmt::Display for FetchError {
+impl Display for FetchError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }

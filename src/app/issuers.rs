@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AdminState, Latch};
 use crate::clock;
+use crate::identity::IssuerState;
 use crate::proxy::Gateway;
 
 /// How often it is looked whether keys are old.
@@ -20,8 +21,8 @@ pub(super) async fn watch(gateway: Arc<Gateway>, state: Arc<AdminState>, stop: C
     loop {
         let (authenticators, now) = (Arc::clone(&gateway.snapshot.load().authenticators), clock::now());
         authenticators.renew_keys(now);
-        let issuers = authenticators.keys_of_issuers(now);
-        let all_known = issuers.iter().all(|issuer| issuer.age.is_some());
+        let issuers = authenticators.issuer_states(now);
+        let all_known = !issuers.iter().any(IssuerState::lacks_keys);
         if all_known {
             state.readiness.release(Latch::Issuers);
         } else {

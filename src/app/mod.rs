@@ -3,6 +3,7 @@
 mod certificates;
 mod handshake;
 mod issuers;
+mod keys;
 mod limits_store;
 mod listener;
 mod reload;
@@ -98,7 +99,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     limits_store::watch(&gateway, &state, &tasks, &ended).await;
     tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
     tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
-    tasks.spawn(issuers::watch(Arc::clone(&gateway), Arc::clone(&state), stop.clone()));
+    look_after_credentials(&tasks, &gateway, &state, &stop);
     tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
     tracing::info!("admin on http://{admin_address}");
     tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());
@@ -122,6 +123,17 @@ fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option
     readiness.release(Latch::Policies);
     let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
     AdminState { readiness, telemetry, kill_switch, circuit: gateway.upstream.phases(), limits_store }
+}
+
+/// Looks after what callers prove themselves by.
+fn look_after_credentials(
+    tasks: &TaskTracker,
+    gateway: &Arc<Gateway>,
+    state: &Arc<AdminState>,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(issuers::watch(Arc::clone(gateway), Arc::clone(state), stop.clone()));
+    tasks.spawn(keys::watch(Arc::clone(gateway), stop.clone()));
 }
 
 /// Lets what was accepted be answered, for as long as there is time.

@@ -106,6 +106,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
@@ -116,6 +118,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     effect: Option<&'static str>,
     index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kill: Option<&'a str>,
     kind: &'static str,
@@ -194,7 +198,9 @@ impl Asked {
 
     fn line(&self, key: Option<&hmac::Key>) -> Line<'_> {
         let mut line = Line {
+            auth: self.principal.as_ref().map(|principal| principal.auth()),
             decision: Some(self.id.to_string()),
+            issuer: self.principal.as_ref().and_then(|principal| principal.issuer()),
             peer: Some(self.peer.to_string()),
             policy: Some(&self.policy),
             principal: self.principal.as_ref().map(|principal| &**principal.id()),
@@ -344,12 +350,14 @@ mod tests {
         let odd = "é\"\\\n\t\u{1}\u{7f}\u{2028}/😀";
         Line {
             arguments: Some(odd.to_owned()),
+            auth: Some("token"),
             bytes: Some(1),
             code: Some(-32602),
             decision: Some(odd.to_owned()),
             duration_us: Some(1 << 52),
             effect: Some("allow"),
             index: 7,
+            issuer: Some(odd),
             kill: Some(odd),
             kind: "decision",
             lost: Some(0),

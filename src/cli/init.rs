@@ -54,9 +54,9 @@ fn init(args: &Args) -> Result<(), String> {
         }
     }
     let Offer { tools, prompts } = ask::offer(&args.server)?;
-    let made = keys::make(&args.id, &[ROLE.to_owned()], None).map_err(|error| error.to_string())?;
+    let made = keys::Made::new(None, None)?;
     let policy = (policy, policy_file(args, &tools));
-    let principals = (PRINCIPALS.to_owned(), principals_file(&made.entry));
+    let principals = (PRINCIPALS.to_owned(), principals_file(&made.entry(&args.id, &[ROLE.to_owned()])));
     let next_steps = next_steps(args, &tools);
     let grants_something = tools.iter().any(is_granted);
     let (definitions, hiding) = lock::pinnable(tools);

@@ -10,7 +10,7 @@ use super::server::{self, ServerDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
-    AuditSettings, Batches, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach,
+    AuditSettings, Batches, Callers, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach,
     RequestDecompression, address, audit, kill_switch, limits_store, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
@@ -42,6 +42,7 @@ pub(super) struct Draft {
     server: ServerDraft,
     sessions: Option<SessionBounds>,
     kill_switch: Option<KillSwitchConfig>,
+    pub(super) callers: Option<Callers>,
     audit: Option<AuditSettings>,
     limits_store: Option<StoreSettings>,
     drain_timeout: Option<Duration>,
@@ -73,6 +74,7 @@ impl Draft {
             server,
             sessions: sessions(file, &source.sessions, found),
             kill_switch: kill_switch::build(folder(path.as_deref()), file, &source.kill_switch, found),
+            callers: Callers::read(file, &source, kept, found),
             audit: source
                 .audit
                 .as_ref()
@@ -108,6 +110,7 @@ impl Draft {
             server,
             sessions: self.sessions?,
             kill_switch: self.kill_switch,
+            callers: self.callers?,
             audit: self.audit,
             limits_store: self.limits_store,
             policies: self.policies,
@@ -127,7 +130,9 @@ impl Written {
     fn read(overrides: &Overrides, found: &mut Diagnostics) -> Self {
         let path = overrides.config.clone().or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
         let document = path.as_ref().and_then(|path| found.take(document(path)));
-        let source = document.as_ref().and_then(|document| found.take(document.read().map_err(Diagnostics::from)));
+        // What stands where something else must may be a secret: lines are not shown.
+        let read = |document: &Document| document.read().map_err(|problem| problem.without_source_line().into());
+        let source = document.as_ref().and_then(|document| found.take(read(document)));
         Self { path, document, source }
     }
 }

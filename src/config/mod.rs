@@ -4,6 +4,7 @@ mod address;
 mod audit;
 mod breaker;
 mod build;
+mod callers;
 mod form;
 mod cases;
 mod given;
@@ -36,6 +37,7 @@ use crate::state::SessionBounds;
 use crate::upstream::{self, Endpoints};
 
 pub use address::endpoint as parse_endpoint;
+pub use callers::{Callers, Certificates};
 pub use cases::{is_case_file, read_case_file, read_cases};
 pub use form::form;
 pub use kill_switch::{KillApi, KillSwitchConfig, kill, kills, read_kill_file, write_kill_file};
@@ -79,6 +81,8 @@ pub struct Config {
     pub sessions: SessionBounds,
     /// Where the kill switch is kept, if there is one.
     pub kill_switch: Option<KillSwitchConfig>,
+    /// What policies count on to know callers.
+    pub callers: Callers,
     /// How it is recorded what happens, if it is.
     pub audit: Option<AuditSettings>,
     /// Where limits are counted together with other gates, if they are.
@@ -179,11 +183,12 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
     let folder = Folder::read(&draft.policies);
     let servers = draft.name_server(&folder, &mut found);
     found.extend(draft.max_in_flight().map(|most| folder.beyond(most)).unwrap_or_default());
+    found.extend(draft.callers.as_ref().map(|callers| callers.lacking(&folder)).unwrap_or_default());
     let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {
             found.extend(std::mem::take(&mut policies.warnings));
-            Ok(Loaded { config, policies, warnings: found })
+            Ok(Loaded { policies: policies.peppered(&config.callers.peppers), config, warnings: found })
         }
         (_, policies) => {
             found.extend(policies.map(|policies| policies.warnings).unwrap_or_default());
@@ -234,8 +239,12 @@ impl Config {
         if Folder::digest(&self.policies).as_ref() == Some(known) {
             return None;
         }
-        let servers = std::slice::from_ref(&self.server.name);
-        Some(Folder::read(&self.policies).compile(servers, self.listen.reach(), clock::wall()))
+        let (servers, folder) = (std::slice::from_ref(&self.server.name), Folder::read(&self.policies));
+        let mut found = self.callers.lacking(&folder);
+        Some(match found.take(folder.compile(servers, self.listen.reach(), clock::wall())) {
+            Some(policies) if !found.has_errors() => Ok(policies.peppered(&self.callers.peppers)),
+            _ => Err(found),
+        })
     }
 }
 

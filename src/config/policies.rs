@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
-use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, PrincipalsFile, WithoutRole};
+use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, Peppers, PrincipalsFile, WithoutRole};
 use crate::mcp::{self, ServerName};
 use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere, ToolLock};
 
@@ -65,6 +65,14 @@ enum Kind {
     Policy(Box<PolicyFile>),
     Principals(PrincipalsFile),
     Lock(ToolLock),
+}
+
+impl Policies {
+    /// Knows keys by hashes with these peppers, too.
+    #[must_use]
+    pub(super) fn peppered(self, peppers: &Arc<Peppers>) -> Self {
+        Self { authenticators: self.authenticators.peppered(peppers), ..self }
+    }
 }
 
 impl Folder {
@@ -122,6 +130,11 @@ impl Folder {
             servers.extend(ServerName::new("default").ok());
         }
         servers
+    }
+
+    /// The principals files.
+    pub(super) fn principals(&self) -> impl Iterator<Item = &PrincipalsFile> {
+        self.principals.iter()
     }
 
     /// The policy files, to quote from.

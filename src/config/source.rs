@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
@@ -38,6 +39,10 @@ pub struct ConfigSource {
     pub(super) audit: Option<Spanned<AuditSource>>,
     /// A Redis or Valkey in which several gates count their limits together. Each counts by itself if not said.
     pub(super) limits_store: Option<LimitsStoreSource>,
+    /// Secrets that go into hashes of keys (`hmac-sha256:ID:…`): their ids, and where they are kept, `env:NAME` or `file:/PATH`.
+    #[serde(default)]
+    #[schemars(example = json!({ "p1": "file:/run/secrets/pepper" }))]
+    pub(super) peppers: Entries<Spanned<String>>,
     /// The folder of policy files, from where this file lies. `policies` if not said.
     pub(super) policies: Option<Spanned<String>>,
     /// How long calls under way may take to end when the process is told to. 30s if not said, `1h` at most.

@@ -133,6 +133,10 @@ codes! {
     KeyNeverExpires "key-never-expires" "A key without an end.";
     LongLivedKey "long-lived-key" "A key that is valid for more than 400 days.";
     ExpiredKey "expired-key" "A key that is no longer valid.";
+    ExpiringKey "expiring-key" "A key that ends soon, and nothing that replaces it.";
+    InvalidPepper "invalid-pepper" "A pepper that is none, or cannot be called so.";
+    UnknownPepper "unknown-pepper" "A hash with a pepper that the deployment does not have.";
+    NoClientCa "no-client-ca" "Certificates are accepted, and clients are not asked for any.";
     InvalidDate "invalid-date" "A date that is none.";
     NobodyAdmitted "nobody-admitted" "A policy that lets nobody in.";
     InvalidIssuer "invalid-issuer" "Something about an issuer of tokens that cannot be so.";

@@ -22,7 +22,10 @@ use std::time::SystemTime;
 use crate::clock::{self, Moment};
 use crate::tls::ClientCertificate;
 
-pub use api_key::{NewKey, hash_entry, looks_like_key, new_key};
+pub use api_key::{
+    EXPIRES_SOON, KeyHash, KeysOf, MIN_PEPPER, NewKey, PepperError, Peppers, hash_entry, is_pepper_id, looks_like_key,
+    new_key, peppered_entry,
+};
 pub use certificate::{CertificateError, Holder};
 pub use claim::{Claim, Claims, Scalar};
 pub use expiry::{Date, EXPIRY, parse_expiry};
@@ -33,7 +36,7 @@ pub use principals::{
 };
 pub use resource::{Challenge, ProtectedResource, PublicUrl};
 pub use scope::Scope;
-pub use token::{IssuerKeys, TokenError, TokenMapping};
+pub use token::{Asked, IssuerState, TokenError, TokenMapping};
 
 use api_key::ApiKeys;
 use certificate::Certificates;
@@ -116,10 +119,11 @@ impl Authenticators {
                 self.certificates.identify(certificate, now.wall).map_err(AuthError::Certificate)
             }
             (Credential::Key(_) | Credential::Bearer(_), Some(_)) => Err(AuthError::Several),
-            (Credential::Bearer(token), None) if !self.tokens.is_empty() && token::looks_like_jws(token) => {
-                self.tokens.identify(token, now).await.map_err(AuthError::Token)
-            }
-            (Credential::Key(key) | Credential::Bearer(key), None) => self.keys.identify(key, now.wall),
+            (Credential::Key(key), None) => self.keys.identify(key, now.wall),
+            (Credential::Bearer(bearer), None) => match self.tokens.identify(bearer, now).await {
+                Some(proved) => proved.map_err(AuthError::Token),
+                None => self.keys.identify(bearer, now.wall),
+            },
             (Credential::None, None) => self.anonymous.clone().ok_or(AuthError::Missing),
         }
     }
@@ -144,20 +148,27 @@ impl Authenticators {
         self
     }
 
+    /// Knows keys by hashes with these peppers, too.
+    #[must_use]
+    pub fn peppered(mut self, peppers: &Arc<Peppers>) -> Self {
+        self.keys.pepper(Arc::clone(peppers));
+        self
+    }
+
     /// Fetches keys of issuers that are missing or old, without waiting for them.
     pub fn renew_keys(&self, now: Moment) {
         self.tokens.renew_keys(now);
     }
 
-    /// How old the keys of each issuer are, and how often it was asked for them.
-    pub fn keys_of_issuers(&self, now: Moment) -> Vec<IssuerKeys> {
+    /// How each issuer of tokens stands, and how often it was asked.
+    pub fn issuer_states(&self, now: Moment) -> Vec<IssuerState> {
         self.tokens.told(now)
     }
 
     /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
     pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
         match principal.proof() {
-            Proof::ApiKey => self.keys.of(principal.id(), clock::wall()),
+            Proof::ApiKey(hash) => self.keys.still(hash, clock::wall()),
             Proof::Certificate(certificate) => self.certificates.identify(certificate, clock::wall()).ok(),
             Proof::Token(bearer) => self.tokens.still(bearer.token.expose().as_bytes(), clock::now()),
             Proof::Anonymous => self.anonymous.clone(),
@@ -165,13 +176,8 @@ impl Authenticators {
     }
 
     /// The principals that keys prove, by id, and when each key ends.
-    pub fn keys(&self) -> BTreeMap<&str, (&Arc<Principal>, Option<SystemTime>)> {
-        self.keys.iter().map(|key| (&**key.principal.id(), (&key.principal, key.expires))).collect()
-    }
-
-    /// Whether the key of this id is the same one in both.
-    pub fn has_same_key(&self, other: &Self, id: &str) -> bool {
-        self.keys.hash_of(id).is_some_and(|hash| other.keys.hash_of(id) == Some(hash))
+    pub fn keys(&self) -> BTreeMap<&str, KeysOf<'_>> {
+        self.keys.by_id()
     }
 
     /// Whom certificates prove, by the names in them.

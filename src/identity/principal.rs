@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::api_key::KeyHash;
 use super::claim::{Claim, Claims};
 use crate::secret::Secret;
 use crate::tls::ClientCertificate;
@@ -24,8 +25,8 @@ pub struct Principal {
 /// How the caller's identity was proved.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// An API key.
-    ApiKey,
+    /// The API key of this hash.
+    ApiKey(KeyHash),
     /// A certificate that the client showed when it connected.
     Certificate(Arc<ClientCertificate>),
     /// A token of an identity provider.
@@ -52,7 +53,7 @@ impl Principal {
             // Ids of keys have no `#`, and neither have issuers.
             Proof::Token(token) => format!("{}#{id}", token.issuer).into(),
             Proof::Certificate(_) => format!("certificate#{id}").into(),
-            Proof::ApiKey | Proof::Anonymous => Arc::clone(&id),
+            Proof::ApiKey(_) | Proof::Anonymous => Arc::clone(&id),
         };
         let roles = roles.into_iter().collect();
         Self { id, account, roles, scopes: Box::default(), claims: Claims::new(), expires: None, proof }
@@ -68,14 +69,15 @@ impl Principal {
         self
     }
 
-    pub(super) fn until(mut self, end: SystemTime) -> Self {
-        self.expires = Some(end);
+    pub(super) fn until(mut self, end: Option<SystemTime>) -> Self {
+        self.expires = end;
         self
     }
 
     /// A caller who proves nothing, for asking what would be decided. Nothing is ever sent for it.
     pub fn supposed(roles: &[&str], claims: &Claims) -> Self {
-        Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey).with(claims.clone())
+        Self::new(Arc::from("supposed"), roles.iter().copied().map(Arc::from), Proof::ApiKey(KeyHash::of_none()))
+            .with(claims.clone())
     }
 
     /// The same, with a token that has these scopes in place of a key.
@@ -95,6 +97,24 @@ impl Principal {
     /// people the same, and a key may have that id, too; no two of them have one account.
     pub fn account(&self) -> &Arc<str> {
         &self.account
+    }
+
+    /// Of which kind its proof is, in a word. With [`Principal::issuer`] and the id it says who it is among all.
+    pub fn auth(&self) -> &'static str {
+        match &self.proof {
+            Proof::ApiKey(_) => "api_key",
+            Proof::Certificate(_) => "certificate",
+            Proof::Token(_) => "token",
+            Proof::Anonymous => "anonymous",
+        }
+    }
+
+    /// Who issued its token, if it has shown one.
+    pub fn issuer(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Token(token) => Some(&token.issuer),
+            Proof::ApiKey(_) | Proof::Certificate(_) | Proof::Anonymous => None,
+        }
     }
 
     /// The roles it holds, before inheritance.
@@ -132,7 +152,7 @@ impl Principal {
 impl Principal {
     /// A principal out of thin air, for tests of the floors above.
     pub fn for_test(id: &str, roles: &[&str]) -> Self {
-        Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey)
+        Self::new(Arc::from(id), roles.iter().map(|role| Arc::from(*role)), Proof::ApiKey(KeyHash::of_none()))
     }
 
     /// The same, by a token with these scopes.

@@ -2,27 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api_key::{ApiKey, ApiKeys, KeyHash, PREFIX};
+use super::api_key::{self, ApiKeys, KeyHash, KeySource};
 use super::certificate::{self, CertificateSource, Certificates, Inserted};
-use super::expiry::EXPIRY;
 use super::token::{self, Issuer, TokenSource, Tokens};
-use super::weak::{is_placeholder, weak_key};
-use super::{ANONYMOUS, Authenticators, Claim, Principal, Proof, Scope, Written, parse_expiry};
+use super::{ANONYMOUS, Authenticators, Principal, Proof, Scope, Written};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
-
-/// A key that is valid for longer is likely forgotten.
-const LONG: Duration = Duration::from_hours(400 * 24);
 
 /// The keys of a principals file. A file with one of them is a principals file.
 pub const PRINCIPALS_KEYS: &[&str] = &["keys", "certificates", "tokens", "anonymous"];
 
 /// How to make a key, for whoever has none.
-const MAKE_A_KEY: &str = "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
+pub(super) const MAKE_A_KEY: &str =
+    "`tollgate keys new --id NAME --role ROLE` makes one and prints the entry for this file";
 
 /// A principals file that was read.
 #[derive(Debug)]
@@ -47,31 +43,6 @@ pub struct PrincipalsSource {
     tokens: Option<Spanned<Vec<Spanned<TokenSource>>>>,
     /// `true` lets callers without a credential hold the role `anonymous`; only on a loopback address.
     anonymous: Option<Spanned<bool>>,
-}
-
-/// A key, by its hash. The key itself stands in no file.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Key")]
-struct KeySource {
-    /// Whose key it is: the name in logs and limits.
-    id: Spanned<String>,
-    /// `sha256:` and the SHA-256 of the key, in hexadecimal digits.
-    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
-    hash: Spanned<String>,
-    /// Roles of the policy files that it holds.
-    #[schemars(length(min = 1))]
-    roles: Option<Spanned<Vec<Spanned<String>>>>,
-    /// The first day on which it is refused, or the moment, in UTC. A key without never expires.
-    #[schemars(regex(pattern = EXPIRY), example = "2027-06-01", example = "2027-06-01T12:00:00Z")]
-    expires: Option<Spanned<String>>,
-    /// Scopes that it has, for tools that need one. It cannot come by more.
-    #[schemars(length(min = 1), example = ["records:write"])]
-    scopes: Option<Spanned<Vec<Spanned<String>>>>,
-    /// What is known of its holder, for conditions on arguments (`claim: NAME`).
-    #[serde(default)]
-    #[schemars(example = BTreeMap::from([("store_id", "s1")]))]
-    claims: BTreeMap<Box<str>, Claim>,
 }
 
 /// What the policy files say, as far as it matters here.
@@ -140,10 +111,21 @@ impl PrincipalsFile {
         self.written.tokens.as_ref().map(|tokens| (&self.file, tokens.referenced))
     }
 
+    /// Where it says whose certificates are accepted, if it does.
+    pub fn accepts_certificates(&self) -> Option<(&SourceFile, At)> {
+        self.written.certificates.as_ref().map(|certificates| (&self.file, certificates.referenced))
+    }
+
     /// The scopes that some key has.
     pub fn scopes_of_keys(&self) -> impl Iterator<Item = &str> {
         let lists = self.keys().filter_map(|key| key.value.scopes.as_ref());
         lists.flat_map(|list| &list.value).map(|scope| scope.value.as_str())
+    }
+
+    /// Where hashes were made with a pepper, and with which.
+    pub fn peppers(&self) -> impl Iterator<Item = (&SourceFile, At, String)> {
+        let hashes = self.keys().flat_map(|key| key.value.hashes());
+        hashes.filter_map(|hash| Some((&self.file, hash.referenced, KeyHash::parse(&hash.value)?.pepper()?.to_owned())))
     }
 
     fn keys(&self) -> impl Iterator<Item = &Spanned<KeySource>> {
@@ -179,7 +161,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
         reader.file(file);
         let found = std::mem::replace(&mut reader.found, before);
         // What stands where a hash should be may be the key itself.
-        let shown = file.keys().all(|key| hash_of(&key.value).is_some());
+        let shown = file.keys().flat_map(|key| key.value.hashes()).all(|hash| KeyHash::parse(&hash.value).is_some());
         reader.found.extend(if shown { found } else { found.without_source_lines() });
         if let Some((file, at)) = file.lets_in_anyone() {
             reader.anonymous(file, at);
@@ -198,7 +180,7 @@ pub fn compile(folder: &str, files: &[PrincipalsFile], known: &Known<'_>) -> Res
             .help(format!("put `keys:` into a file such as {folder}/principals.yaml; {MAKE_A_KEY}").replace("//", "/")),
         );
     }
-    if seen.valid == 0 && !seen.ids.is_empty() && only_keys && !found.has_errors() {
+    if seen.keys.valid == 0 && !seen.ids.is_empty() && only_keys && !found.has_errors() {
         found.push(Diagnostic::error(Code::NobodyAdmitted, folder, "all keys have expired").help(MAKE_A_KEY));
     }
     if found.has_errors() {
@@ -230,9 +212,10 @@ struct Reader<'a> {
 #[derive(Default)]
 struct Seen {
     ids: BTreeMap<String, String>,
-    hashes: BTreeMap<String, String>,
+    keys: api_key::Seen,
     issuers: BTreeMap<String, String>,
-    valid: usize,
+    /// Where the issuer stands that is asked about its tokens.
+    asked: Option<String>,
 }
 
 impl Reader<'_> {
@@ -256,20 +239,25 @@ impl Reader<'_> {
             self.issuer(file, &issuer.value);
         }
         for key in source.keys() {
-            let (id, hash) = (self.id(file, &key.value.id), self.hash(file, &key.value));
-            let who = format!("the key {}", quoted(&key.value.id.value));
-            let roles = self.roles(file, (key.value.id.referenced, &who), key.value.roles.as_ref());
-            let expires = self.expires(file, &key.value);
-            let scopes = key.value.scopes.as_ref().map(|list| {
-                Scope::list(file, (list.referenced, list.value.iter().map(Spanned::as_text)), "scopes", &mut self.found)
-            });
-            if let (Some(id), Some(hash), Ok(expires)) = (id, hash, expires) {
-                self.stands(format!("keys.{id}"), file, key.referenced);
-                let scopes = scopes.iter().flatten().map(|scope| scope.as_str().into()).collect();
-                let principal = Principal::new(id, roles, Proof::ApiKey).with(key.value.claims.clone());
-                let principal = Arc::new(principal.good_for(scopes));
-                self.keys.insert(hash, ApiKey { principal, expires });
-            }
+            self.key(file, key);
+        }
+    }
+
+    fn key(&mut self, file: &SourceFile, Spanned { value: key, referenced, .. }: &Spanned<KeySource>) {
+        let id = self.id(file, &key.id);
+        let hashes = api_key::compile(file, key, self.known.now, &mut self.seen.keys, &mut self.found);
+        let who = format!("the key {}", quoted(&key.id.value));
+        let roles = self.roles(file, (key.id.referenced, &who), key.roles.as_ref());
+        let scopes = key.scopes.as_ref().map(|list| {
+            Scope::list(file, (list.referenced, list.value.iter().map(Spanned::as_text)), "scopes", &mut self.found)
+        });
+        let Some(id) = id else { return };
+        self.stands(format!("keys.{id}"), file, *referenced);
+        for (hash, expires) in hashes.into_iter().flatten() {
+            let scopes = scopes.iter().flatten().map(|scope| scope.as_str().into()).collect();
+            let proof = Proof::ApiKey(hash.clone());
+            let principal = Principal::new(Arc::clone(&id), roles.iter().cloned(), proof).with(key.claims.clone());
+            self.keys.insert(hash, Arc::new(principal.good_for(scopes).until(expires)));
         }
     }
 
@@ -287,7 +275,22 @@ impl Reader<'_> {
             self.found
                 .push(problem.help(format!("the other is at {first}; whose rules would count? put the two together")));
         }
-        self.issuers.extend(token::compile(file, source, self.known.roles.as_ref(), &mut self.found));
+        let issuer = token::compile(file, source, self.known.roles.as_ref(), &mut self.found);
+        self.asked(file, source, issuer.as_ref());
+        self.issuers.extend(issuer);
+    }
+
+    /// An opaque token does not say who issued it: of two who could be asked, one would be shown the other's.
+    fn asked(&mut self, file: &SourceFile, source: &TokenSource, issuer: Option<&Issuer>) {
+        if !issuer.is_some_and(Issuer::is_asked) {
+            return;
+        }
+        let at = source.issuer().referenced;
+        if let Some(first) = self.seen.asked.replace(format!("{}:{}", file.name(), at.line)) {
+            let problem = file.error(Code::DuplicateIssuer, at, "two issuers have `introspection`");
+            let help = format!("the other is at {first}; opaque tokens do not say whose they are, so there can be one");
+            self.found.push(problem.help(help));
+        }
     }
 
     fn id(&mut self, file: &SourceFile, id: &Spanned<String>) -> Option<Arc<str>> {
@@ -316,48 +319,6 @@ impl Reader<'_> {
             return None;
         }
         Some(Arc::from(id.value.as_str()))
-    }
-
-    fn hash(&mut self, file: &SourceFile, key: &KeySource) -> Option<KeyHash> {
-        let at = key.hash.referenced;
-        let Some((hex, hash)) = hash_of(key) else {
-            if key.hash.value.starts_with(PREFIX) {
-                let problem = file.error(Code::SecretInFile, at, "this is a key itself, not its hash");
-                self.found.push(problem.help(format!("treat it as leaked; {MAKE_A_KEY}")));
-                return None;
-            }
-            let message = "expected `sha256:` and 64 hexadecimal digits in lower case";
-            self.found.push(file.error(Code::InvalidKeyHash, at, message).help(MAKE_A_KEY));
-            return None;
-        };
-        if is_placeholder(hex) {
-            self.found.push(file.error(Code::WeakKey, at, "this hash is a placeholder").help(MAKE_A_KEY));
-            return None;
-        }
-        if let Some(weak) = weak_key(&hash) {
-            self.found.push(
-                file.error(
-                    Code::WeakKey,
-                    at,
-                    format!("this is the hash of a key that everyone knows: {}", quoted(weak)),
-                )
-                .help(MAKE_A_KEY),
-            );
-            return None;
-        }
-        let place = format!("{}:{}", file.name(), at.line);
-        if let Some(first) = self.seen.hashes.insert(hex.to_owned(), place) {
-            self.found.push(
-                file.error(
-                    Code::DuplicateKeyHash,
-                    at,
-                    "two entries have this hash, so one key would prove two identities",
-                )
-                .help(format!("the other is at {first}; {MAKE_A_KEY}")),
-            );
-            return None;
-        }
-        Some(hash)
     }
 
     fn certificate(&mut self, file: &SourceFile, source: &Spanned<CertificateSource>) {
@@ -411,45 +372,6 @@ impl Reader<'_> {
         unique.into_iter().map(Arc::from).collect()
     }
 
-    fn expires(&mut self, file: &SourceFile, key: &KeySource) -> Result<Option<SystemTime>, NotADate> {
-        let id = quoted(&key.id.value);
-        let Some(text) = &key.expires else {
-            self.seen.valid += 1;
-            self.found.push(
-                file.warning(Code::KeyNeverExpires, key.id.referenced, format!("the key {id} never expires"))
-                    .help("add `expires: YYYY-MM-DD`"),
-            );
-            return Ok(None);
-        };
-        let Some(end) = parse_expiry(&text.value) else {
-            self.found.push(
-                file.error(Code::InvalidDate, text.referenced, format!("{} is not a date", quoted(&text.value))).help(
-                    "write `2027-06-01` (the first day on which the key is refused, UTC) or `2027-06-01T12:00:00Z`",
-                ),
-            );
-            return Err(NotADate);
-        };
-        if end <= self.known.now {
-            self.found.push(
-                file.warning(Code::ExpiredKey, text.referenced, format!("the key {id} has expired"))
-                    .help("replace it, or delete the entry"),
-            );
-        } else {
-            self.seen.valid += 1;
-        }
-        if end.duration_since(self.known.now).is_ok_and(|left| left > LONG) {
-            self.found.push(
-                file.warning(
-                    Code::LongLivedKey,
-                    text.referenced,
-                    format!("the key {id} is valid for more than 400 days"),
-                )
-                .help("keys are easily replaced: two may be valid at once"),
-            );
-        }
-        Ok(Some(end))
-    }
-
     fn anonymous(&mut self, file: &SourceFile, at: &Spanned<bool>) {
         self.stands(ANONYMOUS.to_owned(), file, at.referenced);
         if self.known.roles.as_ref().is_some_and(|roles| !roles.contains(ANONYMOUS)) {
@@ -465,12 +387,6 @@ impl Reader<'_> {
     }
 }
 
-/// The hash of an entry, as digits and as bytes.
-fn hash_of(key: &KeySource) -> Option<(&str, KeyHash)> {
-    let hex = key.hash.value.strip_prefix("sha256:")?;
-    Some((hex, KeyHash::from_hex(hex)?))
-}
-
 pub(super) fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BTreeSet<&str>) -> Diagnostic {
     let hint = match known.len() {
         0 => "no policy file defines any role".to_owned(),
@@ -479,6 +395,3 @@ pub(super) fn unknown_role(file: &SourceFile, role: &Spanned<String>, known: &BT
     file.error(Code::UnknownRole, role.referenced, format!("unknown role {}", quoted(&role.value)))
         .help(did_you_mean(&role.value, known.iter().copied()).unwrap_or(hint))
 }
-
-/// The problem was told already.
-struct NotADate;

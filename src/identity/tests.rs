@@ -7,10 +7,12 @@ use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    AuthError, Authenticators, Known, Presented, Principal, PrincipalsFile, Proof, WithoutRole, compile, hash_entry,
-    new_key, parse_expiry,
+    AuthError, Authenticators, Known, Peppers, Presented, Principal, PrincipalsFile, Proof, WithoutRole, compile,
+    hash_entry, new_key, parse_expiry, peppered_entry,
 };
+use crate::clock::{self, Moment};
 use crate::diagnostic::SourceFile;
+use crate::secret::Reference;
 
 const ALICE: &str = "tg_own-key-of-no-form";
 const CAROL: &str = "carols-expired-key";
@@ -112,10 +114,71 @@ fn one_credential_of_the_policy_and_nothing_else() {
 #[test]
 fn a_mistyped_key_of_our_form_is_told_from_an_unknown_one() {
     let gate = authenticators("");
-    let key = new_key().unwrap().key;
+    let key = new_key().unwrap().0;
     assert_eq!(who(&gate, &[("x-api-key", &key)]), Err(AuthError::Unknown));
     let mistyped = format!("{key}0");
     assert_eq!(who(&gate, &[("x-api-key", &mistyped)]), Err(AuthError::Malformed));
+}
+
+/// The same at this moment.
+fn identified_at(authenticators: &Authenticators, key: &str, at: &str) -> Result<Arc<Principal>, AuthError> {
+    let now = Moment { wall: parse_expiry(at).unwrap(), ..clock::now() };
+    let headers = headers(&[("x-api-key", key)]);
+    let presented = Presented { headers: &headers, certificate: None };
+    authenticators.identify_at(presented, now).now_or_never().unwrap()
+}
+
+#[test]
+fn while_one_key_replaces_another_both_prove_the_same_each_to_its_own_end() {
+    let hashes = [("the-old-key-of-dora", "2027-01-01"), ("the-new-key-of-dora", "2028-01-01")]
+        .map(|(key, end)| format!("{{ hash: \"{}\", expires: {end} }}", hash_entry(key)));
+    let gate =
+        authenticators(&format!("  - {{ id: dora, roles: [reader], hashes: [{}, {}] }}\n", hashes[0], hashes[1]));
+    let ends = |key: &str, at: &str| identified_at(&gate, key, at).map(|dora| dora.expires());
+    let expired = Err(AuthError::Expired { id: Arc::from("dora") });
+    assert_eq!(ends("the-old-key-of-dora", "2026-12-31"), Ok(parse_expiry("2027-01-01")));
+    assert_eq!(ends("the-new-key-of-dora", "2026-12-31"), Ok(parse_expiry("2028-01-01")));
+    assert_eq!(ends("the-old-key-of-dora", "2027-01-01"), expired);
+    assert_eq!(ends("the-new-key-of-dora", "2027-01-01"), Ok(parse_expiry("2028-01-01")));
+    assert_eq!(ends("the-new-key-of-dora", "2028-01-01"), expired);
+    assert_eq!(gate.keys()["dora"].end(), parse_expiry("2028-01-01"));
+}
+
+#[test]
+fn what_a_key_has_opened_goes_on_only_while_this_very_key_is_good() {
+    let with =
+        |key: &str| authenticators(&format!("  - {{ id: dora, hash: \"{}\", roles: [reader] }}\n", hash_entry(key)));
+    let (before, after) = (with("the-leaked-key-of-dora"), with("the-fresh-key-of-dora"));
+    let dora = identified(&before, &headers(&[("x-api-key", "the-leaked-key-of-dora")])).unwrap();
+    assert!(before.still(&dora).is_some());
+    assert!(after.still(&dora).is_none(), "whoever has the old key is not let on because its id has a new one");
+}
+
+#[test]
+fn a_hash_with_a_pepper_is_worth_nothing_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        Reference::File(folder.path().join(name))
+    };
+    let (pepper, other) = (kept("p1", "0123456789abcdef-of-p1"), kept("p2", "0123456789abcdef-of-p2"));
+    let entry = peppered_entry("the-only-key-of-dora", "p1", &pepper).unwrap();
+    let gate = || authenticators(&format!("  - {{ id: dora, hash: \"{entry}\", roles: [reader] }}\n"));
+    let peppers = |kept: &[(&str, &Reference)]| {
+        let mut peppers = Peppers::default();
+        for (id, kept) in kept {
+            peppers.read(id, kept).unwrap();
+        }
+        Arc::new(peppers)
+    };
+    let who = |gate: &Authenticators| who(gate, &[("x-api-key", "the-only-key-of-dora")]);
+    assert_eq!(who(&gate().peppered(&peppers(&[("p0", &other), ("p1", &pepper)]))), Ok("dora".to_owned()));
+    assert_eq!(who(&gate()), Err(AuthError::Unknown));
+    assert_eq!(who(&gate().peppered(&peppers(&[("p1", &other)]))), Err(AuthError::Unknown), "another secret");
+    assert_eq!(who(&gate().peppered(&peppers(&[("p2", &pepper)]))), Err(AuthError::Unknown), "another id");
+    assert!(!format!("{:?}", peppers(&[("p1", &pepper)])).contains("of-p1"));
+    let short = Peppers::default().read("p1", &kept("short", "0123456789")).unwrap_err().to_string();
+    assert_eq!(short, "it has fewer than 16 bytes");
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl Limits {
 impl Keys {
     /// What is counted together with this call.
     fn of(&self, per: Per, permit: &Permit) -> u64 {
-        let (server, principal) = (permit.server().as_str(), permit.principal().id());
+        let (server, principal) = (permit.server().as_str(), permit.principal().account());
         let tool = match permit.call().target() {
             Target::Tool(name) => name,
             Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => "",

@@ -188,7 +188,7 @@ impl<'a, W: Witness> Weighing<'a, W> {
 /// What the principal's roles bring, one after the other.
 pub(super) fn brought<'a>(rules: &'a Rules, query: &Query<'a>) -> impl Iterator<Item = &'a Brought> {
     let authenticated = match query.principal.proof() {
-        Proof::ApiKey | Proof::Certificate(_) | Proof::Token(_) => rules.authenticated.as_ref(),
+        Proof::ApiKey(_) | Proof::Certificate(_) | Proof::Token(_) => rules.authenticated.as_ref(),
         Proof::Anonymous => None,
     };
     query.principal.roles().iter().filter_map(|role| rules.roles.get(role)).flatten().chain(authenticated)

@@ -135,7 +135,7 @@ impl Kill {
         let tool = |names: &Names| matches!(query.target, Target::Tool(name) if names.find(name).is_some());
         let is = |named: &Option<Box<str>>, known: &str| named.as_deref().is_none_or(|named| named == known);
         let key = match query.principal.proof() {
-            Proof::ApiKey => is(&self.key, query.principal.id()),
+            Proof::ApiKey(_) => is(&self.key, query.principal.id()),
             Proof::Certificate(_) | Proof::Token(_) | Proof::Anonymous => self.key.is_none(),
         };
         key && is(&self.principal, query.principal.id())

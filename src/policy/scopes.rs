@@ -40,7 +40,7 @@ impl Scopes {
         }
         Some(match principal.proof() {
             Proof::Token(_) => Reason::InsufficientScope,
-            Proof::ApiKey | Proof::Certificate(_) | Proof::Anonymous => Reason::NotGranted,
+            Proof::ApiKey(_) | Proof::Certificate(_) | Proof::Anonymous => Reason::NotGranted,
         })
     }
 

@@ -234,7 +234,7 @@ fn wanted(error: &AuthError) -> Option<Challenge<'static>> {
 
 /// Nobody can say now who asks, so nobody is let in.
 fn unjudged() -> Saying {
-    let error = ErrorObject::new(code::UNAVAILABLE, "the issuer of the token cannot be asked for its keys now");
+    let error = ErrorObject::new(code::UNAVAILABLE, "the issuer of the token cannot be asked now");
     let mut saying = Saying::new(Status::Http(StatusCode::SERVICE_UNAVAILABLE), error);
     saying.header(header::RETRY_AFTER, "5");
     saying

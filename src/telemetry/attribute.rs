@@ -76,6 +76,8 @@ const TABLE: &[Attribute] = &[
     row("tollgate.decision.id", SPANS, |f| Some(text(f.exchange.id.to_string()))),
     row("tollgate.server", &[ServerSpan, ClientSpan, ServerDuration, ClientDuration], |f| Some(f.server())),
     row("tollgate.principal", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.id().clone().into())),
+    row("tollgate.auth", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.auth().into())),
+    row("tollgate.issuer", &[ServerSpan], |f| f.exchange.principal.as_ref()?.issuer().map(text)),
     row("tollgate.outcome", &[ServerSpan], |f| Some(f.outcome.label().into())),
     row("tollgate.refused", &[ServerSpan], |f| f.exchange.refused.map(Into::into)),
     row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| text(rule.to_string()))),

@@ -17,6 +17,8 @@ pub enum Credential {
     Certificate,
     /// An authority that signs for clients.
     ClientCa,
+    /// The last API key of an id.
+    ApiKey,
 }
 
 /// When the first credential of each kind ends.
@@ -57,6 +59,7 @@ impl Credential {
         match self {
             Self::Certificate => "certificate",
             Self::ClientCa => "client_ca",
+            Self::ApiKey => "api_key",
         }
     }
 }

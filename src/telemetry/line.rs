@@ -23,6 +23,13 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
     // Writing to a String cannot fail, here and below.
     let _ = write!(line, "\",\"decision\":\"{}\",\"principal\":", exchange.id);
     text(exchange.principal.as_ref().map(|it| &**it.id()), line);
+    if let Some(principal) = &exchange.principal {
+        let _ = write!(line, ",\"auth\":\"{}\"", principal.auth());
+        if let Some(issuer) = principal.issuer() {
+            line.push_str(",\"issuer\":");
+            json::quote(issuer, line);
+        }
+    }
     line.push_str(",\"server\":");
     json::quote(exchange.server.as_str(), line);
     line.push_str(",\"method\":");

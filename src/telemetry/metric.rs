@@ -16,7 +16,7 @@ use super::credential::Ends;
 use crate::audit::Audit;
 use crate::breaker::Phase;
 use crate::exchange::Outcome;
-use crate::identity::{AuthError, IssuerKeys};
+use crate::identity::{Asked, AuthError, IssuerState};
 use crate::limits::Store;
 use crate::mcp::{Method, Question, ServerName};
 use crate::policy::KillScope;
@@ -74,7 +74,7 @@ pub(super) struct Observed {
     /// When credentials end.
     pub(super) ends: Ends,
     /// Issuers of tokens, and their keys.
-    pub(super) issuers: Arc<RwLock<Vec<IssuerKeys>>>,
+    pub(super) issuers: Arc<RwLock<Vec<IssuerState>>>,
     /// Where limits are shared, if they are.
     pub(super) limits_store: Arc<RwLock<Option<Arc<Store>>>>,
 }
@@ -359,7 +359,7 @@ impl Observed {
             .with_description("Since when the keys of an issuer of tokens are known; nothing while there are none")
             .with_callback(move |observer| {
                 for issuer in &*known.read().unwrap_or_else(PoisonError::into_inner) {
-                    if let Some(age) = issuer.age {
+                    if let Asked::ForKeys(Some(age)) = issuer.asked {
                         observer.observe(age.as_secs_f64(), &[KeyValue::new(ISSUER, Arc::clone(&issuer.issuer))]);
                     }
                 }
@@ -368,7 +368,9 @@ impl Observed {
         let known = Arc::clone(&self.issuers);
         meter
             .u64_observable_counter("tollgate.issuer.fetches")
-            .with_description("How often an issuer of tokens was asked for its keys, by how that ended")
+            .with_description(
+                "How often an issuer of tokens was asked for its keys or about a token, by how that ended",
+            )
             .with_callback(move |observer| {
                 for issuer in &*known.read().unwrap_or_else(PoisonError::into_inner) {
                     for (count, result) in [(issuer.fetched, "ok"), (issuer.failed, "failed")] {

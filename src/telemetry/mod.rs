@@ -36,7 +36,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::audit::Audit;
 use crate::clock;
 use crate::exchange::Exchange;
-use crate::identity::IssuerKeys;
+use crate::identity::IssuerState;
 use crate::limits::Store;
 use crate::policy::{KillScope, Kills};
 
@@ -146,8 +146,8 @@ impl Telemetry {
         self.observed.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says how old the keys of issuers are.
-    pub fn issuers(&self, issuers: Vec<IssuerKeys>) {
+    /// Says how issuers of tokens stand.
+    pub fn issuers(&self, issuers: Vec<IssuerState>) {
         *self.observed.issuers.write().unwrap_or_else(PoisonError::into_inner) = issuers;
     }
 

@@ -24,6 +24,8 @@ struct Line {
     time: String,
     decision: String,
     principal: Option<String>,
+    /// How that was proved; lines of before do not say it.
+    auth: Option<String>,
     server: String,
     /// The audit log has none where no message was read.
     #[serde(default = "no_method")]
@@ -213,9 +215,30 @@ impl Record {
     /// Nobody would know today.
     pub fn supposed(&self, against: &Against<'_>) -> Result<Arc<Principal>, AuthError> {
         match self.line.principal.as_deref() {
+            // Somebody else's key may have the id that an issuer calls this caller by.
+            Some(_) if self.is_known_otherwise() => Err(AuthError::Unknown),
             Some(ANONYMOUS) => against.anonymous(),
             Some(id) => against.key(id).map_err(|_unknown| AuthError::Unknown),
             None => Err(AuthError::Missing),
+        }
+    }
+
+    /// The id of the caller's key, if it came with one, or may have.
+    pub fn key(&self) -> Option<&str> {
+        self.principal().filter(|_| !self.is_known_otherwise())
+    }
+
+    /// Whether the caller came with something else than a key.
+    fn is_known_otherwise(&self) -> bool {
+        self.line.auth.as_deref().is_some_and(|auth| !["api_key", ANONYMOUS].contains(&auth))
+    }
+
+    /// Whether somebody whom no key of now proves could be proved in another way.
+    fn may_be_known_otherwise(&self, against: &Against<'_>) -> bool {
+        let by_token = || against.authenticators.issuers().next().is_some();
+        match &self.line.auth {
+            None => by_token(),
+            Some(_) => self.is_known_otherwise() && (by_token() || !against.authenticators.certificates().is_empty()),
         }
     }
 
@@ -224,7 +247,7 @@ impl Record {
         let principal = match principal {
             Ok(principal) => principal,
             // What a token gives, only the token says.
-            Err(AuthError::Unknown) if against.authenticators.issuers().next().is_some() => {
+            Err(AuthError::Unknown) if self.may_be_known_otherwise(against) => {
                 return (
                     Said::Unsure("no key has this id, and a line does not hold what a token says".to_owned()),
                     None,

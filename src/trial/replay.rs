@@ -73,7 +73,7 @@ pub enum Direction {
 impl<'a> Replay<'a> {
     /// Nothing replayed yet.
     pub fn new(against: Against<'a>) -> Self {
-        let keys = against.authenticators.keys().into_iter().map(|(id, (principal, _))| (id, principal)).collect();
+        let keys = against.authenticators.keys().into_iter().map(|(id, keys)| (id, keys.principal)).collect();
         Self {
             against,
             keys,
@@ -138,7 +138,7 @@ impl<'a> Replay<'a> {
     }
 
     fn principal(&self, record: &Record) -> Result<Arc<Principal>, AuthError> {
-        match record.principal().and_then(|id| self.keys.get(id)) {
+        match record.key().and_then(|id| self.keys.get(id)) {
             Some(known) => Ok(Arc::clone(known)),
             None => record.supposed(&self.against),
         }

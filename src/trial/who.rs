@@ -55,7 +55,7 @@ impl<'a> Against<'a> {
     /// Nobody has.
     pub fn key(&self, id: &str) -> Result<Arc<Principal>, Unknown> {
         let keys = self.authenticators.keys();
-        keys.get(id).map(|(principal, _)| Arc::clone(principal)).ok_or_else(|| {
+        keys.get(id).map(|keys| Arc::clone(keys.principal)).ok_or_else(|| {
             let hint = "the ids of keys stand in a principals file beside the policies";
             Unknown {
                 message: format!("no key has the id {}", quoted(id)),

@@ -3,8 +3,10 @@
 Nobody tells them anything but the gate's address. Not for: what is wrong with a token; the gate's own tests have that.
 """
 
+import base64
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from functools import partial
 
@@ -28,6 +30,17 @@ tokens:
       claim: scope
       map: {"records:read": reader, "records:write": reader}
 """
+OPAQUE = """\
+tokens:
+  - issuer: %(issuer)s
+    audience: "urn:opaque"
+    allow_addresses: [127.0.0.1/32]
+    introspection: {url: %(issuer)s/token/introspection, client_id: gate, client_secret: "env:GATE_SECRET", cache: 0s}
+    id: client_id
+    roles:
+      claim: scope
+      map: {"records:read": reader, "records:write": reader}
+"""
 SETTINGS = "listen: {address: '127.0.0.1:%(port)d', public_url: '%(resource)s'}\n"
 
 # The clients, and whether they ask for what they had, too, when they step up.
@@ -47,7 +60,8 @@ def check_all(services, report):
     """One provider, one gate, and every client."""
     checks = {f"login · {client}": partial(check_client, services, client) for client in CLIENTS}
     checks["login · nothing but metadata"] = check_paths
-    if not any(map(report.wants, checks)):
+    opaque = "login · opaque tokens"
+    if not any(map(report.wants, [*checks, opaque])):
         return
     port = free_port()
     resource = f"http://127.0.0.1:{port}/mcp"
@@ -58,6 +72,9 @@ def check_all(services, report):
     with services.gate("login", upstream, settings=SETTINGS % known, policies=policies) as gate:
         for check, run in checks.items():
             report.check(check, run, gate)
+    policies["principals.yaml"] = OPAQUE % known
+    with services.gate("login", upstream, policies=policies, GATE_SECRET=secret("gate")) as gate:
+        report.check(opaque, partial(check_opaque, issuer), gate)
 
 
 def start_provider(services, resource):
@@ -97,6 +114,46 @@ def check_decisions(gate):
             break
     told = decision["principal"], decision["tool"], decision["rule"].split()[-1], decision["outcome"]
     expect("written down", told, ("alice", "add", "tools.add.scopes", "denied"))
+
+
+def check_opaque(issuer, gate):
+    """An opaque token proves whom the provider says, until it is revoked; one for somebody else proves nobody."""
+    ours, others = (token(issuer, audience) for audience in ("urn:opaque", "urn:other"))
+    expect("called", call(gate, ours), 200)
+    expect("written down", json.loads(gate.line(r'"outcome":"ok"', gate.stdout).string)["principal"], "agent")
+    expect("called with a token for somebody else", call(gate, others), 401)
+    expect("called with a token of nobody", call(gate, "nobody-has-issued-this"), 401)
+    form(f"{issuer}/token/revocation", {"token": ours}, "agent")
+    expect("called with what was revoked", call(gate, ours), 401)
+
+
+def secret(client):
+    return f"{client}: its secret, with + and %"
+
+
+def token(issuer, audience):
+    asked = {"grant_type": "client_credentials", "resource": audience, "scope": "records:read"}
+    return json.loads(form(f"{issuer}/token", asked, "agent"))["access_token"]
+
+
+def form(url, members, client):
+    """A form that a client sends with its secret (RFC 6749, 2.3.1)."""
+    credential = ":".join(urllib.parse.quote_plus(part) for part in (client, secret(client)))
+    request = urllib.request.Request(url, urllib.parse.urlencode(members).encode())
+    request.add_header("authorization", "Basic " + base64.b64encode(credential.encode()).decode())
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
+
+
+def call(gate, token):
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    headers |= {"authorization": f"Bearer {token}", "mcp-protocol-version": "2025-11-25"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(gate.address, json.dumps(body).encode(), headers), timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
 
 
 def check_paths(gate):

@@ -157,6 +157,29 @@ async fn a_new_key_fits_the_entry_that_is_printed_with_it() {
     }
 }
 
+#[tokio::test]
+async fn a_key_that_replaces_another_stands_beside_it_and_its_hash_can_have_a_pepper() {
+    let home = home(&[("policies/records.yaml", POLICY), ("pepper", "a pepper of thirty-two characters")]);
+    let pepper = format!("p1=file:{}", home.path().join("pepper").display());
+    let made = tollgate(home.path(), &["keys", "new", "--rotate", "ci-bot", "--pepper", &pepper]).await;
+    let (key, entry) = stdout(&made).split_once("\n\n").map(|(key, entry)| (key.to_owned(), entry.to_owned())).unwrap();
+    assert!(key.starts_with("tg_") && key.len() == 44 && !entry.contains(&key), "{entry}");
+    let entry = entry.strip_prefix("hashes:\n").expect("one more of the hashes of the entry");
+    assert!(entry.contains("\"hmac-sha256:p1:"), "{entry}");
+    let principals = format!("keys:\n  - id: ci-bot\n    roles: [reader]\n    hashes:\n    {entry}");
+    fs::write(home.path().join("policies/principals.yaml"), principals).expect("it can be written");
+    let config =
+        format!("servers: {{ records: {{ url: 'http://a/mcp' }} }}\npeppers: {{ {} }}\n", pepper.replace('=', ": "));
+    fs::write(home.path().join("tollgate.yaml"), config).expect("it can be written");
+    let checked = said(&tollgate(home.path(), &["check"]).await);
+    assert!(checked.contains("0 errors, 0 warnings"), "{checked}");
+    for wrong in [&["--rotate", "a", "--role", "r"][..], &["--id", "a", "--pepper", "p1=hunter2"]] {
+        let args: Vec<_> = ["keys", "new"].iter().chain(wrong).copied().collect();
+        let said = said(&tollgate(home.path(), &args).await);
+        assert!(said.starts_with("exit 2\n"), "{said}");
+    }
+}
+
 fn tools() -> [Value; 6] {
     [
         json!({ "name": "search_records", "title": "Search", "annotations": { "readOnlyHint": true } }),

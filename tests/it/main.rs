@@ -40,6 +40,7 @@ mod questions;
 mod reload;
 mod replay;
 mod review;
+mod secrets;
 mod shown;
 mod story;
 mod tls;

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
 use crate::support::issuer::{Answer, Issuer, Signer, published, seconds};
-use crate::support::message::{LEGACY, post_with, tool_call};
+use crate::support::message::{LEGACY, message, post_with, tool_call};
 use crate::support::raw::{Answer as Heard, Connection};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
-use crate::support::world::{World, principals};
-use crate::support::{DEADLINE, raw, until};
+use crate::support::world::{READERS, World, principals};
+use crate::support::{DEADLINE, keys, raw, until};
 
 const AUDIENCE: &str = "https://gateway.test/mcp";
 
@@ -107,10 +107,14 @@ fn held_open(request: &Recorded) -> Reply {
 
 /// Opens a stream with this token.
 async fn open(gate: &Gate, token: &str) -> Connection {
+    open_with(gate, ("authorization", &format!("Bearer {token}"))).await
+}
+
+/// Opens a stream with this credential.
+async fn open_with(gate: &Gate, credential: (&str, &str)) -> Connection {
     let mut request = String::from("GET /mcp HTTP/1.1\r\n");
-    let bearer = format!("Bearer {token}");
     let kept = LEGACY.into_iter().filter(|(name, _)| !["accept", "content-type"].contains(name));
-    for (name, value) in kept.chain([("accept", "text/event-stream"), ("authorization", bearer.as_str())]) {
+    for (name, value) in kept.chain([("accept", "text/event-stream"), credential]) {
         request.extend([name, ": ", value, "\r\n"]);
     }
     let mut connection = Connection::open(gate.data).await;
@@ -140,4 +144,123 @@ async fn a_stream_ends_with_its_token_and_with_its_issuer() {
     assert_eq!(gate.metric("tollgate_streams").await, Some(1.0), "the other goes on");
     fs::write(gate.policies().join("principals.yaml"), principals("reader")).unwrap();
     assert!(ends(long).await, "it ends when its issuer is taken out");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_with_its_key_without_a_reload() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(held_open);
+    let end = jiff::Timestamp::from_second(seconds(3)).unwrap();
+    let hashes = [(keys::ALICE, end.to_string()), (keys::BOB, "2099-01-01".to_owned())]
+        .map(|(key, end)| format!("{{ hash: \"{}\", expires: \"{end}\" }}", keys::hash(key)));
+    let principals = format!("keys:\n  - {{ id: alice, roles: [reader], hashes: [{}] }}\n", hashes.join(", "));
+    let gate = World::new(&upstream.url()).policy("principals.yaml", &principals).start().await;
+    let short = open_with(&gate, ("x-api-key", keys::ALICE)).await;
+    let _long = open_with(&gate, ("x-api-key", keys::BOB)).await;
+    assert!(ends(short).await, "it ends when its key does");
+    assert_eq!(gate.metric("tollgate_streams").await, Some(1.0), "what the other key of the id has opened goes on");
+    let metrics = raw::get(gate.admin, "/metrics").await.text();
+    let left = "tollgate_credential_time_left_seconds{credential=\"api_key\"}";
+    assert!(metrics.contains(left), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_gate_says_which_keys_end_soon() {
+    let upstream = Upstream::start().await;
+    let end = jiff::Timestamp::from_second(seconds(2 * 24 * 3600)).unwrap();
+    let principals = principals("reader").replacen("2099-01-01", &format!("\"{end}\""), 1);
+    let gate = World::new(&upstream.url()).policy("principals.yaml", &principals).start().await;
+    let said = gate.log.wait_since(0, DEADLINE, |line| line.contains("the key ends soon")).await;
+    assert!(said.is_some_and(|line| line.contains("alice")), "{}", gate.log.text());
+}
+
+/// Whoever calls with a token that its issuer is asked about.
+fn asked(issuer: &Issuer) -> String {
+    let url = issuer.url();
+    let introspection =
+        format!("introspection: {{ url: \"{url}/introspect\", client_id: gate, client_secret: env:CLIENT_SECRET }}");
+    tokens(issuer, &format!(", {introspection}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_opaque_token_is_asked_about_and_nobody_is_let_in_while_that_cannot_be() {
+    let issuer = Issuer::start(Answer::Down).await;
+    let mut answer = claims(&issuer, 600);
+    answer["active"] = true.into();
+    issuer.say(Answer::Json(answer));
+    let upstream = Upstream::start().await;
+    let world = World::new(&upstream.url()).policy("principals.yaml", &asked(&issuer));
+    let variables = [("CLIENT_SECRET", "hunter2-of-the-gate"), ("RUST_LOG", "debug")];
+    let gate = world.environment(&variables.map(|(name, value)| (name, value.to_owned()))).start().await;
+    assert!(until(DEADLINE, async || ready(&gate).await).await, "it needs no keys of such an issuer");
+    let answered = raw::call(gate.data, &call("opaque-and-good")).await;
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(issuer.heard().len(), 1);
+    let line = gate.decisions.wait_since(0, DEADLINE, |line| line.contains("\"outcome\":\"ok\"")).await.unwrap();
+    assert!(line.contains("\"principal\":\"alice\""), "{line}");
+
+    issuer.say(Answer::Json(json!({ "active": false })));
+    let refused = raw::call(gate.data, &call("opaque-and-revoked")).await;
+    assert_eq!((refused.status, refused.head.first("www-authenticate")), (401, Some("Bearer error=\"invalid_token\"")));
+    issuer.say(Answer::Down);
+    let refused = raw::call(gate.data, &call("opaque-and-unknown")).await;
+    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("5")), "{}", refused.text());
+    assert!(refused.head.first("www-authenticate").is_none(), "another token would fare no better");
+    assert_eq!(raw::call(gate.data, &call("opaque-and-good")).await.status, 200, "what is known goes on");
+    for reason in ["token_inactive", "issuer_unavailable"] {
+        assert!(gate.decisions.wait_since(0, DEADLINE, |line| line.contains(reason)).await.is_some(), "{reason}");
+    }
+    assert_eq!(upstream.count(), 2);
+    let metrics = raw::get(gate.admin, "/metrics").await.text();
+    assert!(metrics.contains("tollgate_issuer_fetches_total{issuer="), "{metrics}");
+    let written = format!("{}{}{metrics}", gate.log.text(), gate.decisions.text());
+    assert!(!written.contains("opaque-and") && !written.contains("hunter2"), "{written}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_and_a_token_that_call_somebody_the_same_are_two_callers() {
+    let signer = Signer::es256("k1");
+    let issuer = Issuer::start(published(&[&signer])).await;
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request: &Recorded| match request.json().unwrap_or_default()["method"].as_str() {
+        Some("tools/call") => Reply::json(
+            &json!({ "jsonrpc": "2.0", "id": 1, "result": { "task": { "taskId": "t-1", "status": "working" } } }),
+        ),
+        _ => Reply::json(&json!({ "jsonrpc": "2.0", "id": 1, "result": { "taskId": "t-1", "status": "working" } })),
+    });
+    let policy = format!("{READERS}limits: [{{ calls: 1, every: 1h, per: principal }}]\n");
+    let log = tempfile::tempdir().unwrap();
+    let key = log.path().join("key");
+    crate::audit::new_key(&key, "gate.test/audit");
+    let world =
+        World::new(&upstream.url()).policy("records.yaml", &policy).policy("principals.yaml", &tokens(&issuer, ""));
+    let gate = world
+        .top(&format!("audit: {{ file: HOME/log, key: \"file:{}\", mode: before_call }}", key.display()))
+        .start()
+        .await;
+    assert!(until(DEADLINE, async || ready(&gate).await).await);
+    let token = format!("Bearer {}", signer.token(&claims(&issuer, 600)));
+    let (by_key, by_token) = (("x-api-key", keys::ALICE), ("authorization", token.as_str()));
+    let said = async |credential: (&str, &str), body: &str| {
+        raw::call(gate.data, &post_with(&[&LEGACY[..], &[credential]].concat(), body)).await.json().unwrap()
+    };
+    let begin =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","task":{"ttl":1000}}}"#;
+    let get = message("1", "tasks/get", r#"{"taskId":"t-1"}"#);
+    assert_eq!(said(by_key, begin).await["result"]["task"]["taskId"], "t-1");
+    assert_eq!(said(by_token, &get).await["error"]["message"], "Task not found: t-1");
+    assert_eq!(said(by_key, &get).await["result"]["taskId"], "t-1");
+    assert_eq!(said(by_key, begin).await["error"]["code"], -31429, "one call each");
+    upstream.answer_with(Reply::obliging);
+    let other = said(by_token, &tool_call("1", "search_records", "{}")).await;
+    assert!(other.get("result").is_some(), "the token's is another one: {other}");
+    let mine = |auth: &str, issuer: &str| format!("\"principal\":\"alice\",\"auth\":\"{auth}\"{issuer},");
+    for wanted in [mine("api_key", ""), mine("token", &format!(",\"issuer\":\"{}\"", issuer.url()))] {
+        assert!(gate.decisions.wait_since(0, DEADLINE, |line| line.contains(&wanted)).await.is_some(), "{wanted}");
+    }
+    let log = fs::read_dir(gate.file("log")).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+    let log = log.collect::<String>();
+    for wanted in ["\"auth\":\"api_key\"".to_owned(), format!("\"issuer\":\"{}\"", issuer.url())] {
+        assert!(log.contains(&wanted), "{wanted}: {log}");
+    }
 }

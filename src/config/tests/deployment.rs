@@ -227,6 +227,39 @@ fn problems_of_the_audit_log() {
 }
 
 #[test]
+fn what_the_policies_count_on_to_know_callers_must_be_there() {
+    let told = |config: &str, principals: &str| {
+        let folder = deployment(&format!("servers: {{ records: {{ url: 'http://a/mcp' }} }}\n{config}\n"));
+        fs::write(folder.path().join("pepper"), "hunter2-hunter2-hunter2").unwrap();
+        fs::write(folder.path().join("short"), "hunter2").unwrap();
+        fs::write(folder.path().join("policies/principals.yaml"), principals).unwrap();
+        let (at, file) = (format!("{}/", folder.path().display()), folder.path().join("tollgate.yaml"));
+        fs::write(&file, fs::read_to_string(&file).unwrap().replace("HOME/", &at)).unwrap();
+        let found = load(&file_of(folder.path())).map_or_else(|found| found, |loaded| loaded.warnings);
+        let said = lines(&found).replace(&at, "");
+        assert!(!said.contains("hunter2"), "{said}");
+        said
+    };
+    let key = |hash: &str| format!("keys: [{{ id: alice, hash: \"{hash}\", roles: [reader], expires: 2027-06-01 }}]\n");
+    let peppered = key(&HASH.replace("sha256:", "hmac-sha256:p1:"));
+    let cases = [
+        "",
+        "peppers: { p1: file:HOME/pepper }",
+        "peppers: { p2: file:HOME/pepper }",
+        "peppers: { p1: file:HOME/short }",
+        "peppers: { p1: file:/nowhere }",
+        "peppers: { p1: hunter2-hunter2-hunter2 }",
+        "peppers: { P1: file:HOME/pepper }",
+        "peppers: { a: file:HOME/pepper, b: file:HOME/pepper, c: file:HOME/pepper, d: file:HOME/pepper, p1: file:HOME/pepper }",
+    ];
+    let mut rows: Vec<_> =
+        cases.iter().map(|case| format!("{case}\n    {}", told(case, &peppered).replace('\n', "\n    "))).collect();
+    let certificates = "certificates: [{ id: billing, dns: billing.test, roles: [reader] }]\n";
+    rows.push(told("", &format!("{}{certificates}", key(HASH))));
+    insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
 fn problems_of_all_files_are_told_at_once() {
     let folder = deployment("listen: { adress: x }\n");
     fs::write(folder.path().join("policies/records.yaml"), "roles: { reader: { tools: ['**'] } }\n").unwrap();

@@ -60,6 +60,57 @@ fn keys() {
 }
 
 #[test]
+fn keys_that_replace_others() {
+    let hash = |last: char| super::HASH.replace('8', &last.to_string());
+    let one = |last: char, expires: &str| format!("{{ hash: \"{}\", expires: {expires} }}", hash(last));
+    let entry = |more: &str| format!("keys: [{{ id: alice, roles: [reader], {more} }}]\n");
+    let pepper = super::HASH.replace("sha256:", "hmac-sha256:p1:");
+    let cases = [
+        entry(&format!("hash: \"{}\", expires: 2026-12-05", hash('1'))),
+        entry(&format!("hash: \"{}\", expires: 2026-12-06", hash('1'))),
+        entry(&format!("hash: \"{}\", expires: \"2026-11-21T06:00:00Z\"", hash('1'))),
+        entry(&format!("hashes: [{}, {}]", one('1', "2026-11-30"), one('2', "2027-06-01"))),
+        entry(&format!("hashes: [{}, {}]", one('1', "2026-11-30"), one('2', "2026-12-02"))),
+        entry(&format!("hashes: [{}]", one('1', "2020-01-01"))),
+        entry(&format!("hashes: [{}, {}]", one('1', "2027-06-01"), one('1', "2027-06-01"))),
+        entry("hashes: []"),
+        entry(&format!("hashes: [{}]", ['1', '2', '3', '4', '6'].map(|last| one(last, "2027-06-01")).join(", "))),
+        entry(&format!("hash: \"{}\", hashes: [{}]", hash('1'), one('2', "2027-06-01"))),
+        entry(&format!("hashes: [{}], expires: 2027-06-01", one('2', "2027-06-01"))),
+        entry(&format!("hash: \"{pepper}\", expires: 2027-06-01")),
+        entry(&format!("hash: \"{}\", expires: 2027-06-01", pepper.replace("p1:", ""))),
+        entry(&format!("hash: \"{}\", expires: 2027-06-01", pepper.replace("p1", "P 1"))),
+    ];
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    insta::assert_snapshot!(table(&cases, with_keys));
+}
+
+#[test]
+fn issuers_that_are_asked_about_their_tokens() {
+    let entry = |issuer: &str, more: &str| {
+        format!(
+            "{{ issuer: \"https://{issuer}.test\", audience: a, introspection: {{ url: \"https://{issuer}.test/introspect\"{more}"
+        )
+    };
+    let named = ", client_id: gate, client_secret: env:SECRET";
+    let cases = [
+        entry("a", &format!("{named} }}")),
+        entry("a", &format!("{named} }}, algorithms: [ES256], jwks_url: \"https://a.test/keys\", bearer: env:X")),
+        entry("a", ", client_id: gate, client_secret: hunter2 }"),
+        entry("a", ", client_id: ' ', client_secret: env:SECRET }"),
+        entry("a", &format!("{named}, cache: 1h }}")),
+        entry("a", " }"),
+        entry("a", &format!("{named} }}")).replace("https://a.test/introspect", "http://a.test/introspect"),
+        entry("a", &format!("{named} }}")).replace("https://a.test/introspect", "https://me:hunter2@a.test/introspect"),
+        format!("{} }}, {}", entry("a", &format!("{named} }}")), entry("b", &format!("{named} }}"))),
+    ];
+    let cases: Vec<_> = cases.iter().map(|entry| format!("tokens: [{entry} }}]\n")).collect();
+    let cases: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let said = table(&cases, with_keys);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn hashes_that_protect_nothing() {
     let hash = |key: &str| crate::identity::hash_entry(key);
     let hashes = [

@@ -86,7 +86,7 @@ impl Certificates {
         };
         let proof = Proof::Certificate(Arc::clone(certificate));
         let principal = Principal::new(id, holder.roles.iter().cloned(), proof).with(holder.claims.clone());
-        Ok(Arc::new(principal.until(certificate.ends())))
+        Ok(Arc::new(principal.until(Some(certificate.ends()))))
     }
 
     /// An entry of its own counts before patterns.

@@ -1,4 +1,4 @@
-//! Tokens that were verified, so that the next call with one costs a hash.
+//! What is known of tokens, so that the next call with one costs a hash.
 
 use std::collections::HashMap;
 use std::mem;
@@ -7,8 +7,6 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::identity::Principal;
-
 /// Bytes of tokens in each half: what is remembered of one is about as long as it is.
 const HALF: usize = 4 << 20;
 /// What every entry takes besides.
@@ -16,31 +14,22 @@ const ENTRY: usize = 512;
 
 /// What is known of tokens, by their SHA-256. When the younger half is full, it becomes the older one, and what was
 /// not asked for since is forgotten.
-#[derive(Debug, Default)]
-pub(super) struct Verified(Mutex<Halves>);
+#[derive(Debug)]
+pub(super) struct Remembered<T>(Mutex<Halves<T>>);
 
-#[derive(Debug, Default)]
-struct Halves {
-    younger: HashMap<TokenHash, Arc<Entry>>,
-    older: HashMap<TokenHash, Arc<Entry>>,
+#[derive(Debug)]
+struct Halves<T> {
+    younger: HashMap<TokenHash, Arc<Entry<T>>>,
+    older: HashMap<TokenHash, Arc<Entry<T>>>,
     weight: usize,
 }
 
-/// By which issuer a token was verified, and with which of its keys.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tag {
-    pub(super) issuer: usize,
-    pub(super) generation: u64,
-}
-
-/// Whom a token proves.
+/// What is known of a token.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) principal: Arc<Principal>,
+pub(super) struct Entry<T> {
+    pub(super) known: T,
     /// From then on this does not count.
     pub(super) until: SystemTime,
-    /// What it was verified by.
-    pub(super) tag: Tag,
     /// How long the token is.
     pub(super) length: usize,
 }
@@ -49,7 +38,7 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TokenHash([u8; 32]);
 
-impl Entry {
+impl<T> Entry<T> {
     fn weight(&self) -> usize {
         self.length + ENTRY
     }
@@ -61,9 +50,9 @@ impl TokenHash {
     }
 }
 
-impl Verified {
+impl<T> Remembered<T> {
     /// What is known of this token.
-    pub(super) fn get(&self, hash: TokenHash, now: SystemTime) -> Option<Arc<Entry>> {
+    pub(super) fn get(&self, hash: TokenHash, now: SystemTime) -> Option<Arc<Entry<T>>> {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = if let Some(known) = halves.younger.get(&hash) {
             Arc::clone(known)
@@ -75,14 +64,20 @@ impl Verified {
         (now < known.until).then_some(known)
     }
 
-    /// Remembers whom a token proves.
-    pub(super) fn insert(&self, hash: TokenHash, entry: Entry) {
+    /// Remembers what a token is worth.
+    pub(super) fn insert(&self, hash: TokenHash, entry: Entry<T>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, Arc::new(entry));
     }
 }
 
-impl Halves {
-    fn insert(&mut self, hash: TokenHash, entry: Arc<Entry>) {
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Halves { younger: HashMap::new(), older: HashMap::new(), weight: 0 }))
+    }
+}
+
+impl<T> Halves<T> {
+    fn insert(&mut self, hash: TokenHash, entry: Arc<Entry<T>>) {
         if self.weight + entry.weight() > HALF {
             self.older = mem::take(&mut self.younger);
             self.weight = 0;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::Url;
 
-use super::Issuer;
 use super::algorithm::Algorithm;
+use super::introspection::{Endpoint, Introspection};
 use super::path::ClaimPath;
 use super::rules::{Roles, Rules};
-use super::source::{RolesSource, TokenSource};
+use super::source::{IntrospectionSource, RolesSource, TokenSource};
 use super::store::{KeySource, KeyStore};
+use super::{Issuer, Means};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::duration::parse_duration;
 use crate::identity::Scope;
@@ -22,6 +23,8 @@ use crate::secret::Reference;
 
 const LEEWAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(5);
 const USUAL_LEEWAY: Duration = Duration::from_secs(30);
+const CACHE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(5);
+const USUAL_CACHE: Duration = Duration::from_secs(30);
 
 /// An issuer; `None` if something about it is wrong, which `found` then has.
 pub(in crate::identity) fn compile(
@@ -35,13 +38,17 @@ pub(in crate::identity) fn compile(
     let issuer = checked.url(&source.issuer, &listed).map(|_| Arc::from(source.issuer.value.as_str()));
     let url = source.jwks_url.as_ref().map_or(Some(None), |url| checked.url(url, &listed).map(Some));
     let audience = checked.audience(&source.audience);
-    let (algorithms, leeway) = (checked.algorithms(source), checked.leeway(source));
+    let (algorithms, leeway) = (checked.algorithms(source), checked.span(source.leeway.as_ref(), USUAL_LEEWAY, LEEWAY));
     let bearer = source.bearer.as_ref().map_or(Some(None), |bearer| checked.reference(bearer).map(Some));
     let authorities = source.ca_file.as_ref().map_or(Some(None), |path| checked.path(path).map(Some));
     let given_roles = source.roles.as_ref().map_or(Some(None), |written| checked.roles(written, defined).map(Some));
     let scopes = source.scopes.clone().map_or_else(|| ["scope", "scp"].map(ClaimPath::top).into(), |path| vec![path]);
+    let introspection = source
+        .introspection
+        .as_ref()
+        .map_or(Some(None), |asked| checked.introspection(source, &asked.value, &listed).map(Some));
     let issuer: Arc<str> = issuer?;
-    let rules = Rules {
+    let rules = Arc::new(Rules {
         issuer: Arc::clone(&issuer),
         audience: audience?,
         algorithms: algorithms?,
@@ -51,14 +58,21 @@ pub(in crate::identity) fn compile(
         scopes,
         scopes_include: source.scopes_include.clone(),
         claims: source.claims.clone(),
-    };
+    });
     let ask_for = source
         .ask_for
         .as_ref()
         .map(|list| Scope::list(file, (list.referenced, list.value.iter().map(Spanned::as_text)), "ask_for", found))
         .unwrap_or_default();
-    let source = KeySource { issuer, url: url?, listed: listed.into(), authorities: authorities?, bearer: bearer? };
-    Some(Issuer { rules, ask_for, keys: Arc::new(KeyStore::new(source)) })
+    let (listed, authorities) = (listed.into(), authorities?);
+    let means = if let Some(asked) = introspection? {
+        let endpoint = Endpoint { listed, authorities, ..asked };
+        Means::Introspection(Arc::new(Introspection::new(endpoint, Arc::clone(&rules))))
+    } else {
+        let source = KeySource { issuer, url: url?, listed, authorities, bearer: bearer? };
+        Means::Keys(Arc::new(KeyStore::new(source)))
+    };
+    Some(Issuer { rules, ask_for, means })
 }
 
 struct Reader<'a> {
@@ -73,11 +87,16 @@ impl Reader<'_> {
     }
 
     fn url(&mut self, written: &Spanned<String>, listed: &[IpNet]) -> Option<Url> {
-        let of = |message: String| self.file.error(Code::InvalidIssuer, written.referenced, message);
-        let text = quoted(&written.value);
+        // What stands before an `@` may be a password.
+        let (text, shown) = if written.value.contains('@') {
+            ("this".to_owned(), Diagnostic::without_source_line as fn(Diagnostic) -> Diagnostic)
+        } else {
+            (quoted(&written.value), std::convert::identity as fn(Diagnostic) -> Diagnostic)
+        };
+        let of = |message: String| shown(self.file.error(Code::InvalidIssuer, written.referenced, message));
         let problem = match written.value.parse::<Url>() {
             Err(_) => of(format!("{text} is not a URL")).help("write it as the issuer does, such as `https://login.example.com/`"),
-            Ok(url) if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() => {
+            Ok(url) if url.query().is_some() || url.fragment().is_some() || written.value.contains('@') => {
                 of(format!("{text} has more than a host and a path")).help("leave out what follows `?` or `#`, and any user")
             }
             Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && !listed.is_empty()) => return Some(url),
@@ -122,11 +141,52 @@ impl Reader<'_> {
         known
     }
 
-    fn leeway(&mut self, source: &TokenSource) -> Option<Duration> {
-        let Some(written) = &source.leeway else {
-            return Some(USUAL_LEEWAY);
+    /// Where it is asked about opaque tokens.
+    fn introspection(
+        &mut self,
+        source: &TokenSource,
+        asked: &IntrospectionSource,
+        listed: &[IpNet],
+    ) -> Option<Endpoint> {
+        let of_keys = [
+            ("algorithms", source.algorithms.as_ref().map(|written| written.referenced)),
+            ("jwks_url", source.jwks_url.as_ref().map(|written| written.referenced)),
+            ("bearer", source.bearer.as_ref().map(|written| written.referenced)),
+        ];
+        let idle: Vec<_> = of_keys.into_iter().filter_map(|(key, at)| Some((key, at?))).collect();
+        for (key, at) in &idle {
+            let message = format!("`{key}` is about keys, and this issuer is asked about its tokens");
+            let problem = self.file.error(Code::InvalidIssuer, *at, message);
+            self.found.push(problem.help("delete it, or delete `introspection`: its tokens are then JWTs"));
+        }
+        if asked.client_id.value.trim().is_empty() {
+            let problem = self.file.error(Code::InvalidIssuer, asked.client_id.referenced, "`client_id` is empty");
+            self.found.push(problem.help("name the gate as the issuer knows it"));
+        }
+        let (url, secret) = (self.url(&asked.url, listed), self.reference(&asked.client_secret));
+        let cache = self.span(asked.cache.as_ref(), USUAL_CACHE, CACHE);
+        let named = idle.is_empty() && !asked.client_id.value.trim().is_empty();
+        named.then_some(())?;
+        Some(Endpoint {
+            url: url?,
+            client_id: asked.client_id.value.as_str().into(),
+            client_secret: secret?,
+            listed: Arc::default(),
+            authorities: None,
+            cache: cache?,
+        })
+    }
+
+    fn span(
+        &mut self,
+        written: Option<&Spanned<String>>,
+        usual: Duration,
+        bounds: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let Some(written) = written else {
+            return Some(usual);
         };
-        match parse_duration(&written.value, LEEWAY) {
+        match parse_duration(&written.value, bounds) {
             Ok(leeway) => Some(leeway),
             Err(expected) => {
                 let message = format!("{} is not a span of time that fits here", quoted(&written.value));

@@ -28,7 +28,7 @@ pub(super) struct Jws<'a> {
 }
 
 /// Whether this is meant to be such a token: it begins with the object that its header is.
-pub(in crate::identity) fn looks_like_jws(token: &[u8]) -> bool {
+pub(super) fn looks_like_jws(token: &[u8]) -> bool {
     token.starts_with(b"eyJ") && token.contains(&b'.')
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::path::ClaimPath;
 use super::rules::Rules;
-use super::{Issuer, Tokens};
+use super::{Issuer, Means, Tokens};
 
 /// What tokens of one issuer must say, and what they give.
 #[derive(Debug)]
@@ -54,9 +54,13 @@ impl<'a> TokenMapping<'a> {
         included.flat_map(|(scope, others)| others.iter().map(|other| (&**scope, &**other))).collect()
     }
 
-    /// Whether the keys of both come from the same place.
-    pub fn has_same_keys(&self, other: &Self) -> bool {
-        self.issuer.keys.source == other.issuer.keys.source
+    /// Whether it becomes known in the same way and place whom both prove.
+    pub fn has_same_means(&self, other: &Self) -> bool {
+        match (&self.issuer.means, &other.issuer.means) {
+            (Means::Keys(keys), Means::Keys(other)) => keys.source == other.source,
+            (Means::Introspection(asked), Means::Introspection(other)) => asked.endpoint == other.endpoint,
+            (Means::Keys(_), Means::Introspection(_)) | (Means::Introspection(_), Means::Keys(_)) => false,
+        }
     }
 
     fn rules(&self) -> &'a Rules {

@@ -3,6 +3,7 @@
 mod algorithm;
 mod cache;
 mod compile;
+mod introspection;
 mod jws;
 mod keys;
 mod mapping;
@@ -16,17 +17,18 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use super::api_key::has_key_form;
 use super::{Principal, Scope};
 use crate::clock::Moment;
 
 pub(super) use compile::compile;
-pub(super) use jws::looks_like_jws;
 pub use mapping::TokenMapping;
 pub(super) use source::TokenSource;
-pub use store::IssuerKeys;
+pub use store::{Asked, IssuerState};
 
-use cache::{Entry, Tag, TokenHash, Verified};
-use jws::Jws;
+use cache::{Entry, Remembered, TokenHash};
+use introspection::Introspection;
+use jws::{Jws, looks_like_jws};
 use rules::{Accepted, Rules};
 use store::{KeyStore, Known};
 
@@ -34,16 +36,44 @@ use store::{KeyStore, Known};
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     issuers: Vec<Issuer>,
-    verified: Verified,
+    verified: Remembered<Verified>,
 }
 
 /// One issuer.
 #[derive(Debug)]
 pub(super) struct Issuer {
-    rules: Rules,
+    rules: Arc<Rules>,
     /// Scopes that clients are told to ask for.
     ask_for: Vec<Scope>,
-    keys: Arc<KeyStore>,
+    means: Means,
+}
+
+/// How it becomes known whom its tokens prove. Each issuer has one, so that no token is ever tried in two ways.
+#[derive(Debug)]
+enum Means {
+    /// They are signed, with one of these keys.
+    Keys(Arc<KeyStore>),
+    /// They are opaque: it is asked.
+    Introspection(Arc<Introspection>),
+}
+
+/// Whom a signed token proves, and by what that was verified.
+#[derive(Debug)]
+struct Verified {
+    principal: Arc<Principal>,
+    /// The place of its issuer among all.
+    issuer: usize,
+    /// Of the issuer's keys.
+    generation: u64,
+}
+
+/// What follows `Bearer` and is a token, by its form.
+#[derive(Clone, Copy, Debug)]
+enum Form<'a> {
+    /// A signed one; whoever it names issued it.
+    Signed,
+    /// An opaque one, of the one issuer that has such.
+    Opaque(&'a Arc<Introspection>),
 }
 
 /// Why a token proves nobody. Nothing here quotes it.
@@ -67,6 +97,8 @@ pub enum TokenError {
     Expired,
     /// It does not count yet.
     NotYet,
+    /// Its issuer says that it does not count, or no longer.
+    Inactive,
     /// A claim is missing, or is not what it must be.
     Claim(&'static str),
     /// Nobody can say now: this issuer does not answer.
@@ -75,7 +107,7 @@ pub enum TokenError {
 
 impl Tokens {
     pub(super) fn of(issuers: Vec<Issuer>) -> Self {
-        Self { issuers, verified: Verified::default() }
+        Self { issuers, verified: Remembered::default() }
     }
 
     /// What clients are told to ask for.
@@ -94,78 +126,126 @@ impl Tokens {
         self.issuers.iter().map(|issuer| &*issuer.rules.issuer)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.issuers.is_empty()
+    /// What this is by its form; `None` if it is no token but a key. No other way is tried.
+    fn form(&self, bearer: &[u8]) -> Option<Form<'_>> {
+        if self.issuers.is_empty() || has_key_form(bearer) {
+            return None;
+        }
+        if looks_like_jws(bearer) {
+            return Some(Form::Signed);
+        }
+        self.issuers.iter().find_map(|issuer| match &issuer.means {
+            Means::Keys(_) => None,
+            Means::Introspection(introspection) => Some(Form::Opaque(introspection)),
+        })
     }
 
-    /// Whom this token proves. Keys that are missing are asked for.
-    pub(super) async fn identify(&self, token: &[u8], now: Moment) -> Result<Arc<Principal>, TokenError> {
+    /// Whom this token proves; `None` if it is no token but a key. What is not known is asked for.
+    pub(super) async fn identify(&self, token: &[u8], now: Moment) -> Option<Result<Arc<Principal>, TokenError>> {
+        Some(match self.form(token)? {
+            Form::Signed => self.verified(token, now).await,
+            Form::Opaque(introspection) => introspection.identify(token, now.wall).await,
+        })
+    }
+
+    /// The same with what is known already.
+    pub(super) fn still(&self, token: &[u8], now: Moment) -> Option<Arc<Principal>> {
+        if let Form::Opaque(introspection) = self.form(token)? {
+            return introspection.still(token, now.wall);
+        }
+        let read = Jws::read(token).ok()?;
+        let (_, issuer, keys) = self.issuer(&read).ok()?;
+        issuer.verify(keys, &read, token, now).ok().map(|(accepted, _)| Arc::new(accepted.principal))
+    }
+
+    async fn verified(&self, token: &[u8], now: Moment) -> Result<Arc<Principal>, TokenError> {
         let hash = TokenHash::of(token);
         if let Some(principal) = self.remembered(hash, now) {
             return Ok(principal);
         }
         let read = Jws::read(token)?;
-        let (at, issuer) = self.issuer(&read)?;
-        let (accepted, known) = match issuer.verify(&read, token, now) {
-            Err(TokenError::UnknownKey) => {
-                issuer.verify_with(&issuer.keys.renewed(now.monotonic).await?, &read, token, now)
-            }
+        let (at, issuer, keys) = self.issuer(&read)?;
+        let (accepted, known) = match issuer.verify(keys, &read, token, now) {
+            Err(TokenError::UnknownKey) => issuer.verify_with(&keys.renewed(now.monotonic).await?, &read, token, now),
             verified => verified,
         }?;
         let Accepted { principal, ends } = accepted;
-        let (principal, tag) = (Arc::new(principal), Tag { issuer: at, generation: known.generation });
-        let entry = Entry { principal: Arc::clone(&principal), until: ends, tag, length: token.len() };
-        self.verified.insert(hash, entry);
+        let principal = Arc::new(principal);
+        let verified = Verified { principal: Arc::clone(&principal), issuer: at, generation: known.generation };
+        self.verified.insert(hash, Entry { known: verified, until: ends, length: token.len() });
         Ok(principal)
-    }
-
-    /// The same with what is known already.
-    pub(super) fn still(&self, token: &[u8], now: Moment) -> Option<Arc<Principal>> {
-        let read = Jws::read(token).ok()?;
-        let (_, issuer) = self.issuer(&read).ok()?;
-        issuer.verify(&read, token, now).ok().map(|(accepted, _)| Arc::new(accepted.principal))
     }
 
     /// What was verified before, if its issuer still has the keys that it was verified with.
     fn remembered(&self, hash: TokenHash, now: Moment) -> Option<Arc<Principal>> {
         let entry = self.verified.get(hash, now.wall)?;
-        let known = self.issuers.get(entry.tag.issuer)?.keys.known(now.monotonic)?;
-        (known.generation == entry.tag.generation).then(|| Arc::clone(&entry.principal))
+        let known = self.issuers.get(entry.known.issuer)?.keys()?.known(now.monotonic)?;
+        (known.generation == entry.known.generation).then(|| Arc::clone(&entry.known.principal))
     }
 
-    /// Who says that it issued this.
-    fn issuer(&self, token: &Jws<'_>) -> Result<(usize, &Issuer), TokenError> {
+    /// Who says that it issued this, and has keys to sign with.
+    fn issuer(&self, token: &Jws<'_>) -> Result<(usize, &Issuer, &Arc<KeyStore>), TokenError> {
         let named = token.claims.get("iss").and_then(|name| name.as_str());
         let mut issuers = self.issuers.iter().enumerate();
-        issuers.find(|(_, issuer)| Some(&*issuer.rules.issuer) == named).ok_or(TokenError::UnknownIssuer)
+        let found = issuers.find(|(_, issuer)| Some(&*issuer.rules.issuer) == named);
+        found.and_then(|(at, issuer)| Some((at, issuer, issuer.keys()?))).ok_or(TokenError::UnknownIssuer)
     }
 
-    /// Keeps the keys that were known before: a change of policies is none of issuers.
+    /// Keeps what was learnt before: a change of policies is none of issuers.
     pub(super) fn succeed(&mut self, before: &Self) {
         for issuer in &mut self.issuers {
-            if let Some(same) = before.issuers.iter().find(|it| it.keys.source == issuer.keys.source) {
-                issuer.keys = Arc::clone(&same.keys);
+            for same in &before.issuers {
+                match (&mut issuer.means, &same.means) {
+                    (Means::Keys(keys), Means::Keys(same)) if keys.source == same.source => *keys = Arc::clone(same),
+                    // What was asked under other rules was judged by them.
+                    (Means::Introspection(asked), Means::Introspection(same)) if asked.is_same_as(same) => {
+                        *asked = Arc::clone(same);
+                    }
+                    (Means::Keys(_) | Means::Introspection(_), _) => {}
+                }
             }
         }
     }
 
     /// Renews what is old, without waiting for it.
     pub(super) fn renew_keys(&self, now: Moment) {
-        for issuer in &self.issuers {
-            issuer.keys.renew_if_due(now.monotonic);
+        for keys in self.issuers.iter().filter_map(Issuer::keys) {
+            keys.renew_if_due(now.monotonic);
         }
     }
 
-    /// How old the keys of each issuer are.
-    pub(super) fn told(&self, now: Moment) -> Vec<IssuerKeys> {
-        self.issuers.iter().map(|issuer| issuer.keys.told(now.monotonic)).collect()
+    /// What is to be known of each issuer.
+    pub(super) fn told(&self, now: Moment) -> Vec<IssuerState> {
+        let told = self.issuers.iter().map(|issuer| match &issuer.means {
+            Means::Keys(keys) => keys.told(now.monotonic),
+            Means::Introspection(asked) => asked.told(),
+        });
+        told.collect()
     }
 }
 
 impl Issuer {
-    fn verify(&self, read: &Jws<'_>, token: &[u8], now: Moment) -> Result<(Accepted, Arc<Known>), TokenError> {
+    fn keys(&self) -> Option<&Arc<KeyStore>> {
+        match &self.means {
+            Means::Keys(keys) => Some(keys),
+            Means::Introspection(_) => None,
+        }
+    }
+
+    /// Whether it is asked about each of its tokens.
+    pub(super) fn is_asked(&self) -> bool {
+        self.keys().is_none()
+    }
+
+    fn verify(
+        &self,
+        keys: &KeyStore,
+        read: &Jws<'_>,
+        token: &[u8],
+        now: Moment,
+    ) -> Result<(Accepted, Arc<Known>), TokenError> {
         self.rules.head(read)?;
-        let known = self.keys.known(now.monotonic).ok_or(TokenError::UnknownKey)?;
+        let known = keys.known(now.monotonic).ok_or(TokenError::UnknownKey)?;
         self.verify_with(&known, read, token, now)
     }
 
@@ -194,6 +274,7 @@ impl TokenError {
             Self::Audience => "token_audience",
             Self::Expired => "token_expired",
             Self::NotYet => "token_not_yet",
+            Self::Inactive => "token_inactive",
             Self::Claim(_) => "token_claim",
             Self::Unavailable(_) => "issuer_unavailable",
         }
@@ -214,8 +295,9 @@ impl fmt::Display for TokenError {
             Self::Audience => f.write_str("the token is for somebody else (`aud`)"),
             Self::Expired => f.write_str("the token has expired"),
             Self::NotYet => f.write_str("the token does not count yet (`nbf`, `iat`)"),
+            Self::Inactive => f.write_str("the token's issuer says that it does not count (`active`)"),
             Self::Claim(what) => write!(f, "the token's claims are not what they must be: {what}"),
-            Self::Unavailable(issuer) => write!(f, "the keys of {issuer} cannot be had now"),
+            Self::Unavailable(issuer) => write!(f, "{issuer} cannot be asked now"),
         }
     }
 }

@@ -62,12 +62,36 @@ impl Rules {
         Ok(())
     }
 
-    /// Whom these claims prove: they were signed by the issuer, or are its answer.
+    /// Whom these claims prove, which the issuer has signed.
     pub(super) fn accept(
         &self,
         claims: &Map<String, Value>,
         token: &[u8],
         now: SystemTime,
+    ) -> Result<Accepted, TokenError> {
+        let ends = moment(claims, "exp")?.ok_or(TokenError::Claim("`exp` is missing"))?;
+        self.accept_until(claims, token, now, ends)
+    }
+
+    /// Whom these claims prove, which the issuer has just answered with. They need not say when they end, and count for so
+    /// long at most.
+    pub(super) fn accept_within(
+        &self,
+        claims: &Map<String, Value>,
+        token: &[u8],
+        now: SystemTime,
+        most: Duration,
+    ) -> Result<Accepted, TokenError> {
+        let ends = moment(claims, "exp")?.map_or(now + most, |ends| ends.min(now + most));
+        self.accept_until(claims, token, now, ends)
+    }
+
+    fn accept_until(
+        &self,
+        claims: &Map<String, Value>,
+        token: &[u8],
+        now: SystemTime,
+        ends: SystemTime,
     ) -> Result<Accepted, TokenError> {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(TokenError::UnknownIssuer);
@@ -79,7 +103,6 @@ impl Rules {
         if claims.contains_key("cnf") {
             return Err(TokenError::Claim("`cnf`: the token is bound to a key of its holder"));
         }
-        let ends = moment(claims, "exp")?.ok_or(TokenError::Claim("`exp` is missing"))?;
         if now >= ends + self.leeway {
             return Err(TokenError::Expired);
         }
@@ -88,7 +111,7 @@ impl Rules {
                 return Err(TokenError::NotYet);
             }
         }
-        let principal = self.principal(claims, token)?.until(ends + self.leeway);
+        let principal = self.principal(claims, token)?.until(Some(ends + self.leeway));
         Ok(Accepted { principal, ends })
     }
 

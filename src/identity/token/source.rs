@@ -23,6 +23,8 @@ pub(in crate::identity) struct TokenSource {
     /// What they may be signed with; RS256 and ES256 if not said.
     #[schemars(length(min = 1), example = ["ES256", "RS256"])]
     pub(super) algorithms: Option<Spanned<Vec<Spanned<String>>>>,
+    /// How it is asked about opaque tokens (RFC 7662). Its tokens are then opaque, and never JWTs.
+    pub(super) introspection: Option<Spanned<IntrospectionSource>>,
     /// Where its keys are; if not said, its discovery document (OIDC) says it.
     pub(super) jwks_url: Option<Spanned<String>>,
     /// How far its clock may be off; 30s if not said.
@@ -53,6 +55,24 @@ pub(in crate::identity) struct TokenSource {
     /// What is shown to it as a bearer token where its keys are not for everybody: `env:NAME` or `file:/path`.
     #[schemars(regex(pattern = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.*)$"))]
     pub(super) bearer: Option<Spanned<String>>,
+}
+
+/// How an issuer is asked about its tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Introspection")]
+pub(super) struct IntrospectionSource {
+    /// Its introspection endpoint.
+    #[schemars(example = "https://login.example.com/introspect")]
+    pub(super) url: Spanned<String>,
+    /// What the gate is called there.
+    pub(super) client_id: Spanned<String>,
+    /// Where the secret is kept that goes with it: `env:NAME` or `file:/path`.
+    #[schemars(regex(pattern = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.*)$"))]
+    pub(super) client_secret: Spanned<String>,
+    /// For how long an answer counts; 30s if not said, `5m` at most. A token that is revoked opens calls for so long.
+    #[schemars(regex(pattern = DURATION), example = "30s")]
+    pub(super) cache: Option<Spanned<String>>,
 }
 
 /// Words of an issuer, and roles.

@@ -85,17 +85,33 @@ enum Why {
     UnknownKey,
 }
 
-/// What is to be known of the keys of one issuer.
+/// What is to be known of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerKeys {
+pub struct IssuerState {
     /// The issuer.
     pub issuer: Arc<str>,
-    /// How old its keys are; `None` if there are none.
-    pub age: Option<Duration>,
-    /// How often it was asked for them, and answered.
+    /// What it is asked for.
+    pub asked: Asked,
+    /// How often it was asked, and answered.
     pub fetched: u64,
-    /// How often it was asked for them, and did not.
+    /// How often it was asked, and did not.
     pub failed: u64,
+}
+
+/// What an issuer is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Its keys. This is how old they are; `None` if there are none.
+    ForKeys(Option<Duration>),
+    /// About each of its tokens.
+    AboutTokens,
+}
+
+impl IssuerState {
+    /// Whether nobody can be let in with its tokens.
+    pub fn lacks_keys(&self) -> bool {
+        self.asked == Asked::ForKeys(None)
+    }
 }
 
 impl KeyStore {
@@ -109,10 +125,10 @@ impl KeyStore {
     }
 
     /// What is to be known of them.
-    pub(super) fn told(&self, now: Instant) -> IssuerKeys {
+    pub(super) fn told(&self, now: Instant) -> IssuerState {
         let age = self.known(now).map(|known| now.saturating_duration_since(known.fetched));
         let Turn { fetched, failed, .. } = *self.turn();
-        IssuerKeys { issuer: Arc::clone(&self.source.issuer), age, fetched, failed }
+        IssuerState { issuer: Arc::clone(&self.source.issuer), asked: Asked::ForKeys(age), fetched, failed }
     }
 
     /// The keys after having asked for them, as far as that may be done now: a token names one that is not known.

@@ -63,10 +63,10 @@ fn details(before: &TokenMapping<'_>, now: &TokenMapping<'_>) -> Vec<(Direction,
             details.push((Direction::Widened, text));
         }
     }
-    if !before.has_same_keys(now) {
+    if !before.has_same_means(now) {
         details.push((
             Direction::Widened,
-            "the keys that verify them come from elsewhere, or are fetched in another way".to_owned(),
+            "what they prove is asked for elsewhere, or in another way: keys, or each token".to_owned(),
         ));
     }
     details

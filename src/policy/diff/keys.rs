@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::issuers::issuers;
 use super::{Change, Direction, What};
-use crate::identity::{Authenticators, Claim, Claims, Principal};
+use crate::identity::{Authenticators, Claim, Claims, KeysOf, Principal};
 
 /// What is different of keys and of callers without one, most access first.
 pub(super) fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Change> {
@@ -26,19 +26,13 @@ pub(super) fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Chang
     for id in ids {
         let what = || What::Key(Arc::from(id));
         match (before.get(id), now.get(id)) {
-            (Some((principal, _)), None) => found.push(change(Direction::Lost, what(), holds(principal.roles()))),
-            (None, Some((principal, end))) => {
-                found.push(change(Direction::Gained, what(), format!("{}, {}", holds(principal.roles()), until(*end))));
+            (Some(keys), None) => found.push(change(Direction::Lost, what(), holds(keys.principal.roles()))),
+            (None, Some(keys)) => {
+                let detail = format!("{}, {}", holds(keys.principal.roles()), until(keys.end()));
+                found.push(change(Direction::Gained, what(), detail));
             }
             (Some(before), Some(now)) => {
-                let mut details = Vec::new();
-                roles(before.0.roles(), now.0.roles(), &mut details);
-                scopes(before.0, now.0, &mut details);
-                claims(&before.0.claims().collect(), &now.0.claims().collect(), &mut details);
-                ends(before.1, now.1, &mut details);
-                if !old.has_same_key(new, id) {
-                    details.push((Direction::Changed, "another key has this id now".to_owned()));
-                }
+                let details = same_id(before, now);
                 found.extend(details.into_iter().map(|(direction, detail)| change(direction, what(), detail)));
             }
             (None, None) => {}
@@ -48,6 +42,24 @@ pub(super) fn diff_keys(old: &Authenticators, new: &Authenticators) -> Vec<Chang
     issuers(old, new, &mut found);
     found.sort();
     found
+}
+
+/// What is different of one id.
+fn same_id(before: &KeysOf<'_>, now: &KeysOf<'_>) -> Vec<(Direction, String)> {
+    let (old, new, mut details) = (before.principal, now.principal, Vec::new());
+    roles(old.roles(), new.roles(), &mut details);
+    scopes(old, new, &mut details);
+    claims(&old.claims().collect(), &new.claims().collect(), &mut details);
+    ends(before.end(), now.end(), &mut details);
+    let lost = before.ends.keys().any(|hash| !now.ends.contains_key(hash));
+    let gained = now.ends.keys().any(|hash| !before.ends.contains_key(hash));
+    match (lost, gained) {
+        (false, false) => {}
+        (true, true) => details.push((Direction::Changed, "another key has this id now".to_owned())),
+        (false, true) => details.push((Direction::Widened, "one more key has this id".to_owned())),
+        (true, false) => details.push((Direction::Narrowed, "a key of this id is not accepted any more".to_owned())),
+    }
+    details
 }
 
 /// Who goes by which name in a certificate.

@@ -71,7 +71,7 @@ impl Side<'_> {
     /// The roles of whom a change is about; `None` if there is nobody of that name.
     fn holds(self, what: &What) -> Option<Vec<Arc<str>>> {
         match what {
-            What::Key(id) => Some(self.callers.keys().get(&**id)?.0.roles().to_vec()),
+            What::Key(id) => Some(self.callers.keys().get(&**id)?.principal.roles().to_vec()),
             What::Certificate(name) => Some(self.callers.certificates().get(&**name)?.roles.clone()),
             What::Tokens(issuer) => {
                 let mapped = self.callers.token_mappings().get(&**issuer)?.roles()?;

@@ -94,7 +94,7 @@ impl World {
     pub(super) fn stepped_up(principal: &Arc<Principal>) -> Arc<Principal> {
         match principal.proof() {
             Proof::Token(_) => Arc::new(principal.as_ref().scoped(SCOPES)),
-            Proof::ApiKey | Proof::Certificate(_) | Proof::Anonymous => Arc::clone(principal),
+            Proof::ApiKey(_) | Proof::Certificate(_) | Proof::Anonymous => Arc::clone(principal),
         }
     }
 

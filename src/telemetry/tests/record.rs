@@ -43,7 +43,7 @@ fn the_line_tells_the_decision_and_no_argument() {
     let time = line["time"].take();
     assert!(time.as_str().unwrap().starts_with("20") && time.as_str().unwrap().ends_with('Z'));
     let expected = serde_json::json!({
-        "time": null, "decision": id, "principal": "alice", "server": "records", "method": "tools/call",
+        "time": null, "decision": id, "principal": "alice", "auth": "api_key", "server": "records", "method": "tools/call",
         "tool": "search", "outcome": "denied", "refused": "policy.not_granted", "code": -32602,
         "rule": "policies/records.yaml:4 roles.reader.tools", "policy": "0123456789ab", "duration_ms": null,
         "trace_id": null,

@@ -66,7 +66,7 @@ impl Audited {
 }
 
 /// Makes a signing key; returns the other half.
-fn new_key(out: &Path, name: &str) -> String {
+pub(crate) fn new_key(out: &Path, name: &str) -> String {
     let made = tollgate(&["audit", "keys", "new", "--name", name, "--out", out.to_str().unwrap()]);
     assert!(made.status.success(), "{made:?}");
     String::from_utf8(made.stdout).unwrap().trim().to_owned()

@@ -56,6 +56,9 @@ pub(crate) enum Answer {
 struct Seen {
     keys: Answer,
     asked: usize,
+    /// What it says of every token, and how it was asked.
+    says: Answer,
+    heard: Vec<String>,
 }
 
 pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
@@ -141,7 +144,7 @@ impl Issuer {
     pub(crate) async fn start(keys: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let seen = Seen { keys, asked: 0 };
+        let seen = Seen { keys, asked: 0, says: Answer::Down, heard: Vec::new() };
         let seen = Arc::new(Mutex::new(seen));
         let shared = Arc::clone(&seen);
         let serving = tokio::spawn(async move {
@@ -160,6 +163,16 @@ impl Issuer {
     /// From now on it answers so.
     pub(crate) fn answer(&self, keys: Answer) {
         self.seen.lock().expect("nobody panics").keys = keys;
+    }
+
+    /// From now on it says this of every token (RFC 7662).
+    pub(crate) fn say(&self, of_a_token: Answer) {
+        self.seen.lock().expect("nobody panics").says = of_a_token;
+    }
+
+    /// The requests about tokens that it has had.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.seen.lock().expect("nobody panics").heard.clone()
     }
 
     /// How often it was asked for its keys.
@@ -191,6 +204,10 @@ async fn serve(mut stream: TcpStream, address: SocketAddr, seen: Arc<Mutex<Seen>
             "/.well-known/openid-configuration" => {
                 let url = format!("http://{address}");
                 Answer::Json(json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") }))
+            }
+            "/introspect" => {
+                seen.heard.push(request.clone());
+                seen.says.clone()
             }
             "/jwks" => {
                 seen.asked += 1;

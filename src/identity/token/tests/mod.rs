@@ -1,7 +1,9 @@
 //! Which tokens prove whom, with an issuer behind a real socket and a clock that is turned by hand.
 
-#[path = "../../../tests/it/support/issuer.rs"]
+#[path = "../../../../tests/it/support/issuer.rs"]
 mod issuer;
+mod opaque;
+mod providers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +23,12 @@ const AUDIENCE: &str = "https://gateway.test/mcp";
 fn gate(issuer: &Issuer, more: &str) -> Authenticators {
     let url = issuer.url();
     let entry = format!("issuer: {url}, audience: \"{AUDIENCE}\", allow_addresses: [127.0.0.0/8]{more}");
-    let text = format!("tokens: [{{ {entry} }}]\n");
-    let file = PrincipalsFile::new(SourceFile::new("p.yaml", &text), serde_yaml::from_str(&text).unwrap());
+    compiled(&format!("tokens: [{{ {entry} }}]\n"))
+}
+
+/// A gate with this principals file.
+fn compiled(text: &str) -> Authenticators {
+    let file = PrincipalsFile::new(SourceFile::new("p.yaml", text), serde_yaml::from_str(text).unwrap());
     let known = Known {
         roles: Some(BTreeSet::from(["reader", "operator"])),
         without_role: WithoutRole::Something,
@@ -232,7 +238,7 @@ async fn keys_are_renewed_when_old_and_unknown_ones_are_asked_for_seldom() {
 
 /// Waits until it was asked so often.
 async fn settled(gate: &Authenticators, now: Moment, times: u64) {
-    let asked = || gate.keys_of_issuers(now).iter().map(|issuer| issuer.fetched + issuer.failed).sum::<u64>();
+    let asked = || gate.issuer_states(now).iter().map(|issuer| issuer.fetched + issuer.failed).sum::<u64>();
     let waiting = async {
         while asked() < times {
             tokio::task::yield_now().await;
