@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,8 +30,8 @@ use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
-use crate::state::State;
-use crate::telemetry::Telemetry;
+use crate::state::{Ended, State};
+use crate::telemetry::{Telemetry, Watched};
 use crate::upstream::Upstream;
 
 use handshake::Handshakes;
@@ -61,60 +63,115 @@ const RENEW: Duration = Duration::from_secs(1);
 /// # Errors
 /// An address cannot be bound, or the system refuses something that the gate cannot do without.
 pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
-    let Loaded { config, policies, .. } = loaded;
     let mut signals = Signals::new()?;
-    let listener = listener::bind(config.listen.address)?;
-    let admin = listener::bind(config.admin)?;
-    let (address, admin_address) = (listener.local_addr()?, admin.local_addr()?);
-    let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
-    let (connections, tasks) = (TaskTracker::new(), TaskTracker::new());
-
-    let config = Arc::new(config);
-    let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), &config.server.shown, tasks.clone())?);
-    let gateway = Arc::new(Gateway {
-        snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry)?),
-        judging: Mutex::default(),
-        judged: watch::Sender::default(),
-        door: door(&config, address),
-        server: config.server.name.clone(),
-        upstream: Arc::clone(&upstream),
-        state: Arc::new(State::new(config.sessions)),
-        max_reply_bytes: config.server.max_reply_bytes,
-        keep_alive: config.listen.keep_alive,
-        quota_header: config.listen.quota_header,
-        telemetry: Arc::clone(&telemetry),
-        room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
-        draining: stop.clone(),
-        waiting: tasks.clone(),
-    });
-    let handshakes = config.listen.tls.clone().map(|tls| Handshakes::new(tls, Arc::clone(&telemetry)));
-    let port = Port { gateway: Arc::clone(&gateway), handshakes };
-    let kill_switch = kill_switch(&config, &gateway)?;
-    let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
-
-    tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
-    tasks.spawn(renew(Arc::clone(&upstream), stop.clone()));
-    tasks.spawn(tell(upstream.phases(), Arc::clone(&state), stop.clone()));
-    tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
-    limits_store::watch(&gateway, &state, &tasks, &ended).await;
-    tasks.spawn(probe(upstream, Arc::clone(&state), stop.clone()));
-    tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
-    look_after_credentials(&tasks, &gateway, &state, &stop);
-    tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
-    tracing::info!("admin on http://{admin_address}");
-    tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());
-    let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
+    let process = Process::assemble(loaded, telemetry)?;
+    let running = process.start().await;
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
-    state.readiness.hold(Latch::Draining);
-    stop.cancel();
-    connections.close();
-    let open = serving.await.map_err(io::Error::other)?;
-    let end = drained(open, &connections, config.drain_timeout, &mut signals).await;
-    ended.cancel();
-    finish(&tasks).await;
-    end_records(&state.telemetry).await;
-    Ok(end)
+    running.end(&mut signals).await
+}
+
+/// Everything that a running gate is made of, put together; nothing of it runs yet.
+struct Process {
+    config: Arc<Config>,
+    gateway: Arc<Gateway>,
+    kill_switch: Option<Arc<KillSwitch>>,
+    state: Arc<AdminState>,
+    listener: TcpListener,
+    admin: TcpListener,
+    /// Cancelled when the gate goes away, and when it has.
+    stop: CancellationToken,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Process {
+    fn assemble(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<Self> {
+        let Loaded { config, policies, .. } = loaded;
+        let listener = listener::bind(config.listen.address)?;
+        let admin = listener::bind(config.admin)?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), &config.server.shown, tasks.clone())?);
+        let (server, told) = (config.server.name.clone(), Arc::clone(&telemetry));
+        let ended = Ended::telling(move |lived| told.session_ended(&server, lived));
+        let gateway = Arc::new(Gateway {
+            snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry)?),
+            judging: Mutex::default(),
+            judged: watch::Sender::default(),
+            door: door(&config, listener.local_addr()?),
+            server: config.server.name.clone(),
+            upstream,
+            state: Arc::new(State::new(config.sessions, ended)),
+            max_reply_bytes: config.server.max_reply_bytes,
+            keep_alive: config.listen.keep_alive,
+            quota_header: config.listen.quota_header,
+            telemetry: Arc::clone(&telemetry),
+            room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+            draining: stop.clone(),
+            waiting: tasks.clone(),
+        });
+        telemetry.watch(Watched {
+            server: gateway.server.clone(),
+            connections: Arc::clone(gateway.upstream.connections()),
+            circuit: gateway.upstream.phases(),
+            sessions: Arc::clone(gateway.state.sessions()),
+        });
+        let kill_switch = kill_switch(&config, &gateway)?;
+        let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
+        let config = Arc::new(config);
+        Ok(Self { config, gateway, kill_switch, state, listener, admin, stop, ended: CancellationToken::new(), tasks })
+    }
+
+    /// Serves from now on.
+    async fn start(self) -> Running {
+        let Self { config, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
+        let [address, admin_address] = [&listener, &admin]
+            .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
+        let upstream = &gateway.upstream;
+        tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
+        tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
+        tasks.spawn(tell(upstream.phases(), stop.clone()));
+        tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
+        limits_store::watch(&gateway, &state, &tasks, &ended).await;
+        tasks.spawn(probe(Arc::clone(upstream), Arc::clone(&state), stop.clone()));
+        tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
+        look_after_credentials(&tasks, &gateway, &state, &stop);
+        tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
+        tracing::info!("admin on http://{admin_address}");
+        tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());
+        let tls = config.listen.tls.clone();
+        let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
+        let connections = TaskTracker::new();
+        let port = Port { gateway, handshakes };
+        let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
+        Running { drain_timeout: config.drain_timeout, state, stop, ended, tasks, connections, serving }
+    }
+}
+
+/// A gate that serves.
+struct Running {
+    drain_timeout: Duration,
+    state: Arc<AdminState>,
+    stop: CancellationToken,
+    ended: CancellationToken,
+    tasks: TaskTracker,
+    connections: TaskTracker,
+    serving: JoinHandle<GracefulShutdown>,
+}
+
+impl Running {
+    /// Takes nothing more, and ends when what was accepted is answered.
+    async fn end(self, signals: &mut Signals) -> io::Result<End> {
+        self.state.readiness.hold(Latch::Draining);
+        self.stop.cancel();
+        self.connections.close();
+        let open = self.serving.await.map_err(io::Error::other)?;
+        let end = drained(open, &self.connections, self.drain_timeout, signals).await;
+        self.ended.cancel();
+        finish(&self.tasks).await;
+        end_records(&self.state.telemetry).await;
+        Ok(end)
+    }
 }
 
 /// What the admin port tells of a gate whose policies are in force.
@@ -226,7 +283,7 @@ impl Signals {
 }
 
 /// Says when the server is left alone because it fails, and when not any more.
-async fn tell(mut phases: watch::Receiver<Phase>, state: Arc<AdminState>, stop: CancellationToken) {
+async fn tell(mut phases: watch::Receiver<Phase>, stop: CancellationToken) {
     let mut told = Phase::Closed;
     loop {
         tokio::select! {
@@ -234,7 +291,6 @@ async fn tell(mut phases: watch::Receiver<Phase>, state: Arc<AdminState>, stop: 
             () = stop.cancelled() => return,
         }
         let phase = *phases.borrow_and_update();
-        state.telemetry.circuit_open().set(i64::from(phase == Phase::Open));
         // While it fails, one call after the other tries: that is said once.
         match (told, phase) {
             (Phase::Closed, Phase::Open) => tracing::warn!("the server fails, and is left alone (circuit open)"),

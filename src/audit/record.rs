@@ -237,7 +237,7 @@ impl Ended {
             outcome,
             refused: exchange.refused,
             code: exchange.answered_code(outcome),
-            status: exchange.attempt.and_then(|attempt| attempt.status),
+            status: exchange.attempt.as_ref().and_then(|attempt| attempt.status),
         }
     }
 

@@ -24,42 +24,45 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(settings) => settings,
         Err(problem) => return output::failed(&problem),
     };
-    if let Err(problem) = start_log(&settings) {
-        return output::failed(&problem);
-    }
-    let loaded = match config::load(&args.overrides, Kept::Here) {
-        Ok(loaded) => loaded,
-        Err(problems) => return output::refused(&problems),
-    };
-    output::warnings(&loaded.warnings);
     // One provider for everything that speaks TLS. It fails only where there is one already.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return output::failed(&problem),
     };
+    // Exporters that speak gRPC are bound to the runtime they are made in.
+    let within = runtime.enter();
+    let log = match start_log(&settings) {
+        Ok(log) => log,
+        Err(problem) => return output::failed(&problem),
+    };
+    let loaded = match config::load(&args.overrides, Kept::Here) {
+        Ok(loaded) => loaded,
+        Err(problems) => return output::refused(&problems),
+    };
+    output::warnings(&loaded.warnings);
     let audit = match loaded.config.audit.as_ref().map_or_else(|| Ok(Audit::off()), Audit::open) {
         Ok(audit) => audit,
         Err(problem) => return output::failed(&problem),
     };
-    // Exporters that speak gRPC are bound to the runtime they are made in.
-    let (telemetry, guard) = {
-        let _within = runtime.enter();
-        match Telemetry::start(&settings, audit) {
-            Ok(started) => started,
-            Err(problem) => return output::failed(&problem),
-        }
+    let (telemetry, guard) = match Telemetry::start(&settings, audit, &log) {
+        Ok(started) => started,
+        Err(problem) => return output::failed(&problem),
     };
+    drop(within);
     let ended = runtime.block_on(app::run(loaded, telemetry));
-    // The last spans leave through the runtime, from this thread.
-    guard.shutdown();
-    runtime.shutdown_timeout(LAST_WORDS);
-    match ended {
+    let code = match ended {
         Ok(End::Drained) => ExitCode::SUCCESS,
         Ok(End::CutShort) => {
             tracing::error!("the drain timeout was over before every call was answered");
             ExitCode::FAILURE
         }
         Err(problem) => output::failed(&problem),
-    }
+    };
+    // The last spans leave through the runtime, from this thread.
+    guard.shutdown();
+    runtime.shutdown_timeout(LAST_WORDS);
+    // What could not be sent is told in the log, so its own last lines come last.
+    drop(log);
+    code
 }

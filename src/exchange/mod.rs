@@ -10,11 +10,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Version};
+
 use crate::clock;
 use crate::identity::Principal;
 use crate::limits::Admission;
-use crate::mcp::{Call, ServerName, Target};
+use crate::mcp::{Call, ProtocolVersion, ServerName, Target};
 use crate::policy::{Permit, PolicySet, RuleId};
+use crate::upstream::VERSION;
 
 pub use id::DecisionId;
 pub use refusal::{HttpRefusal, Refusal};
@@ -31,6 +35,10 @@ pub struct Exchange {
     pub started_at: SystemTime,
     /// Who is at the other end of the connection.
     pub peer: SocketAddr,
+    /// The version of HTTP that it came by.
+    pub http: Version,
+    /// What its caller calls the request (`x-request-id`), if that can stand anywhere.
+    pub request_id: Option<HeaderValue>,
     /// The server that the message is for.
     pub server: ServerName,
     /// Which policy decides: the digest of its files.
@@ -39,6 +47,10 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// What is asked; once read.
     pub call: Option<Arc<Call>>,
+    /// The protocol revision that it speaks, as far as it or its headers say.
+    pub version: Option<ProtocolVersion>,
+    /// What its client calls the session that it belongs to; once that is known to be its own.
+    pub session: Option<HeaderValue>,
     /// Whether the tool's name may stand in a metric's label; once looked up.
     pub tool: ToolLabel,
     /// The rule that decided, or the limit that had no room; once decided.
@@ -47,6 +59,8 @@ pub struct Exchange {
     pub would_deny: Option<WouldDeny>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
+    /// How many bytes of a reply its caller got.
+    pub replied: usize,
     /// Why the gate said no, in a word (`step.reason`), if it did.
     pub refused: Option<&'static str>,
     /// The code of the JSON-RPC error that the gate answered with, if it did.
@@ -72,10 +86,12 @@ pub enum ToolLabel {
 }
 
 /// One attempt at an upstream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     /// When it was begun.
     pub started_at: SystemTime,
+    /// Where the server is.
+    pub server: Option<Authority>,
     /// The HTTP status it answered with, if it did.
     pub status: Option<u16>,
 }
@@ -152,17 +168,34 @@ impl Exchange {
             started: clock::monotonic(),
             started_at: clock::wall(),
             peer,
+            http: Version::HTTP_11,
+            request_id: None,
             server,
             policy,
             principal: None,
             call: None,
+            version: None,
+            session: None,
             tool: ToolLabel::Other,
             rule: None,
             would_deny: None,
             attempt: None,
+            replied: 0,
             refused: None,
             code: None,
         }
+    }
+
+    /// The HTTP request that brought it.
+    #[must_use]
+    pub fn brought_by(self, http: Version, headers: &HeaderMap) -> Self {
+        let version = headers.get(VERSION).and_then(|value| ProtocolVersion::named(value.to_str().ok()?));
+        Self { http, request_id: id::of_caller(headers), version, ..self }
+    }
+
+    /// What the request is called in everybody's logs: as its caller calls it, else by the decision's id.
+    pub fn request_name(&self) -> HeaderValue {
+        self.request_id.clone().unwrap_or_else(|| self.id.header())
     }
 
     /// The policy permits it.
@@ -181,6 +214,7 @@ impl Exchange {
     /// What is asked was read.
     pub fn asks(&mut self, call: &Arc<Call>, policy: &PolicySet) {
         self.call = Some(Arc::clone(call));
+        self.version = call.version().or(self.version);
         self.tool = match call.target() {
             Target::Tool(name) if policy.names_tool(&self.server, name) => ToolLabel::Name,
             Target::Tool(_) | Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => {

@@ -13,7 +13,7 @@ use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
 use crate::policy::{Context, PolicySet};
-use crate::state::{Place, SessionBounds, State};
+use crate::state::{Ended, Place, SessionBounds, State};
 use crate::upstream::Unsound;
 
 const POLICY: &str =
@@ -36,7 +36,7 @@ impl Gate {
     /// One whose policy says this, too.
     fn with(more: &str) -> Self {
         let policy = PolicySet::for_test(&format!("{POLICY}{more}"));
-        Self { policy: Arc::new(policy), state: Arc::new(State::new(BOUNDS)) }
+        Self { policy: Arc::new(policy), state: Arc::new(State::new(BOUNDS, Ended::default())) }
     }
 
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {

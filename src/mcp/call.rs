@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::trace_context::Spot;
 use super::{Method, ProtocolVersion, Question, Questions, Target};
 use crate::json;
 use crate::jsonrpc::RequestId;
 
 /// One message of a client, read once. The bytes that were checked are the bytes that are carried, or what
-/// [`Call::offering`] leaves of them.
+/// [`Call::offering`] leaves of them; within `params._meta`, what [`Call::carrying`] makes of them.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub(super) body: Bytes,
@@ -21,6 +22,8 @@ pub struct Call {
     pub(super) arguments: Option<Range<usize>>,
     pub(super) claimed: Option<String>,
     pub(super) traceparent: Option<Box<str>>,
+    pub(super) tracestate: Option<Box<str>>,
+    pub(super) spot: Spot,
     pub(super) cancels: Option<RequestId>,
     pub(super) declared: Declared,
     /// Where its client offers to be asked, in the order of the body.
@@ -81,6 +84,8 @@ impl Call {
             arguments: None,
             claimed: None,
             traceparent: None,
+            tracestate: None,
+            spot: Spot::default(),
             cancels: None,
             declared: Declared::default(),
             offers: Vec::new(),
@@ -101,13 +106,12 @@ impl Call {
             return None;
         }
         let cuts = json::cuts(&self.body, withheld.into_iter().map(|(_, span)| span));
-        let moved = |span: Range<usize>| {
-            let before: usize = cuts.iter().take_while(|cut| cut.end <= span.start).map(Range::len).sum();
-            span.start - before..span.end - before
-        };
+        let shift = |at: usize| at - cuts.iter().take_while(|cut| cut.end <= at).map(Range::len).sum::<usize>();
+        let moved = |span: Range<usize>| shift(span.start)..shift(span.end);
         Some(Self {
             body: Bytes::from(json::without(&self.body, &cuts)),
             arguments: self.arguments.clone().map(moved),
+            spot: self.spot.moved(moved),
             declared: Declared { asks: self.declared.asks & may, ..self.declared },
             offers: left.into_iter().map(|(offer, span)| (offer, moved(span))).collect(),
             ..self.clone()
@@ -163,6 +167,11 @@ impl Call {
     /// `params._meta.traceparent`: the caller's span (SEP-414). Not checked; whoever parses it does.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_deref()
+    }
+
+    /// `params._meta.tracestate`, which goes with it. Not checked, either.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.tracestate.as_deref()
     }
 
     /// The request that this message asks to be cancelled.

@@ -16,6 +16,7 @@ mod span;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trace_context;
 mod version;
 
 pub use call::{Call, Declared, Era, TASKS};
@@ -30,4 +31,5 @@ pub use reserved::{Reserved, alike};
 pub use server::{NotAServerName, ServerName};
 pub use server_message::{Answer, Asked, Form, Notice, ServerMessage, read_server};
 pub use target::{Target, is_well_formed};
+pub use trace_context::{Baggage, TraceContext};
 pub use version::ProtocolVersion;

@@ -11,6 +11,7 @@ use super::call::{Subject as Named, TASKS};
 use super::confusable::{is_confusable, is_format};
 use super::problem::Problem;
 use super::span::{Text, Value};
+use super::trace_context::{Member, Spot};
 use super::{Call, Declared, Era, Method, ProtocolVersion, Question, Subject};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
@@ -115,7 +116,7 @@ enum Place {
     Arguments,
     Meta,
     MetaVersion,
-    Traceparent,
+    Trace(Member),
     /// What the client can do: a legacy one says it in `params` of `initialize`, a modern one in `_meta`.
     Capabilities(Era),
     Extensions,
@@ -141,16 +142,16 @@ struct Found {
     jsonrpc: Option<Value>,
     id: Option<Value>,
     method: Option<Value>,
-    params: Option<Kind>,
+    params: Option<Value>,
     result: Option<Kind>,
     error: Option<Kind>,
     name: Option<Value>,
     uri: Option<Value>,
     task_id: Option<Value>,
     arguments: Option<Value>,
-    meta: Option<Kind>,
+    meta: Option<Value>,
     version: Option<Value>,
-    traceparent: Option<Value>,
+    trace: Vec<(Member, Value)>,
     declared: Declared,
     offers: Vec<(Era, Question, Range<usize>)>,
     request_id: Option<Value>,
@@ -206,8 +207,8 @@ impl Lens for Found {
             (Place::Params, "ref") => Place::Ref,
             (Place::Params, "requestId") => Place::RequestId,
             (Place::Meta, VERSION) => Place::MetaVersion,
-            (Place::Meta, "traceparent") => Place::Traceparent,
             (Place::Meta, CAPABILITIES) => Place::Capabilities(Era::Modern),
+            (Place::Meta, name) => Member::named(name).map_or(Place::Elsewhere, Place::Trace),
             (Place::Params, "capabilities") => Place::Capabilities(Era::Legacy),
             (Place::Capabilities(Era::Modern), "extensions") => Place::Extensions,
             (Place::Extensions, TASKS) => Place::TasksExtension,
@@ -239,16 +240,16 @@ impl Lens for Found {
             Place::JsonRpc => self.jsonrpc = value,
             Place::Id => self.id = value,
             Place::Method => self.method = value,
-            Place::Params => self.params = Some(kind),
+            Place::Params => self.params = value,
             Place::Result => self.result = Some(kind),
             Place::Error => self.error = Some(kind),
             Place::Name => self.name = value,
             Place::Uri => self.uri = value,
             Place::TaskId => self.task_id = value,
             Place::Arguments => self.arguments = value,
-            Place::Meta => self.meta = Some(kind),
+            Place::Meta => self.meta = value,
             Place::MetaVersion => self.version = value,
-            Place::Traceparent => self.traceparent = value,
+            Place::Trace(member) => self.trace.extend(value.map(|value| (member, value))),
             Place::TasksExtension => self.declared.tasks = kind == Kind::Object,
             Place::Offer(Era::Modern, question) if kind == Kind::Object => {
                 self.declared.asks = self.declared.asks | question.into();
@@ -295,7 +296,9 @@ impl Found {
             target: self.target(text, method)?,
             era: if version.is_some() { Era::Modern } else { Era::Legacy },
             claimed: version.flatten().map(Cow::into_owned),
-            traceparent: string(&self.traceparent).flatten().map(Box::from),
+            traceparent: self.traced(text, Member::Traceparent),
+            tracestate: self.traced(text, Member::Tracestate),
+            spot: self.spot(method),
             cancels: self.cancelled(text, method)?,
             declared: self.declared,
             offers: self.offers(method),
@@ -325,14 +328,14 @@ impl Found {
             (false, false) => return Err(Problem::RequestWithoutId),
             (true, false) | (false, true) => {}
         }
-        let is_object = |kind: Option<Kind>| kind.is_none_or(|kind| kind == Kind::Object);
-        if !is_object(self.params) {
+        let is_object = |value: &Option<Value>| value.as_ref().is_none_or(|value| value.kind == Kind::Object);
+        if !is_object(&self.params) {
             return Err(Problem::Params);
         }
-        if !is_object(self.meta) {
+        if !is_object(&self.meta) {
             return Err(Problem::Meta);
         }
-        if !is_object(self.arguments.as_ref().map(|value| value.kind)) {
+        if !is_object(&self.arguments) {
             return Err(Problem::Arguments);
         }
         Ok(match Method::named(&name) {
@@ -346,6 +349,21 @@ impl Found {
         let counts = |era| era == Era::Modern || method == Method::Initialize;
         let offers = self.offers.iter().filter(|(era, ..)| counts(*era));
         offers.map(|(_, question, span)| (*question, span.clone())).collect()
+    }
+
+    fn traced(&self, text: Text<'_>, member: Member) -> Option<Box<str>> {
+        let (_, value) = self.trace.iter().find(|(known, _)| *known == member)?;
+        text.string(value).map(Box::from)
+    }
+
+    /// Where a context may stand. Answers carry none, and their `params`, if they have any, are nobody's.
+    fn spot(&self, method: Method) -> Spot {
+        if method == Method::Answer {
+            return Spot::default();
+        }
+        let span = |value: &Option<Value>| value.as_ref().map(|value| value.span.clone());
+        let members = self.trace.iter().map(|(member, value)| (*member, value.span.clone()));
+        Spot { params: span(&self.params), meta: span(&self.meta), members: members.collect() }
     }
 
     /// The request that a `notifications/cancelled` is about.

@@ -54,6 +54,11 @@ impl RuleId {
         &self.place.path
     }
 
+    /// The rule and its file: what stays the same when lines above it change.
+    pub fn label(&self) -> String {
+        self.file().map_or_else(|| self.path().to_owned(), |file| format!("{file} {}", self.path()))
+    }
+
     /// The file's name and its folder's; `None` if no file says so.
     pub fn file(&self) -> Option<&str> {
         Some(&*self.place.file).filter(|file| !file.is_empty())

@@ -36,17 +36,18 @@ pub(super) async fn answer(
         let seen = first.take().unwrap_or_else(|| {
             let policy = Arc::clone(caller.now.policy.digest());
             let exchange = Exchange::begin(peer.address(), gateway.server.clone(), policy);
+            let exchange = exchange.brought_by(caller.head.version, &caller.head.headers);
             let mut seen = gateway.telemetry.open(exchange, &caller.head.headers);
             seen.principal = Some(Arc::clone(&caller.principal));
             seen
         });
-        asked.spawn(async move {
+        asked.spawn(seen.scope().scope(async move {
             let answer = match gateway.room() {
                 Ok(room) => gateway.answer_one(Asking { caller, call, room }, &peer, seen).await,
                 Err(full) => refused(&full.into(), &caller.now, seen, gateway.stream_of(&caller).as_deref()),
             };
             (at, answer)
-        });
+        }));
     }
     let mut answers = asked.join_all().await;
     answers.sort_unstable_by_key(|(at, _)| *at);

@@ -23,7 +23,7 @@ use crate::exchange::Outcome;
 use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
 use crate::state::{Declined, UnderWay};
-use crate::telemetry::Recorder;
+use crate::telemetry::{Recorder, RequestScope};
 use crate::upstream::UpstreamError;
 
 /// What the gate sends back.
@@ -51,6 +51,8 @@ pub(super) struct Relay {
     pub(super) under_way: Option<UnderWay>,
     pub(super) elsewhere: Elsewhere,
     pub(super) recorder: Option<Recorder>,
+    /// The request that it answers, for whatever is logged meanwhile.
+    pub(super) scope: RequestScope,
     pub(super) patience: Option<Patience>,
     /// Ends the call if an operator says so; streams without an end are judged anew instead.
     pub(super) stop: Option<Stop>,
@@ -196,7 +198,8 @@ impl Relay {
 
     /// The next bytes. The first piece goes on at once, with the head; what comes behind it may be joined.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let next = self.poll_joined(cx);
+        let scope = self.scope.clone();
+        let next = scope.within(|| self.poll_joined(cx));
         if let (Poll::Ready(Some(Ok(_))), Some(keep_alive)) = (&next, &mut self.keep_alive) {
             keep_alive.pass();
         }
@@ -291,8 +294,12 @@ impl Relay {
                 self.queued = Some(last.bytes);
             }
         }
+        let passed = bytes.len() + self.queued.as_ref().map_or(0, Bytes::len);
         if let Some(room) = &self.room {
-            room.admission.brings(bytes.len());
+            room.admission.brings(passed);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.replied = recorder.replied.saturating_add(passed);
         }
         if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
             patience.hear(heard);
@@ -313,7 +320,7 @@ impl Relay {
     fn decline(&self, declined: Declined) {
         if let (Some(room), Some(recorder)) = (&self.room, &self.recorder) {
             let (server, method) = (&recorder.server, declined.question.method());
-            tracing::warn!(%server, method, decision = %recorder.id, "the server asked what it may not (server_may)");
+            tracing::warn!(%server, method, "the server asked what it may not (server_may)");
             recorder.declined(declined.question);
             self.elsewhere.decline(declined, room, self.watch.conversation(), recorder.id);
         }

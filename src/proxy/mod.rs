@@ -31,7 +31,7 @@ use crate::limits::{Admission, QuotaHeader};
 use crate::mcp::{Call, Method, ServerName};
 use crate::state::{Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
-use crate::upstream::{Carried, Reply, ReplyBody, Upstream, VERSION};
+use crate::upstream::{Carried, REQUEST_ID, Reply, ReplyBody, Upstream, VERSION};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
@@ -121,19 +121,24 @@ impl Gateway {
     async fn carry(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
         let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
         seen.asks(&call, &now.policy);
+        seen.in_trace();
         receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
         let context = peer.context().showing(self.state.shown().of(call.target()));
         let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
         seen.permitted(&permit);
         let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
+        seen.session = conversation.ours().cloned();
         let admission = now.limits.admit(permit).await?; // is there room for it?
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
-        seen.begin_attempt().apply(&mut head.headers);
-        let request_id = seen.id.header();
-        let carried =
-            Carried { headers: &head.headers, peer: peer.address().ip(), request_id, held: inspect::held(&call) };
+        let carried = Carried {
+            trace: seen.begin_attempt(&self.upstream.url(call.method(), &conversation)),
+            request_id: seen.request_name(),
+            headers: &head.headers,
+            peer: peer.address().ip(),
+            held: inspect::held(&call),
+        };
         let reply = tokio::select! {
             reply = self.upstream.send(&admission, &conversation, carried) => reply, // ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
@@ -147,7 +152,7 @@ impl Gateway {
             max_reply_bytes: self.max_reply_bytes,
         };
         let (watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
-        self.count_sessions(&call);
+        seen.session = watch.conversation().ours().cloned();
         Ok(Carriage {
             reply,
             watch,
@@ -161,7 +166,20 @@ impl Gateway {
     pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Arc<Peer>) -> Response<GateBody> {
         let now = self.snapshot.load_full(); // one request, one judgement
         let exchange = Exchange::begin(peer.address(), self.server.clone(), Arc::clone(now.policy.digest()));
-        let mut seen = self.telemetry.open(exchange, request.headers());
+        let exchange = exchange.brought_by(request.version(), request.headers());
+        let (request_id, seen) = (exchange.request_name(), self.telemetry.open(exchange, request.headers()));
+        let mut answer = seen.scope().scope(self.answer_seen(now, request, peer, seen)).await;
+        answer.headers_mut().insert(REQUEST_ID, request_id);
+        answer
+    }
+
+    async fn answer_seen(
+        self: &Arc<Self>,
+        now: Arc<Snapshot>,
+        request: Request<Incoming>,
+        peer: &Arc<Peer>,
+        mut seen: Recorder,
+    ) -> Response<GateBody> {
         let (head, mut body) = request.into_parts();
         let rest = receive::Rest::of(&head);
         match self.read(Arc::clone(&now), (head, &mut body), peer, &mut seen).await {
@@ -220,15 +238,7 @@ impl Gateway {
         Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)
     }
 
-    /// Sessions only begin and end with these.
-    fn count_sessions(&self, call: &Call) {
-        if matches!(call.method(), Method::Initialize | Method::EndSession) {
-            let count = self.state.sessions().count();
-            self.telemetry.sessions().set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    fn relay(self: &Arc<Self>, carriage: Carriage, seen: Recorder) -> Response<GateBody> {
+    fn relay(self: &Arc<Self>, carriage: Carriage, mut seen: Recorder) -> Response<GateBody> {
         let Carriage { mut reply, watch, under_way, room, version } = carriage;
         if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
             respond::quota(quota, &mut reply.head.headers);
@@ -240,6 +250,7 @@ impl Gateway {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
                 room.admission.brings(bytes.len());
+                seen.replied = bytes.len();
                 match under_way.filter(|_| watch.conversation().url().is_some() && reply.head.status.is_success()) {
                     Some(under_way) => elsewhere.wait(under_way, watch.conversation(), room, seen),
                     None => seen.close(body::outcome(answered, None)),
@@ -258,6 +269,7 @@ impl Gateway {
                     room: Some(room),
                     under_way,
                     elsewhere,
+                    scope: seen.scope(),
                     recorder: Some(seen),
                     patience,
                     stop,
@@ -277,7 +289,8 @@ impl Gateway {
 /// Says no, and records that.
 fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
     let (response, code) = respond::refusal(refusal, now.resource.as_deref(), &seen, stream);
-    tracing::debug!(decision = %seen.id, %refusal, "refused");
+    seen.in_trace();
+    tracing::debug!(%refusal, "refused");
     if let Refusal::Identity(error) = refusal {
         seen.unauthenticated(error);
     }

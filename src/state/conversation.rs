@@ -35,6 +35,14 @@ impl Conversation {
         }
     }
 
+    /// What the client calls its session, if it is in one.
+    pub fn ours(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Within { ours, .. } => ours.as_ref(),
+            Self::Stateless | Self::Begins(_) => None,
+        }
+    }
+
     /// What the server calls it in `Mcp-Session-Id`.
     pub fn header(&self) -> Option<&HeaderValue> {
         match self.session()?.known() {

@@ -23,7 +23,7 @@ use crate::policy::{Effect, Permit, PolicySet, Query};
 pub use conversation::{Conversation, UnderWay};
 pub use mirrors::Mirrors;
 pub use session::{About, Declined, Known, Session};
-pub use sessions::{MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
+pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
 pub use shown::{Changed, ShownTools};
 pub use tasks::Tasks;
 
@@ -55,9 +55,9 @@ pub enum StateError {
 
 impl State {
     /// Nothing yet.
-    pub fn new(bounds: SessionBounds) -> Self {
+    pub fn new(bounds: SessionBounds, ended: Ended) -> Self {
         Self {
-            sessions: Arc::new(Sessions::new(bounds)),
+            sessions: Arc::new(Sessions::new(bounds, ended)),
             tasks: Tasks::default(),
             mirrors: Mirrors::default(),
             shown: ShownTools::default(),

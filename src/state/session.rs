@@ -17,6 +17,7 @@ use crate::mcp::{Call, Form, Method, Question, Target};
 pub struct Session {
     principal: Arc<str>,
     known: Known,
+    begun: Instant,
     talk: Mutex<Talk>,
 }
 
@@ -96,15 +97,16 @@ pub struct Declined {
 
 impl Session {
     pub(super) fn new(principal: Arc<str>, known: Known) -> Self {
+        let begun = clock::monotonic();
         let talk = Talk {
-            used: clock::monotonic(),
+            used: begun,
             requests: HashMap::new(),
             questions: HashSet::new(),
             declined: 0,
             count: 0,
             stream: None,
         };
-        Self { principal, known, talk: Mutex::new(talk) }
+        Self { principal, known, begun, talk: Mutex::new(talk) }
     }
 
     /// Whose it is.
@@ -115,6 +117,10 @@ impl Session {
     /// What the server calls it.
     pub fn known(&self) -> &Known {
         &self.known
+    }
+
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// When it was last used.

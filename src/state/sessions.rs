@@ -1,6 +1,7 @@
 //! Our session ids ↔ sessions. The server's id is never shown, and a session is only ever its principal's.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,10 @@ pub struct SessionBounds {
     pub idle: Duration,
 }
 
+/// Who is told, of every session that has ended, how long it was there.
+#[derive(Default)]
+pub struct Ended(Option<Box<dyn Fn(Duration) + Send + Sync>>);
+
 #[derive(Debug, Default)]
 struct Table {
     sessions: HashMap<HeaderValue, Arc<Session>>,
@@ -45,6 +50,7 @@ struct Table {
     count: usize,
     /// What principals do outside of any session, while they do.
     outside: HashMap<Arc<str>, Weak<Session>>,
+    ended: Ended,
 }
 
 /// A session in the making: its place is kept until it has begun, or this is dropped.
@@ -58,8 +64,8 @@ pub struct Seat {
 const STALE: Duration = Duration::from_mins(5);
 
 impl Sessions {
-    pub(super) fn new(bounds: SessionBounds) -> Self {
-        Self { table: Mutex::default(), bounds }
+    pub(super) fn new(bounds: SessionBounds, ended: Ended) -> Self {
+        Self { table: Mutex::new(Table { ended, ..Table::default() }), bounds }
     }
 
     /// Keeps a place for a new session of this principal.
@@ -94,7 +100,7 @@ impl Sessions {
         let session = table.sessions.get(ours).filter(|session| session.principal() == principal.account());
         let session = Arc::clone(session.ok_or(StateError::NoSession)?);
         if is_unused(&session, 2, now, self.bounds.idle) {
-            table.remove(ours);
+            table.remove(ours, session.used());
             return Err(StateError::NoSession);
         }
         session.touch();
@@ -116,7 +122,7 @@ impl Sessions {
 
     /// Forgets a session that its client or its server ended.
     pub fn end(&self, ours: &HeaderValue) {
-        self.table().remove(ours);
+        self.table().remove(ours, clock::monotonic());
     }
 
     /// How many there are.
@@ -131,10 +137,12 @@ impl Sessions {
 }
 
 impl Table {
-    fn remove(&mut self, ours: &HeaderValue) {
+    /// Ends a session, which was there until then.
+    fn remove(&mut self, ours: &HeaderValue, until: Instant) {
         if let Some(session) = self.sessions.remove(ours) {
             self.give_back(session.principal());
             session.end();
+            self.ended.tell(until.saturating_duration_since(session.begun()));
         }
     }
 
@@ -148,8 +156,8 @@ impl Table {
         if over.is_empty() {
             over = unused(STALE).into_iter().min_by_key(|(used, _)| *used).into_iter().collect();
         }
-        for (_, ours) in over {
-            self.remove(&ours);
+        for (used, ours) in over {
+            self.remove(&ours, used);
         }
     }
 
@@ -161,6 +169,25 @@ impl Table {
                 self.counts.remove(principal);
             }
         }
+    }
+}
+
+impl Ended {
+    /// Tells it so.
+    pub fn telling(tell: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    fn tell(&self, lived: Duration) {
+        if let Some(tell) = &self.0 {
+            tell(lived);
+        }
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended").finish_non_exhaustive()
     }
 }
 

@@ -5,12 +5,13 @@
 //! already graph. What shows on a metric comes from a closed set.
 
 use opentelemetry::{KeyValue, Value};
+use sha2::{Digest as _, Sha256};
 
 use crate::exchange::{Exchange, Outcome, ToolLabel};
 use crate::jsonrpc::code;
-use crate::mcp::{Method, Target};
+use crate::mcp::{Era, Method, ServerName, Target};
 
-use Signal::{ClientDuration, ClientSpan, Decisions, ServerDuration, ServerSpan, ToolCalls};
+use Signal::{ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
 
 /// Where an attribute shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(super) enum Signal {
     ToolCalls,
     /// `tollgate.decisions`.
     Decisions,
+    /// `tollgate.reply.size` and `tollgate.reply.tokens`.
+    Replies,
 }
 
 /// What telemetry tells of a message that has ended.
@@ -51,16 +54,20 @@ const fn row(name: &'static str, on: &'static [Signal], value: fn(&Facts<'_>) ->
 
 const SPANS: &[Signal] = &[ServerSpan, ClientSpan];
 const DURATIONS: &[Signal] = &[ServerDuration, ClientDuration];
+const ALL_OF_MCP: &[Signal] = &[ServerSpan, ClientSpan, ServerDuration, ClientDuration];
+const RECEIVED: &[Signal] = &[ServerSpan, ServerDuration];
+const SENT: &[Signal] = &[ClientSpan, ClientDuration];
 
 #[rustfmt::skip]
 const TABLE: &[Attribute] = &[
-    row("mcp.method.name", &[ServerSpan, ClientSpan, ServerDuration, ClientDuration], |f| Some(f.method().name().into())),
-    row("gen_ai.operation.name", SPANS, |f| (f.method() == Method::ToolsCall).then(|| "execute_tool".into())),
+    row("mcp.method.name", ALL_OF_MCP, |f| Some(f.method().name().into())),
+    row("gen_ai.operation.name", ALL_OF_MCP, |f| (f.method() == Method::ToolsCall).then(|| "execute_tool".into())),
     row("gen_ai.tool.name", SPANS, |f| match f.target() { Target::Tool(name) => Some(text(name)), _ => None }),
     row("gen_ai.tool.name", DURATIONS, |f| f.tool_label().map(text)),
     row("gen_ai.prompt.name", SPANS, |f| match f.target() { Target::Prompt(name) => Some(text(name)), _ => None }),
     row("mcp.resource.uri", SPANS, |f| match f.target() { Target::Resource(uri) => Some(text(uri)), _ => None }),
-    row("mcp.protocol.version", SPANS, |f| f.exchange.call.as_ref()?.version().map(|version| version.name().into())),
+    row("mcp.protocol.version", ALL_OF_MCP, |f| f.exchange.version.map(|version| version.name().into())),
+    row("mcp.session.id", SPANS, |f| f.session().map(Value::from)),
     row("jsonrpc.request.id", SPANS, |f| f.exchange.call.as_ref()?.id().map(|id| id.to_string().into())),
     row("rpc.response.status_code", SPANS, |f| f.code().map(|code| code.to_string().into())),
     row("rpc.response.status_code", DURATIONS, |f| f.code().map(|code| code_label(code).into())),
@@ -68,13 +75,18 @@ const TABLE: &[Attribute] = &[
     row("error.type", &[ClientSpan], |f| f.sent_error().map(ErrorType::exact)),
     row("error.type", &[ServerDuration], |f| f.received_error().map(ErrorType::bounded)),
     row("error.type", &[ClientDuration], |f| f.sent_error().map(ErrorType::bounded)),
-    row("http.response.status_code", &[ClientSpan], |f| f.exchange.attempt?.status.map(|status| i64::from(status).into())),
-    row("network.protocol.name", SPANS, |_| Some("http".into())),
-    row("network.transport", SPANS, |_| Some("tcp".into())),
+    row("http.response.status_code", &[ClientSpan], |f| f.exchange.attempt.as_ref()?.status.map(|status| i64::from(status).into())),
+    row(NETWORK_PROTOCOL, ALL_OF_MCP, |_| Some(HTTP.into())),
+    row("network.protocol.version", RECEIVED, |f| Some(http_version(f.exchange.http).into())),
+    // The pool speaks nothing else.
+    row("network.protocol.version", SENT, |_| Some("1.1".into())),
+    row(NETWORK_TRANSPORT, ALL_OF_MCP, |_| Some(TCP.into())),
+    row("server.address", SENT, |f| f.upstream().map(|(host, _)| host)),
+    row("server.port", SENT, |f| f.upstream().and_then(|(_, port)| port)),
     row("client.address", &[ServerSpan], |f| Some(text(f.exchange.peer.ip().to_string()))),
     row("client.port", &[ServerSpan], |f| Some(i64::from(f.exchange.peer.port()).into())),
     row("tollgate.decision.id", SPANS, |f| Some(text(f.exchange.id.to_string()))),
-    row("tollgate.server", &[ServerSpan, ClientSpan, ServerDuration, ClientDuration], |f| Some(f.server())),
+    row(OWN_SERVER, ALL_OF_MCP, |f| Some(f.server())),
     row("tollgate.principal", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.id().clone().into())),
     row("tollgate.auth", &[ServerSpan], |f| f.exchange.principal.as_ref().map(|it| it.auth().into())),
     row("tollgate.issuer", &[ServerSpan], |f| f.exchange.principal.as_ref()?.issuer().map(text)),
@@ -84,20 +96,30 @@ const TABLE: &[Attribute] = &[
     row("tollgate.would_deny", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row("tollgate.would_deny.rule", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| text(it.rule.to_string()))),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
-    row("tool_name", &[ToolCalls], |f| f.tool_label().map(text)),
-    row(SERVER, &[ToolCalls, Decisions], |f| Some(f.server())),
-    row("outcome", &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
+    row("tollgate.request.id", &[ServerSpan], |f| f.exchange.request_id.as_ref()?.to_str().ok().map(text)),
+    row("tool_name", &[ToolCalls, Replies], |f| f.tool_label().map(text)),
+    row(SERVER, &[ToolCalls, Decisions, Replies], |f| Some(f.server())),
+    row(OUTCOME, &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
     row("would_deny", &[Decisions], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
-    row(METHOD, &[Decisions], |f| Some(f.method().name().into())),
+    row(METHOD, &[Decisions, Replies], |f| Some(f.method().name().into())),
 ];
 
 /// The server that was asked, or asks.
 pub(super) const SERVER: &str = "server";
 /// What was asked.
 pub(super) const METHOD: &str = "method";
+/// How a message ended.
+pub(super) const OUTCOME: &str = "outcome";
+/// Label of `tollgate.rule.decisions`: file and path of the rule that decided.
+pub(super) const RULE: &str = "rule";
+/// Label of `tollgate.upstream.circuit`.
+pub(super) const STATE: &str = "state";
+/// Label of `tollgate.log.dropped`.
+pub(super) const LOG: &str = "log";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
-/// Label of `tollgate.policy.reloads`, `tollgate.tls.reloads` and `tollgate.tls.handshakes`.
+/// Label of `tollgate.policy.reloads`, `tollgate.tls.reloads`, `tollgate.tls.handshakes`, `tollgate.issuer.fetches` and
+/// `tollgate.upstream.connects`.
 pub(super) const RESULT: &str = "result";
 /// Label of `tollgate.issuer.*`: an issuer of tokens, as the principals file has it.
 pub(super) const ISSUER: &str = "issuer";
@@ -107,6 +129,11 @@ pub(super) const REASON: &str = "reason";
 pub(super) const SCOPE: &str = "scope";
 /// Label of `tollgate.credential.time_left`.
 pub(super) const CREDENTIAL: &str = "credential";
+const OWN_SERVER: &str = "tollgate.server";
+const NETWORK_PROTOCOL: &str = "network.protocol.name";
+const NETWORK_TRANSPORT: &str = "network.transport";
+const HTTP: &str = "http";
+const TCP: &str = "tcp";
 /// Stands in labels for every tool that no rule names.
 pub(super) const OTHER: &str = "_other";
 
@@ -117,6 +144,12 @@ pub(super) fn of(signal: Signal, facts: &Facts<'_>) -> Vec<KeyValue> {
         .filter(|row| row.on.contains(&signal))
         .filter_map(|row| Some(KeyValue::new(row.name, (row.value)(facts)?)))
         .collect()
+}
+
+/// The labels of `mcp.server.session.duration` and `mcp.client.session.duration`.
+pub(super) fn of_session(server: &ServerName) -> [KeyValue; 3] {
+    let server = KeyValue::new(OWN_SERVER, server.as_str().to_owned());
+    [server, KeyValue::new(NETWORK_PROTOCOL, HTTP), KeyValue::new(NETWORK_TRANSPORT, TCP)]
 }
 
 /// What `error.type` says.
@@ -176,12 +209,12 @@ impl<'a> Facts<'a> {
             Outcome::ToolError => Some(ErrorType::Named("tool_error")),
             Outcome::Timeout => Some(ErrorType::Named("timeout")),
             Outcome::UpstreamError => Some(ErrorType::Named("upstream_error")),
+            Outcome::Unrecorded => Some(ErrorType::Named("unrecorded")),
             Outcome::Ok
             | Outcome::Denied
             | Outcome::Limited
             | Outcome::Invalid
             | Outcome::Unauthenticated
-            | Outcome::Unrecorded
             | Outcome::Cancelled => self.exchange.code.filter(|code| *code == code::INTERNAL).map(ErrorType::Code),
         }
     }
@@ -205,6 +238,21 @@ impl<'a> Facts<'a> {
 
     fn server(&self) -> Value {
         text(self.exchange.server.as_str())
+    }
+
+    /// The session, where there are any: not its name, with which one could ask in it, but what tells it from others.
+    fn session(&self) -> Option<String> {
+        let session = self.exchange.session.as_ref()?;
+        let legacy = self.exchange.call.as_ref().is_none_or(|call| call.era() == Era::Legacy);
+        let hash = Sha256::digest(session.as_bytes());
+        legacy.then(|| hash.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    }
+
+    /// Host and port of the server.
+    fn upstream(&self) -> Option<(Value, Option<Value>)> {
+        let server = self.exchange.attempt.as_ref()?.server.as_ref()?;
+        let host = server.host().trim_start_matches('[').trim_end_matches(']');
+        Some((text(host), server.port_u16().map(|port| i64::from(port).into())))
     }
 }
 
@@ -246,6 +294,10 @@ fn code_label(code: i64) -> &'static str {
         // The conventions' word for an error type that has no name.
         _ => "_OTHER",
     }
+}
+
+fn http_version(version: http::Version) -> &'static str {
+    if version == http::Version::HTTP_2 { "2" } else { "1.1" }
 }
 
 fn text(text: impl Into<String>) -> Value {

@@ -2,45 +2,14 @@
 
 use std::str::FromStr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+use crate::mcp::{Call, TraceContext};
+use crate::upstream::{TRACEPARENT, TRACESTATE};
+
 /// The longest `tracestate` that is carried on (Trace Context, 3.3.1.5).
 const LONGEST_STATE: usize = 512;
-
-/// The trace context that an attempt at the upstream carries.
-#[derive(Debug)]
-#[must_use]
-pub struct Propagation(Option<SpanContext>);
-
-impl Propagation {
-    /// What the caller sent goes on as it came.
-    pub(super) fn untouched() -> Self {
-        Self(None)
-    }
-
-    /// This span is the parent of what the upstream does.
-    pub(super) fn of(context: SpanContext) -> Self {
-        Self(Some(context))
-    }
-
-    /// Puts `traceparent` and `tracestate` in the place of the caller's; or leaves those, if tracing is off.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        let Some(context) = &self.0 else { return };
-        headers.remove(TRACESTATE);
-        if let Ok(value) = HeaderValue::from_str(&write(context)) {
-            headers.insert(TRACEPARENT, value);
-        }
-        let state = context.trace_state().header();
-        if let Ok(value) = HeaderValue::from_str(&state)
-            && !state.is_empty()
-        {
-            headers.insert(TRACESTATE, value);
-        }
-    }
-}
 
 /// Reads the context of an HTTP request.
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
@@ -50,6 +19,13 @@ pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
         return None;
     };
     parse(only.to_str().ok()?, state(headers))
+}
+
+/// Reads the context that a message itself carries (SEP-414).
+pub(super) fn from_call(call: &Call) -> Option<SpanContext> {
+    let state = call.tracestate().filter(|state| state.len() <= LONGEST_STATE);
+    let state = state.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
+    parse(call.traceparent()?, state)
 }
 
 fn state(headers: &HeaderMap) -> TraceState {
@@ -88,13 +64,18 @@ pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-fn write(context: &SpanContext) -> String {
+/// The span as the parent of whatever its receiver does.
+pub(super) fn write(context: &SpanContext) -> TraceContext {
     let sampled = u8::from(context.is_sampled());
-    format!("00-{:032x}-{:016x}-{sampled:02x}", context.trace_id(), context.span_id())
+    TraceContext {
+        traceparent: format!("00-{:032x}-{:016x}-{sampled:02x}", context.trace_id(), context.span_id()),
+        tracestate: context.trace_state().header(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -111,7 +92,7 @@ mod tests {
     #[test]
     fn only_an_exact_traceparent_is_one() {
         let context = parse(GOOD, TraceState::default()).unwrap();
-        assert_eq!(write(&context), GOOD);
+        assert_eq!(write(&context).traceparent, GOOD);
         assert!(context.is_sampled() && context.is_remote());
         let later = GOOD.replacen("00", "cc", 1);
         assert!(parse(&format!("{later}-what-later-versions-have"), TraceState::default()).is_some());
@@ -149,18 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn the_state_travels_with_its_parent_or_not_at_all() {
+    fn the_state_travels_with_its_parent() {
         let read = from_headers(&headers(&[("traceparent", GOOD), ("tracestate", "a=1"), ("tracestate", "b=2")]));
-        let mut out = headers(&[("traceparent", "x"), ("tracestate", "c=3")]);
-        Propagation::of(read.unwrap()).apply(&mut out);
-        assert_eq!(out, headers(&[("traceparent", GOOD), ("tracestate", "a=1,b=2")]));
-
-        let mut out = headers(&[("tracestate", "c=3")]);
-        Propagation::of(parse(GOOD, TraceState::default()).unwrap()).apply(&mut out);
-        assert_eq!(out, headers(&[("traceparent", GOOD)]));
-
-        let mut out = headers(&[("traceparent", "x"), ("tracestate", "c=3")]);
-        Propagation::untouched().apply(&mut out);
-        assert_eq!(out, headers(&[("traceparent", "x"), ("tracestate", "c=3")]));
+        let context = TraceContext { traceparent: GOOD.to_owned(), tracestate: "a=1,b=2".to_owned() };
+        assert_eq!(write(&read.unwrap()), context);
+        let long = format!("a={}", "x".repeat(LONGEST_STATE));
+        let read = from_headers(&headers(&[("traceparent", GOOD), ("tracestate", &long)]));
+        assert_eq!(write(&read.unwrap()).tracestate, "");
     }
 }

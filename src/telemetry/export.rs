@@ -75,7 +75,7 @@ fn periodic<E: PushMetricExporter>(exporter: E, settings: &TelemetrySettings) ->
 
 /// `OTEL_SERVICE_NAME` wins over `service.name` among the resource's attributes, as the specification has it; the
 /// default does not.
-fn resource(settings: &TelemetrySettings) -> Resource {
+pub(super) fn resource(settings: &TelemetrySettings) -> Resource {
     let attributes = settings.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty()
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))

@@ -54,6 +54,10 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
         line.push_str(",\"would_deny_rule\":");
         rule(Some(&would.rule), line);
     }
+    if let Some(request) = &exchange.request_id {
+        line.push_str(",\"request_id\":");
+        text(request.to_str().ok(), line);
+    }
     line.push_str(",\"policy\":");
     json::quote(&exchange.policy, line);
     let micros = took.as_micros();

@@ -25,10 +25,11 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
@@ -38,16 +39,16 @@ use crate::clock;
 use crate::exchange::Exchange;
 use crate::identity::IssuerState;
 use crate::limits::Store;
+use crate::mcp::ServerName;
 use crate::policy::{KillScope, Kills};
 
-pub use context::Propagation;
 pub use credential::Credential;
-pub use log::{LogError, start_log};
-pub use metric::{Counted, Gauge, Handshake, Reload};
+pub use log::{Log, LogError, RequestScope, start_log};
+pub use metric::{Counted, Gauge, Handshake, Reload, Watched};
 pub use recorder::Recorder;
 pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
-use metric::{Metrics, Observed};
+use metric::{InForce, Metrics, Observed};
 use queue::Lines;
 
 /// Instrumentation scope of spans and metrics.
@@ -59,6 +60,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Telemetry {
     tracer: Option<SdkTracer>,
+    meter: Meter,
     metrics: Metrics,
     observed: Observed,
     registry: Registry,
@@ -72,6 +74,7 @@ pub struct Telemetry {
 pub struct TelemetryGuard {
     tracing: Option<SdkTracerProvider>,
     metrics: SdkMeterProvider,
+    logs: Option<SdkLoggerProvider>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -88,9 +91,15 @@ pub enum TelemetryError {
 
 impl Telemetry {
     /// Starts it, with decision lines on standard output. Needs a runtime where spans or metrics go out by gRPC.
-    pub fn start(settings: &TelemetrySettings, audit: Audit) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+    pub fn start(
+        settings: &TelemetrySettings,
+        audit: Audit,
+        log: &Log,
+    ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
-        Self::assemble(settings, tracing, io::stdout(), audit)
+        let observed = Observed { unlogged: log.dropped().clone(), ..Observed::default() };
+        let (telemetry, guard) = Self::assemble(settings, tracing, io::stdout(), audit, observed)?;
+        Ok((telemetry, TelemetryGuard { logs: log.otlp().cloned(), ..guard }))
     }
 
     /// The same with decision lines elsewhere, and without an audit log.
@@ -99,7 +108,7 @@ impl Telemetry {
         decisions: impl Write + Send + 'static,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
-        Self::assemble(settings, tracing, decisions, Audit::off())
+        Self::assemble(settings, tracing, decisions, Audit::off(), Observed::default())
     }
 
     fn assemble(
@@ -107,6 +116,7 @@ impl Telemetry {
         tracing: Option<SdkTracerProvider>,
         decisions: impl Write + Send + 'static,
         audit: Audit,
+        observed: Observed,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let registry = Registry::new();
         let reader = opentelemetry_prometheus::exporter()
@@ -117,33 +127,36 @@ impl Telemetry {
             .map_err(TelemetryError::Metrics)?;
         let builder = SdkMeterProvider::builder().with_reader(reader);
         let provider = export::metrics(settings, builder).map_err(TelemetryError::Exporter)?;
-        let observed = Observed::default();
-        let lines = Lines::start(decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
+        let lines = Lines::start("decisions", decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
+        let meter = provider.meter(SCOPE);
         let telemetry = Arc::new(Self {
             tracer: tracing.as_ref().map(|provider| provider.tracer(SCOPE)),
-            metrics: Metrics::new(&provider.meter(SCOPE), &observed, &audit),
+            metrics: Metrics::new(&meter, &observed, &audit),
+            meter,
             observed,
             registry,
             lines,
             audit,
         });
-        let guard = TelemetryGuard { tracing, metrics: provider, telemetry: Arc::clone(&telemetry) };
+        let guard = TelemetryGuard { tracing, metrics: provider, logs: None, telemetry: Arc::clone(&telemetry) };
         Ok((telemetry, guard))
     }
 
-    /// Begins to record one message. Of the headers only `traceparent` and `tracestate` are read.
+    /// Begins to record one message. Of the headers only the trace context is read.
     pub fn open(self: &Arc<Self>, exchange: Exchange, headers: &HeaderMap) -> Recorder {
         Recorder::open(Arc::clone(self), exchange, headers)
     }
 
     /// Says which policy is in force, by its digest.
     pub fn policy(&self, digest: Arc<str>) {
-        *self.observed.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        *self.observed.policy.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(InForce { digest, since: clock::monotonic() });
     }
 
     /// Which policy is in force, if one is.
     pub fn digest(&self) -> Option<Arc<str>> {
-        self.observed.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let policy = self.observed.policy.read().unwrap_or_else(PoisonError::into_inner);
+        policy.as_ref().map(|policy| Arc::clone(&policy.digest))
     }
 
     /// Says how issuers of tokens stand.
@@ -189,9 +202,14 @@ impl Telemetry {
         self.observed.ends.set(credential, end);
     }
 
-    /// 1 while the server is left alone because it fails.
-    pub fn circuit_open(&self) -> &Gauge {
-        &self.observed.circuit_open
+    /// From now on this is looked at when metrics are collected.
+    pub fn watch(&self, watched: Watched) {
+        watched.register(&self.meter);
+    }
+
+    /// A session with this server has ended, that was there for so long.
+    pub fn session_ended(&self, server: &ServerName, lived: Duration) {
+        self.metrics.session_ended(server, lived);
     }
 
     /// The audit log.
@@ -202,11 +220,6 @@ impl Telemetry {
     /// Open event streams.
     pub fn streams(&self) -> &Gauge {
         &self.observed.streams
-    }
-
-    /// Sessions of clients.
-    pub fn sessions(&self) -> &Gauge {
-        &self.observed.sessions
     }
 
     /// Messages under way.
@@ -228,7 +241,7 @@ impl TelemetryGuard {
     /// Sends what is still queued, for at most five seconds. It blocks: never call it on a runtime's worker thread.
     pub fn shutdown(self) {
         let deadline = clock::monotonic() + SHUTDOWN;
-        let Self { tracing, metrics, telemetry } = self;
+        let Self { tracing, metrics, logs, telemetry } = self;
         let (done, finished) = channel();
         let mut waiting = Vec::new();
         let mut start = |name: &'static str, work: Box<dyn FnOnce() -> bool + Send>| {
@@ -246,6 +259,9 @@ impl TelemetryGuard {
         start("metrics", Box::new(move || metrics.shutdown_with_timeout(SHUTDOWN).is_ok()));
         if let Some(tracing) = tracing {
             start("spans", Box::new(move || tracing.shutdown_with_timeout(SHUTDOWN).is_ok()));
+        }
+        if let Some(logs) = logs {
+            start("logs", Box::new(move || logs.shutdown_with_timeout(SHUTDOWN).is_ok()));
         }
         while !waiting.is_empty() {
             let left = deadline.saturating_duration_since(clock::monotonic());

@@ -1,6 +1,6 @@
-//! The way of decision lines to standard output: a bounded buffer that a thread of its own empties.
+//! The way of lines to standard output and standard error: a bounded buffer that a thread of its own empties.
 //!
-//! Where standard output is blocked or closed, lines are dropped and counted; no call ever waits for a reader.
+//! Where those are blocked or closed, lines are dropped and counted; no call ever waits for a reader.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -72,11 +72,11 @@ thread_local! {
 
 impl Lines {
     /// Starts the thread.
-    pub(super) fn start(sink: impl Write + Send + 'static, dropped: Gauge) -> io::Result<Self> {
+    pub(super) fn start(what: &'static str, sink: impl Write + Send + 'static, dropped: Gauge) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (theirs, lost) = (Arc::clone(&shared), dropped.clone());
-        let thread = thread::Builder::new().name("decision-lines".to_owned());
-        thread.spawn(move || theirs.run(sink, &lost))?;
+        let thread = thread::Builder::new().name(what.to_owned());
+        thread.spawn(move || theirs.run(what, sink, &lost))?;
         Ok(Self { shared, dropped })
     }
 
@@ -135,7 +135,7 @@ impl Shared {
     }
 
     /// Writes batch after batch until it is told to end.
-    fn run(&self, mut sink: impl Write, lost: &Gauge) {
+    fn run(&self, what: &str, mut sink: impl Write, lost: &Gauge) {
         let mut batch = Batch::default();
         let mut failing = false;
         while self.take(&mut batch) {
@@ -144,7 +144,7 @@ impl Shared {
                 lost.add(batch.lines);
                 // Told once; how many are lost is a metric.
                 if !failing {
-                    tracing::warn!(%error, "decision lines are lost: standard output cannot be written");
+                    tracing::warn!(%error, "lines of {what} are lost: they cannot be written");
                 }
             }
             failing = written.is_err();

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use opentelemetry::trace::TraceId;
 
 use super::attribute::Facts;
-use super::context::Propagation;
 use super::metric::Counted;
 use super::span::Spans;
-use super::{Telemetry, line};
+use super::{RequestScope, Telemetry, line};
 use crate::clock;
 use crate::exchange::{Attempt, Exchange, Outcome, Unrecorded};
 use crate::identity::AuthError;
-use crate::mcp::Question;
+use crate::mcp::{Question, TraceContext};
 
 /// An exchange under way. Closing it records it; so does dropping it, as cancelled.
 ///
@@ -24,12 +23,14 @@ use crate::mcp::Question;
 #[derive(Debug)]
 pub struct Recorder {
     telemetry: Arc<Telemetry>,
-    exchange: Exchange,
+    /// In a box: futures that hand it on keep it twice.
+    exchange: Box<Exchange>,
     spans: Spans,
     /// When the last attempt was begun.
     attempt: Option<Instant>,
     state: State,
     decision: Decision,
+    scope: RequestScope,
     _in_flight: Counted,
 }
 
@@ -50,15 +51,31 @@ impl Recorder {
     pub(super) fn open(telemetry: Arc<Telemetry>, exchange: Exchange, headers: &HeaderMap) -> Self {
         let in_flight = telemetry.observed.in_flight.count();
         let spans = Spans::open(telemetry.tracer.as_ref(), headers);
+        let scope = RequestScope::of(exchange.id);
         Self {
             telemetry,
-            exchange,
+            exchange: Box::new(exchange),
             spans,
+            scope,
             attempt: None,
             state: State::Open,
             decision: Decision::Open,
             _in_flight: in_flight,
         }
+    }
+
+    /// What is logged within belongs to this request.
+    pub fn scope(&self) -> RequestScope {
+        self.scope.clone()
+    }
+
+    /// From now on it is known in which trace it is: all of it that says so was read.
+    pub fn in_trace(&mut self) -> Option<TraceId> {
+        let trace = self.spans.trace(&self.exchange);
+        if let Some(trace) = trace {
+            self.scope.traced(trace);
+        }
+        trace
     }
 
     /// Writes down that it may go on, where that is to be done before it does.
@@ -69,18 +86,18 @@ impl Recorder {
         if !self.telemetry.audit.is_on() {
             return Ok(());
         }
-        let trace = self.spans.trace(&self.exchange).map(TraceId::to_bytes);
+        let trace = self.in_trace().map(TraceId::to_bytes);
         self.telemetry.audit.allowed(&self.exchange, trace).await?;
         self.decision = Decision::Allowed;
         Ok(())
     }
 
-    /// Notes that the upstream is asked now, and says what trace context it is to be given.
-    pub fn begin_attempt(&mut self) -> Propagation {
+    /// Notes that the upstream is asked now, there, and says what trace context it is to be given.
+    pub fn begin_attempt(&mut self, url: &Uri) -> Option<TraceContext> {
         let now = clock::monotonic();
         let started_at = self.calendar(now);
         self.attempt = Some(now);
-        self.exchange.attempt = Some(Attempt { started_at, status: None });
+        self.exchange.attempt = Some(Attempt { started_at, server: url.authority().cloned(), status: None });
         self.spans.begin_attempt(&self.exchange, started_at)
     }
 

@@ -9,14 +9,14 @@ use std::time::SystemTime;
 use http::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::{
-    Link, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, TraceId, TraceState, Tracer as _,
+    Link, Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, TraceId, Tracer as _,
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::attribute::{self, Facts, Signal};
-use super::context::{self, Propagation};
+use super::context;
 use crate::exchange::{Exchange, Outcome};
-use crate::mcp::{Method, Target};
+use crate::mcp::{Method, Target, TraceContext};
 
 /// The spans of one message.
 #[derive(Debug)]
@@ -54,11 +54,12 @@ impl Spans {
         }
     }
 
-    /// Begins an attempt. What it returns tells the upstream who its parent is.
-    pub(super) fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Propagation {
+    /// Begins an attempt. What it returns tells the upstream who its parent is; while tracing is off, what the caller
+    /// says of that goes on as it came.
+    pub(super) fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Option<TraceContext> {
         match self {
-            Self::Off(_) => Propagation::untouched(),
-            Self::On(traced) => traced.begin_attempt(exchange, now),
+            Self::Off(_) => None,
+            Self::On(traced) => Some(traced.begin_attempt(exchange, now)),
         }
     }
 
@@ -72,23 +73,23 @@ impl Spans {
 }
 
 impl Traced {
-    fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> Propagation {
+    fn begin_attempt(&mut self, exchange: &Exchange, now: SystemTime) -> TraceContext {
         let server = self.server(exchange);
         let (parent, recording) = (server.span_context().clone(), server.is_recording());
         if !recording {
-            return Propagation::of(parent);
+            return context::write(&parent);
         }
         let mut builder = SpanBuilder::from_name(name(exchange)).with_kind(SpanKind::Client);
         builder.start_time = Some(now);
         let parent = Context::new().with_remote_span_context(parent);
         let client = self.tracer.build_with_context(builder, &parent);
-        let propagation = Propagation::of(client.span_context().clone());
+        let context = context::write(client.span_context());
         // An attempt before this one has failed without an answer: it ends here.
         if let Some(mut failed) = self.client.replace(client) {
             failed.set_status(Status::error(""));
             failed.end_with_timestamp(now);
         }
-        propagation
+        context
     }
 
     fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> TraceId {
@@ -142,21 +143,16 @@ fn parent(ambient: Option<&SpanContext>, exchange: &Exchange) -> Option<SpanCont
     };
     match ambient {
         // One trace has one state, wherever it is written.
-        Some(ambient) if ambient.trace_id() == own.trace_id() => Some(SpanContext::new(
-            own.trace_id(),
-            own.span_id(),
-            own.trace_flags(),
-            true,
-            ambient.trace_state().clone(),
-        )),
+        Some(ambient) if ambient.trace_id() == own.trace_id() && own.trace_state().header().is_empty() => Some(
+            SpanContext::new(own.trace_id(), own.span_id(), own.trace_flags(), true, ambient.trace_state().clone()),
+        ),
         _ => Some(own),
     }
 }
 
 /// The context that the message itself carries.
 fn own_context(exchange: &Exchange) -> Option<SpanContext> {
-    let text = exchange.call.as_ref().and_then(|call| call.traceparent())?;
-    context::parse(text, TraceState::default())
+    context::from_call(exchange.call.as_ref()?)
 }
 
 fn method(exchange: &Exchange) -> Method {

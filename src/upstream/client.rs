@@ -1,5 +1,6 @@
 //! The pooled connections to a server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,10 +11,11 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::Endpoints;
+use super::connections::Counting;
+use super::{Connections, Endpoints};
 
 /// Carries requests to a server.
-pub(super) type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
 /// A connection stands within this, or the server is not there.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -22,7 +24,7 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// A client for a server there. Nothing is connected yet.
-pub(super) fn client(endpoints: &Endpoints) -> std::io::Result<Client> {
+pub(super) fn client(endpoints: &Endpoints, connections: Arc<Connections>) -> std::io::Result<Client> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
@@ -46,5 +48,5 @@ pub(super) fn client(endpoints: &Endpoints) -> std::io::Result<Client> {
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(1024)
         .set_host(true)
-        .build(connector))
+        .build(Counting { connector, connections }))
 }

@@ -2,20 +2,24 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::mcp::alike;
+use crate::mcp::{TraceContext, alike};
 use crate::state::SESSION_ID;
 
 /// What a server may see of the caller's headers: what the protocol needs, and nothing else that is not listed for it.
 /// Credentials, cookies, hop-by-hop, forwarding and override headers are gone because they are not here. Accept-Encoding
 /// too: the gate reads what comes back. The trace context is the gate's own where it traces; where it does not, a caller's
 /// leads from one's logs to the other's, and says nothing else.
-static TO_SERVER: [HeaderName; 5] = [
-    header::ACCEPT,
-    header::CONTENT_TYPE,
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-];
+static TO_SERVER: [HeaderName; 5] =
+    [header::ACCEPT, header::CONTENT_TYPE, HeaderName::from_static("last-event-id"), TRACEPARENT, TRACESTATE];
+
+/// Names a request in the logs of whoever has to do with it. No standard, but every proxy knows it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// W3C Trace Context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The same.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// W3C Baggage: what a caller says of itself, so it passes only where it is listed.
+pub(super) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// Headers whose name begins so belong to MCP, those that nobody knows yet too (MCP 2026-07-28, Transports).
 const MCP: &str = "mcp-";
@@ -54,6 +58,19 @@ pub(super) fn to_server(
     passed
 }
 
+/// Puts this context in the place of the caller's.
+pub(super) fn traced(headers: &mut HeaderMap, context: &TraceContext) {
+    headers.remove(TRACESTATE);
+    if let Ok(value) = HeaderValue::from_str(&context.traceparent) {
+        headers.insert(TRACEPARENT, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&context.tracestate)
+        && !value.is_empty()
+    {
+        headers.insert(TRACESTATE, value);
+    }
+}
+
 /// Takes out of a reply's headers what is not the caller's business.
 pub(super) fn to_caller(reply: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = reply
@@ -65,5 +82,26 @@ pub(super) fn to_caller(reply: &mut HeaderMap) {
         .collect();
     for name in NOT_TO_CALLER.iter().chain(&nominated) {
         reply.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_takes_the_place_of_the_callers_and_a_state_never_stays_without_its_parent() {
+        let headers = |lines: &[(HeaderName, &'static str)]| {
+            lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect::<HeaderMap>()
+        };
+        for state in ["", "a=1"] {
+            let mut carried = headers(&[(TRACEPARENT, "x"), (TRACESTATE, "c=3"), (TRACESTATE, "d=4")]);
+            traced(&mut carried, &TraceContext { traceparent: "P".to_owned(), tracestate: state.to_owned() });
+            let mut expected = headers(&[(TRACEPARENT, "P")]);
+            expected.extend(
+                Some(state).filter(|state| !state.is_empty()).map(|_| (TRACESTATE, HeaderValue::from_static("a=1"))),
+            );
+            assert_eq!(carried, expected);
+        }
     }
 }

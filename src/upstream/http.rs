@@ -1,6 +1,7 @@
 //! Streamable HTTP to one server, over pooled connections.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,12 +17,13 @@ use tokio_util::task::TaskTracker;
 use super::client::{CONNECT, Client};
 use super::credential::Credential;
 use super::error::chain;
+use super::headers::REQUEST_ID;
 use super::reply::{self, Reply};
-use super::{Endpoints, Settings, UpstreamError, client, headers};
+use super::{Connections, Endpoints, Settings, UpstreamError, client, headers};
 use crate::breaker::{Breaker, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
-use crate::mcp::{Era, Method};
+use crate::mcp::{Baggage, Era, Method, TraceContext};
 use crate::state::{Conversation, Declined, SESSION_ID};
 
 /// An MCP server behind the gate.
@@ -29,6 +31,7 @@ use crate::state::{Conversation, Declined, SESSION_ID};
 pub struct Upstream {
     endpoints: Endpoints,
     client: Client,
+    connections: Arc<Connections>,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Credential,
@@ -43,8 +46,10 @@ pub struct Carried<'a> {
     pub headers: &'a HeaderMap,
     /// The other end of the caller's connection.
     pub peer: IpAddr,
-    /// The decision's id.
+    /// What the request is called in everybody's logs.
     pub request_id: HeaderValue,
+    /// Who is the parent of what the server does; `None`: what the caller says of that goes on as it came.
+    pub trace: Option<TraceContext>,
     /// JSON up to this length is read before anything of it passes.
     pub held: usize,
 }
@@ -70,7 +75,6 @@ const STILL_OPEN: [Duration; 3] = [Duration::from_millis(10), Duration::from_mil
 pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const PRINCIPAL: HeaderName = HeaderName::from_static("x-gateway-principal");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 impl Upstream {
     /// A server there, which is shown this. Nothing is connected yet. What nobody awaits runs on `tasks`.
@@ -78,11 +82,12 @@ impl Upstream {
     /// # Errors
     /// The machine's certificates cannot be read, or a secret that the settings name.
     pub fn new(endpoints: Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
-        let client = client::client(&endpoints)?;
+        let connections = Arc::<Connections>::default();
+        let client = client::client(&endpoints, Arc::clone(&connections))?;
         let credential = Credential::new(&settings.credential)?;
         let (forward_headers, breaker) =
             (settings.forward_headers.clone(), Breaker::new(settings.breaker, clock::monotonic()));
-        Ok(Self { endpoints, client, forward_headers, credential, breaker, tasks })
+        Ok(Self { endpoints, client, connections, forward_headers, credential, breaker, tasks })
     }
 
     /// Where the server is.
@@ -107,6 +112,11 @@ impl Upstream {
             self.breaker.answers(clock::monotonic());
         }
         answers
+    }
+
+    /// The connections to it, counted.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// What becomes of calls: now, and at every change.
@@ -232,7 +242,7 @@ impl Upstream {
     }
 
     /// Where this goes.
-    fn url(&self, method: Method, conversation: &Conversation) -> Uri {
+    pub fn url(&self, method: Method, conversation: &Conversation) -> Uri {
         let url = match (conversation, method) {
             (Conversation::Begins(_), Method::OpenStream) => self.endpoints.sse(),
             (Conversation::Begins(_) | Conversation::Stateless | Conversation::Within { .. }, _) => {
@@ -250,7 +260,9 @@ impl Upstream {
     ) -> Request<Full<Bytes>> {
         let permit = admission.permit();
         let call = permit.call();
-        let mut request = Request::new(Full::new(call.body().clone()));
+        let baggage = if self.forward_headers.contains(&headers::BAGGAGE) { Baggage::Passed } else { Baggage::Dropped };
+        let body = call.carrying(carried.trace.as_ref(), baggage);
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = match call.method() {
             Method::OpenStream => HttpMethod::GET,
             Method::EndSession => HttpMethod::DELETE,
@@ -259,6 +271,9 @@ impl Upstream {
         *request.uri_mut() = self.url(call.method(), conversation);
         let mut headers = headers::to_server(carried.headers, &self.forward_headers, permit.upstream_headers());
         headers.extend(permit.upstream_headers().iter().cloned());
+        if let Some(trace) = &carried.trace {
+            headers::traced(&mut headers, trace);
+        }
         let own = [
             (SESSION_ID, conversation.header().cloned()),
             (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),

@@ -1,6 +1,7 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
 mod client;
+mod connections;
 mod credential;
 mod endpoints;
 mod error;
@@ -10,8 +11,10 @@ mod kept;
 mod reply;
 mod settings;
 
+pub use connections::Connections;
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
+pub use headers::{REQUEST_ID, TRACEPARENT, TRACESTATE};
 pub use http::{Behalf, Carried, Upstream, VERSION};
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
 pub use settings::{CredentialSettings, Settings};

@@ -22,6 +22,9 @@ fn said(answer: &Value) -> (i64, &str, &str) {
 
 const LEFT_ALONE: (i64, &str, &str) = (-31503, "circuit_open", "no");
 
+/// Tells whether the circuit is open.
+const OPEN: &str = r#"tollgate_upstream_circuit{server="records",state="open"}"#;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     let address = Upstream::start().await.address;
@@ -34,7 +37,7 @@ async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     assert!(refused.head.first("retry-after").is_some());
     let line = gate.decisions.wait_since(0, DEADLINE, |line| line.contains("circuit_open")).await.unwrap();
     assert!(line.contains(r#""outcome":"upstream_error""#), "{line}");
-    let open = async || gate.metric("tollgate_upstream_circuit_open").await == Some(1.0);
+    let open = async || gate.metric(OPEN).await == Some(1.0);
     assert!(until(DEADLINE, open).await);
     assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains("circuit open\n"));
 
@@ -43,7 +46,7 @@ async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     let again = async || search(gate.data, "{}").await.get("result").is_some();
     assert!(until(DEADLINE, again).await);
     assert!(upstream.count() > 0);
-    let closed = async || gate.metric("tollgate_upstream_circuit_open").await == Some(0.0);
+    let closed = async || gate.metric(OPEN).await == Some(0.0);
     assert!(until(DEADLINE, closed).await);
     assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains("circuit closed\n"));
 }

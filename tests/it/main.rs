@@ -43,6 +43,7 @@ mod review;
 mod secrets;
 mod shown;
 mod story;
+mod telemetry;
 mod tls;
 mod tokens;
 mod wire;

@@ -19,6 +19,8 @@ pub struct TelemetrySettings {
     pub traces: Exporter,
     /// Where metrics are pushed to. They can always be read at `/metrics` as well.
     pub metrics: Exporter,
+    /// Where process logs go, beside standard error.
+    pub logs: Exporter,
     /// Which traces are kept.
     pub sampler: Sampling,
     /// How often metrics are pushed.
@@ -89,7 +91,7 @@ struct Reader<L> {
     problems: Vec<String>,
 }
 
-/// One of the two signals: how its variables and paths are named.
+/// One of the signals: how its variables and paths are named.
 struct Signal {
     exporter: &'static str,
     endpoint: &'static str,
@@ -108,6 +110,12 @@ const METRICS: Signal = Signal {
     endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
     path: "v1/metrics",
+};
+const LOGS: Signal = Signal {
+    exporter: "OTEL_LOGS_EXPORTER",
+    endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+    path: "v1/logs",
 };
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
@@ -130,12 +138,14 @@ impl TelemetrySettings {
         let disabled = reader.flag("OTEL_SDK_DISABLED");
         let mut traces = reader.exporter(&TRACES, &Exporter::Console);
         let mut metrics = reader.exporter(&METRICS, &Exporter::None);
+        let mut logs = reader.logs();
         if disabled {
-            (traces, metrics) = (Exporter::None, Exporter::None);
+            (traces, metrics, logs) = (Exporter::None, Exporter::None, Exporter::None);
         }
         let settings = Self {
             traces,
             metrics,
+            logs,
             sampler: reader.sampler(),
             interval: reader.interval(),
             resource: reader.resource(),
@@ -150,6 +160,7 @@ impl TelemetrySettings {
         Self {
             traces: Exporter::None,
             metrics: Exporter::None,
+            logs: Exporter::None,
             sampler: Sampling::ParentBased(Choice::On),
             interval: INTERVAL,
             service: "tollgate".to_owned(),
@@ -209,6 +220,15 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
                 self.bad(signal.exporter, other, "otlp, console or none");
                 Exporter::None
             }
+        }
+    }
+
+    /// Logs are on standard error already: only who asks for them in particular gets them a second time.
+    fn logs(&mut self) -> Exporter {
+        let asked = [LOGS.exporter, LOGS.endpoint].map(|name| self.text(name)).iter().any(Option::is_some);
+        match self.exporter(&LOGS, &Exporter::None) {
+            otlp @ Exporter::Otlp { .. } if asked => otlp,
+            _ => Exporter::None,
         }
     }
 

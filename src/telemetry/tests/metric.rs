@@ -22,8 +22,10 @@ fn labels_come_from_closed_sets() {
         "mcp_tool_errors_total{outcome=\"denied\",server=\"records\",tool_name=\"search\"} 1",
         "mcp_tool_duration_milliseconds_count{outcome=\"denied\",server=\"records\",tool_name=\"search\"} 1",
         "tollgate_decisions_total{method=\"_other\",outcome=\"denied\",server=\"records\"} 300",
-        "mcp_server_operation_duration_seconds_count{error_type=\"_OTHER\",gen_ai_tool_name=\"_other\",\
-         mcp_method_name=\"tools/call\",rpc_response_status_code=\"_OTHER\",tollgate_server=\"records\"} 300",
+        "mcp_server_operation_duration_seconds_count{error_type=\"_OTHER\",gen_ai_operation_name=\"execute_tool\",\
+         gen_ai_tool_name=\"_other\",mcp_method_name=\"tools/call\",network_protocol_name=\"http\",\
+         network_protocol_version=\"1.1\",network_transport=\"tcp\",rpc_response_status_code=\"_OTHER\",\
+         tollgate_server=\"records\"} 300",
     ];
     for line in expected {
         assert!(fixture.metric(line), "{line}\n{text}");
@@ -38,15 +40,13 @@ fn the_gates_own_state_is_a_metric() {
     fixture.telemetry.policy(Arc::from("aaaaaaaaaaaa"));
     fixture.telemetry.policy(Arc::from("bbbbbbbbbbbb"));
     fixture.telemetry.reloaded(Reload::Refused);
-    fixture.telemetry.sessions().set(3);
     let stream = fixture.telemetry.streams().count();
     let recorder = fixture.telemetry.open(search(), &HeaderMap::new());
     assert!(fixture.metric("tollgate_policy_info{digest=\"bbbbbbbbbbbb\"} 1"));
     assert!(fixture.metric("tollgate_policy_reloads_total{result=\"refused\"} 1"));
-    assert!(fixture.metric("tollgate_sessions 3"));
     assert!(fixture.metric("tollgate_streams 1"));
     assert!(fixture.metric("tollgate_exchanges_in_flight 1"));
-    assert!(fixture.metric("tollgate_log_dropped_total 0"));
+    assert!(fixture.metric("tollgate_log_dropped_total{log=\"decisions\"} 0"));
     drop((stream, recorder));
     assert!(fixture.metric("tollgate_streams 0"));
     fixture.telemetry.policy(Arc::from("cccccccccccc"));
@@ -64,7 +64,8 @@ fn cost_of_one_message() {
     for (what, sampler) in [("not sampled", Sampler::AlwaysOff), ("sampled", Sampler::AlwaysOn)] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
         let settings = TelemetrySettings::quiet();
-        let (on, guard) = Telemetry::assemble(&settings, Some(provider), io::sink(), Audit::off()).unwrap();
+        let (on, guard) =
+            Telemetry::assemble(&settings, Some(provider), io::sink(), Audit::off(), Observed::default()).unwrap();
         measure(what, &on, &headers(HTTP));
         guard.shutdown();
     }
@@ -90,10 +91,9 @@ fn parts(telemetry: &Arc<Telemetry>) {
 
 fn measure(what: &str, telemetry: &Arc<Telemetry>, headers: &HeaderMap) {
     let prepared = search();
-    let mut sent = HeaderMap::new();
     each(what, || {
         let mut recorder = telemetry.open(exchange_like(&prepared), headers);
-        recorder.begin_attempt().apply(&mut sent);
+        drop(recorder.begin_attempt(&url()));
         recorder.close(Outcome::Ok);
     });
 }

@@ -69,7 +69,8 @@ impl Fixture {
     fn with(provider: Option<SdkTracerProvider>, spans: Collected) -> Self {
         let sink = Sink::default();
         let (telemetry, guard) =
-            Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone(), Audit::off()).unwrap();
+            Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone(), Audit::off(), Observed::default())
+                .unwrap();
         Self { telemetry, guard, spans, sink }
     }
 
@@ -115,6 +116,10 @@ fn search() -> Exchange {
 
 fn traced(meta: &str) -> Exchange {
     exchange(Some(call("tools/call", &serde_json::json!({"name": "search", "_meta": {"traceparent": meta}}))))
+}
+
+fn url() -> http::Uri {
+    http::Uri::from_static("http://127.0.0.1:8000/mcp")
 }
 
 fn headers(traceparent: &str) -> HeaderMap {

@@ -29,8 +29,7 @@ fn the_message_names_the_parent_and_http_is_linked() {
 fn the_attempt_is_the_parent_of_what_the_upstream_does() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-    let mut sent = headers(HTTP);
-    recorder.begin_attempt().apply(&mut sent);
+    let sent = recorder.begin_attempt(&url()).unwrap();
     recorder.answered(200_u16);
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
@@ -38,7 +37,7 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
     assert_eq!(server.parent_span_id, SpanId::INVALID);
     assert_eq!(client.parent_span_id, server.span_context.span_id());
     let expected = format!("00-{:032x}-{:016x}-01", client.span_context.trace_id(), client.span_context.span_id());
-    assert_eq!(sent["traceparent"], expected);
+    assert_eq!(sent.traceparent, expected);
     assert!(server.start_time <= client.start_time && client.end_time <= server.end_time);
     assert_eq!(server.name, "tools/call search");
     assert_eq!(attribute(&client, "http.response.status_code").as_deref(), Some("200"));
@@ -65,15 +64,17 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
 fn an_attempt_that_is_repeated_has_two_spans() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-    recorder.begin_attempt().apply(&mut HeaderMap::new());
-    recorder.begin_attempt().apply(&mut HeaderMap::new());
+    drop(recorder.begin_attempt(&url()));
+    drop(recorder.begin_attempt(&url()));
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
     let clients: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Client).collect();
     assert_eq!(clients.len(), 2);
     assert_eq!(clients[0].status, Status::error(""));
     assert_eq!(clients[1].status, Status::Unset);
-    assert!(fixture.metric("mcp_client_operation_duration_seconds_count{gen_ai_tool_name=\"search\",mcp_method_name=\"tools/call\",tollgate_server=\"records\"} 1"));
+    assert!(fixture.metric("mcp_client_operation_duration_seconds_count{gen_ai_operation_name=\"execute_tool\",gen_ai_tool_name=\"search\",\
+         mcp_method_name=\"tools/call\",network_protocol_name=\"http\",network_protocol_version=\"1.1\",network_transport=\"tcp\",\
+         server_address=\"127.0.0.1\",server_port=\"8000\",tollgate_server=\"records\"} 1"));
 }
 
 #[test]
@@ -81,18 +82,14 @@ fn a_trace_that_is_not_sampled_is_said_to_be_so_and_one_without_tracing_is_left_
     let unsampled = HTTP.replace("-01", "-00");
     let fixture = Fixture::sampling(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
     let mut recorder = fixture.telemetry.open(search(), &headers(&unsampled));
-    let mut sent = headers(&unsampled);
-    recorder.begin_attempt().apply(&mut sent);
-    let header = sent["traceparent"].to_str().unwrap().to_owned();
+    let header = recorder.begin_attempt(&url()).unwrap().traceparent;
     assert!(header.starts_with("00-11111111111111111111111111111111-") && header.ends_with("-00"), "{header}");
     recorder.close(Outcome::Ok);
     assert!(fixture.spans().is_empty());
 
     let fixture = Fixture::untraced();
     let mut recorder = fixture.telemetry.open(search(), &headers(HTTP));
-    let mut sent = headers(HTTP);
-    recorder.begin_attempt().apply(&mut sent);
-    assert_eq!(sent, headers(HTTP));
+    assert_eq!(recorder.begin_attempt(&url()), None);
     recorder.close(Outcome::Ok);
     assert_eq!(fixture.lines()[0]["trace_id"], "11111111111111111111111111111111");
 }
@@ -116,7 +113,7 @@ fn only_what_is_not_the_callers_fault_is_an_error() {
     for (outcome, received, sent) in cases {
         let fixture = Fixture::sampling(Sampler::AlwaysOn);
         let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-        recorder.begin_attempt().apply(&mut HeaderMap::new());
+        drop(recorder.begin_attempt(&url()));
         recorder.close(outcome);
         let spans = fixture.spans();
         let (server, client) = (of_kind(&spans, &SpanKind::Server), of_kind(&spans, &SpanKind::Client));

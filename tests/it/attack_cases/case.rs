@@ -115,6 +115,7 @@ impl Case {
             for (_, header) in &mut case.http.headers {
                 *header = header.replace(placeholder, value);
             }
+            case.http.body_text = case.http.body_text.map(|text| text.replace(placeholder, value));
         }
         case
     }
@@ -165,11 +166,14 @@ impl Case {
         body
     }
 
+    /// The message, where it can be read.
+    pub(super) fn sent(&self) -> Option<Value> {
+        serde_json::from_str(std::str::from_utf8(&self.carried_body()).ok()?).ok()
+    }
+
     /// The id of the request, where it has one that can be read.
     pub(super) fn request_id(&self) -> Option<Value> {
-        let body = self.carried_body();
-        let message: Value = serde_json::from_str(std::str::from_utf8(&body).ok()?).ok()?;
-        message.get("id").cloned()
+        self.sent()?.get("id").cloned()
     }
 
     /// How many requests the bytes hold, to a reader who takes each at its word.
@@ -181,6 +185,11 @@ impl Case {
     /// Whether it is about tokens of identity providers.
     pub(super) fn is_of_tokens(&self) -> bool {
         self.jwt.is_some()
+    }
+
+    /// Whether it is about what is told of it.
+    pub(super) fn is_of_telemetry(&self) -> bool {
+        self.category == "telemetry_injection"
     }
 
     /// How the issuer of its token answers who asks for keys.

@@ -101,6 +101,7 @@ pub(crate) struct Gate {
     pub(crate) log: Lines,
     child: Child,
     home: Arc<TempDir>,
+    environment: Vec<(String, String)>,
 }
 
 impl Drop for Gate {
@@ -115,7 +116,8 @@ impl Gate {
     /// Starts the binary on the files in `home` and waits until it serves.
     pub(crate) async fn start(home: Arc<TempDir>, environment: &[(String, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_") || name.starts_with("OTEL_"))
+        {
             command.env_remove(name);
         }
         let mut child = command
@@ -133,7 +135,7 @@ impl Gate {
         let Some((data, admin)) = serving(&log).await else {
             panic!("the gate does not serve; its log:\n{}", log.text());
         };
-        Self { data, admin, decisions, log, child, home }
+        Self { data, admin, decisions, log, child, home, environment: environment.to_vec() }
     }
 
     /// The number of its process.
@@ -167,7 +169,7 @@ impl Gate {
     /// Ends it and starts another on the same files.
     pub(crate) async fn restart(mut self) -> Self {
         assert_eq!(self.terminate().await, Some(0), "it ends well");
-        Self::start(Arc::clone(&self.home), &[]).await
+        Self::start(Arc::clone(&self.home), &self.environment).await
     }
 
     /// Asks it to end and waits for that.

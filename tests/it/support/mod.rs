@@ -1,6 +1,7 @@
 //! What the tests stand on: the gate as a process, a recording server, raw clients.
 
 pub(crate) mod canary;
+pub(crate) mod collector;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod http1;

@@ -34,6 +34,17 @@ impl Recorded {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body without the trace context that the gate has written into it: the one that `traceparent` names.
+    pub(crate) fn without_context(&self) -> Vec<u8> {
+        let (text, own) = (self.text(), self.head.first("traceparent").unwrap_or_default());
+        for written in [format!(r#""_meta":{{"traceparent":"{own}"}}"#), format!(r#""traceparent":"{own}""#)] {
+            if let Some((before, after)) = text.split_once(&written) {
+                return [before, after.strip_prefix(',').unwrap_or(after)].concat().into_bytes();
+            }
+        }
+        self.body.clone()
+    }
+
     /// Whether these bytes occur anywhere in what the server saw.
     pub(crate) fn holds(&self, needle: &str) -> bool {
         [&self.head.raw, &self.body].iter().any(|bytes| bytes.windows(needle.len()).any(|w| w == needle.as_bytes()))
