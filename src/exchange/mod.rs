@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Version};
 
@@ -59,8 +60,12 @@ pub struct Exchange {
     pub would_deny: Option<WouldDeny>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
+    /// The server's answer, where it came as a whole.
+    pub answer: Option<Bytes>,
     /// How many bytes of a reply its caller got.
     pub replied: usize,
+    /// The deadline that ended it, if one did.
+    pub timeout: Option<TimeoutKind>,
     /// Why the gate said no, in a word (`step.reason`), if it did.
     pub refused: Option<&'static str>,
     /// The code of the JSON-RPC error that the gate answered with, if it did.
@@ -94,6 +99,28 @@ pub struct Attempt {
     pub server: Option<Authority>,
     /// The HTTP status it answered with, if it did.
     pub status: Option<u16>,
+}
+
+/// A deadline. The label `timeout_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimeoutKind {
+    /// The body did not come in time.
+    RequestBody,
+    /// The server did not answer in time.
+    UpstreamFirstByte,
+    /// It was silent for too long within its answer.
+    UpstreamStreamIdle,
+}
+
+impl TimeoutKind {
+    /// The label: one of a closed set.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RequestBody => "request.body",
+            Self::UpstreamFirstByte => "upstream.first_byte",
+            Self::UpstreamStreamIdle => "upstream.stream_idle",
+        }
+    }
 }
 
 /// How a message ended. The label `outcome` of metrics and log lines.
@@ -180,6 +207,8 @@ impl Exchange {
             rule: None,
             would_deny: None,
             attempt: None,
+            answer: None,
+            timeout: None,
             replied: 0,
             refused: None,
             code: None,

@@ -9,7 +9,7 @@ use crate::policy::{Denial, RuleId};
 use crate::state::StateError;
 use crate::upstream::{Unsound, UpstreamError};
 
-use super::{Outcome, Unrecorded};
+use super::{Outcome, TimeoutKind, Unrecorded};
 
 /// Why a message was not carried, or its answer not brought back.
 #[derive(Debug)]
@@ -107,6 +107,23 @@ impl Refusal {
             Self::Limit(LimitError::Uncounted) => "limits_unavailable",
             Self::Audit(Unrecorded) => "audit_unavailable",
             Self::Upstream(error) => error.reason(),
+        }
+    }
+
+    /// The deadline that was over, where one was.
+    pub fn timeout(&self) -> Option<TimeoutKind> {
+        match self {
+            Self::Http(HttpRefusal::TooSlow) => Some(TimeoutKind::RequestBody),
+            Self::Upstream(UpstreamError::TimedOut(_)) => Some(TimeoutKind::UpstreamFirstByte),
+            Self::Http(_)
+            | Self::Identity(_)
+            | Self::Message(_)
+            | Self::Header(_)
+            | Self::Policy(_)
+            | Self::State(_)
+            | Self::Limit(_)
+            | Self::Audit(_)
+            | Self::Upstream(_) => None,
         }
     }
 

@@ -19,7 +19,7 @@ use super::joined::Joined;
 use super::keep_alive::KeepAlive;
 use super::stop::Stop;
 use super::{Room, respond};
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, TimeoutKind};
 use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
 use crate::state::{Declined, UnderWay};
@@ -401,6 +401,7 @@ impl Relay {
             return;
         };
         recorder.refused = error.map(UpstreamError::reason);
+        recorder.timeout = error.and_then(timeout);
         if let Some(UpstreamError::Stopped(rule)) = error {
             recorder.rule = Some(rule.clone());
         }
@@ -415,6 +416,11 @@ impl Relay {
             _ => recorder.close(outcome(self.watch.answer(), error)),
         }
     }
+}
+
+/// The deadline that such an end was over, if it was one.
+pub(super) fn timeout(error: &UpstreamError) -> Option<TimeoutKind> {
+    matches!(error, UpstreamError::TimedOut(_)).then_some(TimeoutKind::UpstreamStreamIdle)
 }
 
 /// How a call ended whose reply ended so.

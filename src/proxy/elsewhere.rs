@@ -115,6 +115,7 @@ impl Waiting {
             self.session.answered(id, Form::Error { code: 0 });
         }
         self.recorder.refused = Some(error.reason());
+        self.recorder.timeout = body::timeout(error);
         if let UpstreamError::Stopped(rule) = error {
             self.recorder.rule = Some(rule.clone());
         }

@@ -251,6 +251,7 @@ impl Gateway {
                 let answered = watch.answer();
                 room.admission.brings(bytes.len());
                 seen.replied = bytes.len();
+                seen.answer = Some(bytes.clone());
                 match under_way.filter(|_| watch.conversation().url().is_some() && reply.head.status.is_success()) {
                     Some(under_way) => elsewhere.wait(under_way, watch.conversation(), room, seen),
                     None => seen.close(body::outcome(answered, None)),
@@ -296,6 +297,7 @@ fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option
     }
     seen.refused = Some(refusal.reason());
     seen.code = code;
+    seen.timeout = refusal.timeout();
     seen.rule = refusal.rule().cloned().or(seen.rule.take());
     seen.close(refusal.outcome());
     response

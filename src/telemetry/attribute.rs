@@ -4,12 +4,14 @@
 //! Development); `tollgate.*` is ours. `tool_name`, `server` and `outcome` are the labels that `FastMCP` deployments
 //! already graph. What shows on a metric comes from a closed set.
 
+use bytes::Bytes;
 use opentelemetry::{KeyValue, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::content::{self, Content};
 use crate::exchange::{Exchange, Outcome, ToolLabel};
 use crate::jsonrpc::code;
-use crate::mcp::{Era, Method, ServerName, Target};
+use crate::mcp::{Call, Era, Method, ServerName, Target};
 
 use Signal::{ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
 
@@ -39,6 +41,8 @@ pub(super) struct Facts<'a> {
     pub(super) exchange: &'a Exchange,
     /// How it ended.
     pub(super) outcome: Outcome,
+    /// Whether what was said may be told.
+    pub(super) content: Content,
 }
 
 /// One row of the table.
@@ -76,6 +80,8 @@ const TABLE: &[Attribute] = &[
     row("error.type", &[ServerDuration], |f| f.received_error().map(ErrorType::bounded)),
     row("error.type", &[ClientDuration], |f| f.sent_error().map(ErrorType::bounded)),
     row("http.response.status_code", &[ClientSpan], |f| f.exchange.attempt.as_ref()?.status.map(|status| i64::from(status).into())),
+    row("gen_ai.tool.call.arguments", SPANS, |f| f.said(Call::arguments).map(|it| content::arguments(&it).into())),
+    row("gen_ai.tool.call.result", SPANS, |f| f.said(|_| f.exchange.answer.clone()).and_then(|it| content::result(&it)).map(Value::from)),
     row(NETWORK_PROTOCOL, ALL_OF_MCP, |_| Some(HTTP.into())),
     row("network.protocol.version", RECEIVED, |f| Some(http_version(f.exchange.http).into())),
     // The pool speaks nothing else.
@@ -100,6 +106,8 @@ const TABLE: &[Attribute] = &[
     row("tool_name", &[ToolCalls, Replies], |f| f.tool_label().map(text)),
     row(SERVER, &[ToolCalls, Decisions, Replies], |f| Some(f.server())),
     row(OUTCOME, &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
+    row("tollgate.timeout.kind", SPANS, |f| f.exchange.timeout.map(|kind| kind.label().into())),
+    row("timeout_kind", &[Decisions], |f| f.exchange.timeout.map(|kind| kind.label().into())),
     row("would_deny", &[Decisions], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row(METHOD, &[Decisions, Replies], |f| Some(f.method().name().into())),
 ];
@@ -234,6 +242,12 @@ impl<'a> Facts<'a> {
             | Outcome::Unauthenticated
             | Outcome::Unrecorded => self.received_error(),
         }
+    }
+
+    /// Something that was said in a tool call, if that may be told.
+    fn said(&self, what: impl FnOnce(&'a Call) -> Option<Bytes>) -> Option<Bytes> {
+        let call = self.exchange.call.as_ref().filter(|call| call.method() == Method::ToolsCall)?;
+        if self.content == Content::OnSpans { what(call) } else { None }
     }
 
     fn server(&self) -> Value {

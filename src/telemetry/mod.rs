@@ -4,6 +4,7 @@
 //! end. Nothing here makes a call wait: spans, metrics and lines leave through bounded queues on threads of their own.
 
 mod attribute;
+mod content;
 mod context;
 mod credential;
 mod export;
@@ -42,6 +43,7 @@ use crate::limits::Store;
 use crate::mcp::ServerName;
 use crate::policy::{KillScope, Kills};
 
+pub use content::Content;
 pub use credential::Credential;
 pub use log::{Log, LogError, RequestScope, start_log};
 pub use metric::{Counted, Gauge, Handshake, Reload, Watched};
@@ -66,6 +68,7 @@ pub struct Telemetry {
     registry: Registry,
     lines: Lines,
     audit: Audit,
+    content: Content,
 }
 
 /// What must be shut down for the last spans, metrics and lines to leave. Dropping it ends spans and metrics at once.
@@ -137,6 +140,7 @@ impl Telemetry {
             registry,
             lines,
             audit,
+            content: settings.content,
         });
         let guard = TelemetryGuard { tracing, metrics: provider, logs: None, telemetry: Arc::clone(&telemetry) };
         Ok((telemetry, guard))

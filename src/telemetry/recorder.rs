@@ -131,7 +131,7 @@ impl Recorder {
         let now = clock::monotonic();
         let took = now.saturating_duration_since(self.exchange.started);
         let attempt = self.attempt.map(|begun| now.saturating_duration_since(begun));
-        let facts = Facts { exchange: &self.exchange, outcome };
+        let facts = Facts { exchange: &self.exchange, outcome, content: self.telemetry.content };
         self.telemetry.metrics.record(&facts, took, attempt);
         let trace = self.spans.close(&facts, self.exchange.started_at + took);
         self.telemetry.lines.push(|line| line::write(&facts, took, trace, line));

@@ -18,7 +18,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, M
 
 use super::attribute::{self, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal};
 use crate::audit::Audit;
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, TimeoutKind};
 use crate::identity::AuthError;
 use crate::mcp::{Method, ProtocolVersion, Question, ServerName};
 use crate::policy::RuleId;
@@ -75,6 +75,7 @@ struct Key {
     outcome: Outcome,
     code: Option<i64>,
     would_deny: Option<&'static str>,
+    timeout: Option<TimeoutKind>,
     version: Option<ProtocolVersion>,
     http: http::Version,
 }
@@ -296,6 +297,7 @@ impl Key {
             outcome,
             code: facts.code().map(attribute::bounded_code),
             would_deny: facts.exchange.would_deny.as_ref().map(|no| no.reason),
+            timeout: facts.exchange.timeout,
             version: facts.exchange.version,
             http: facts.exchange.http,
         }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tracing_subscriber::EnvFilter;
 
+use super::content::Content;
+
 /// What telemetry does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TelemetrySettings {
@@ -23,6 +25,8 @@ pub struct TelemetrySettings {
     pub logs: Exporter,
     /// Which traces are kept.
     pub sampler: Sampling,
+    /// Whether arguments and results stand on spans.
+    pub content: Content,
     /// How often metrics are pushed.
     pub interval: Duration,
     /// `service.name`.
@@ -147,6 +151,7 @@ impl TelemetrySettings {
             metrics,
             logs,
             sampler: reader.sampler(),
+            content: reader.content(),
             interval: reader.interval(),
             resource: reader.resource(),
             service: reader.text("OTEL_SERVICE_NAME").unwrap_or_else(|| "tollgate".to_owned()),
@@ -162,6 +167,7 @@ impl TelemetrySettings {
             metrics: Exporter::None,
             logs: Exporter::None,
             sampler: Sampling::ParentBased(Choice::On),
+            content: Content::Hidden,
             interval: INTERVAL,
             service: "tollgate".to_owned(),
             resource: Vec::new(),
@@ -299,6 +305,19 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
             _ => {
                 self.bad("OTEL_TRACES_SAMPLER_ARG", &value, "a number from 0 to 1");
                 Choice::Off
+            }
+        }
+    }
+
+    /// The conventions' own switch (semantic-conventions-genai, Recording content on attributes).
+    fn content(&mut self) -> Content {
+        const NAME: &str = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT";
+        match self.text(NAME).map(|value| value.to_ascii_lowercase()).as_deref() {
+            None | Some("false" | "no_content") => Content::Hidden,
+            Some("true" | "span_only") => Content::OnSpans,
+            Some(other) => {
+                self.bad(NAME, other, "true, false, SPAN_ONLY or NO_CONTENT");
+                Content::Hidden
             }
         }
     }

@@ -73,7 +73,7 @@ fn cost_of_one_message() {
 
 fn parts(telemetry: &Arc<Telemetry>) {
     let exchange = search();
-    let facts = attribute::Facts { exchange: &exchange, outcome: Outcome::Ok };
+    let facts = attribute::Facts { exchange: &exchange, outcome: Outcome::Ok, content: Content::Hidden };
     let took = Duration::from_micros(1234);
     each("  begin", || drop(exchange_like(&exchange)));
     each("  metrics", || {

@@ -66,11 +66,21 @@ impl Fixture {
         Self::with(None, Collected::default())
     }
 
+    /// Everything sampled, with what is said or without.
+    fn showing(content: Content) -> Self {
+        let spans = Collected::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
+        Self::telling(Some(provider), spans, &TelemetrySettings { content, ..TelemetrySettings::quiet() })
+    }
+
     fn with(provider: Option<SdkTracerProvider>, spans: Collected) -> Self {
+        Self::telling(provider, spans, &TelemetrySettings::quiet())
+    }
+
+    fn telling(provider: Option<SdkTracerProvider>, spans: Collected, settings: &TelemetrySettings) -> Self {
         let sink = Sink::default();
         let (telemetry, guard) =
-            Telemetry::assemble(&TelemetrySettings::quiet(), provider, sink.clone(), Audit::off(), Observed::default())
-                .unwrap();
+            Telemetry::assemble(settings, provider, sink.clone(), Audit::off(), Observed::default()).unwrap();
         Self { telemetry, guard, spans, sink }
     }
 

@@ -136,7 +136,7 @@ proptest! {
         let mut exchange = exchange(call.ok().map(Arc::new));
         let known = exchange.call.is_some();
         exchange.rule = Some(RuleId::at("a\nb.yaml", 1, &rule));
-        let facts = attribute::Facts { exchange: &exchange, outcome: Outcome::Ok };
+        let facts = attribute::Facts { exchange: &exchange, outcome: Outcome::Ok, content: Content::Hidden };
         let mut line = String::new();
         line::write(&facts, Duration::from_micros(1_002_003), None, &mut line);
         prop_assert!(line.ends_with('\n'));

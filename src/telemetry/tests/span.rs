@@ -122,3 +122,23 @@ fn only_what_is_not_the_callers_fault_is_an_error() {
         assert_eq!(server.status != Status::Unset, received.is_some(), "{outcome:?}");
     }
 }
+
+#[test]
+fn what_is_said_stands_on_spans_only_where_that_is_switched_on() {
+    let answer = Bytes::from_static(br#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#);
+    let told = |content| {
+        let (fixture, mut exchange) = (Fixture::showing(content), search());
+        exchange.answer = Some(answer.clone());
+        let mut recorder = fixture.telemetry.open(exchange, &HeaderMap::new());
+        drop(recorder.begin_attempt(&url()));
+        recorder.close(Outcome::Ok);
+        let spans = fixture.spans();
+        let of = |span: SpanData| {
+            ["gen_ai.tool.call.arguments", "gen_ai.tool.call.result"].map(|name| attribute(&span, name))
+        };
+        [SpanKind::Server, SpanKind::Client].map(|kind| of(of_kind(&spans, &kind)))
+    };
+    let shown = [r#"{"a":"s3cret"}"#, r#"{"content":[]}"#].map(|text| Some(text.to_owned()));
+    assert_eq!(told(Content::OnSpans), [shown.clone(), shown]);
+    assert_eq!(told(Content::Hidden), [[None, None], [None, None]]);
+}
