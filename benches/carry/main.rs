@@ -1,8 +1,10 @@
 //! What it costs to carry a call: the gate beside a pass-through proxy and beside no proxy at all, in the same minute.
 //!
-//! One program in four parts: started plainly it measures; it starts itself again as the server (`serve-upstream`) and
-//! as the pass-through (`serve-floor`), and starts the gate. How to read the figures: `benches/README.md`.
+//! One program in five parts: started plainly it measures; it starts itself again as the server (`serve-upstream`), as
+//! the pass-through (`serve-floor`) and as a collector (`serve-collector`), and starts the gate twice: with what is always
+//! on, and with everything that tells of a call. How to read the figures: `benches/README.md`.
 
+mod collector;
 mod floor;
 mod load;
 mod machine;
@@ -19,6 +21,7 @@ mod wire;
 use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::fs;
 use std::process::{Command, ExitCode};
 
 use nginx::Nginx;
@@ -33,12 +36,14 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// The first argument of the parts that are started by the first one.
 const UPSTREAM: &str = "serve-upstream";
 const PASS_THROUGH: &str = "serve-floor";
+const COLLECTOR: &str = "serve-collector";
 
 #[expect(clippy::print_stderr, reason = "the program's last word")]
 fn main() -> ExitCode {
     let mut args = env::args().skip(1);
     let done = match (args.next().as_deref(), args.next()) {
         (Some(UPSTREAM), _) => upstream::serve(),
+        (Some(COLLECTOR), _) => collector::serve(),
         (Some(PASS_THROUGH), Some(address)) => floor::serve(&address),
         _ => measure(),
     };
@@ -62,10 +67,13 @@ fn measure() -> Result<(), Failure> {
     floor.arg(upstream.address.to_string());
     let floor = Process::start(report::FLOOR, floor, pinned, Core::Proxy)?;
     let deployment = gate_files(&upstream)?;
-    let gate = Process::start("gate", gate_command(&deployment), pinned, Core::Proxy)?;
+    let gate = Process::start(report::GATE, gate_command(&deployment), pinned, Core::Proxy)?;
+    let collector = Process::start("collector", myself(COLLECTOR)?, pinned, Core::Load)?;
+    let telling = gate_files(&upstream)?;
+    let told = Process::start(report::TOLD, telling_command(&telling, &collector)?, pinned, Core::Proxy)?;
     machine::pin_myself(pinned);
 
-    let targets = [upstream, floor, gate];
+    let targets = [upstream, floor, gate, told];
     for cell in &options.cells {
         load::agree(&targets, cell.tool)?;
     }
@@ -117,4 +125,30 @@ fn gate_command(deployment: &Deployment) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.arg("run").arg("--config").arg(deployment.config()).env_clear().env("OTEL_TRACES_EXPORTER", "none");
     command
+}
+
+/// The gate with everything that tells of a call: one trace in ten and all metrics to a collector, the audit log on the
+/// disk, decision lines.
+fn telling_command(deployment: &Deployment, collector: &Process) -> Result<Command, Failure> {
+    let config = deployment.config();
+    let (key, log) = (config.with_file_name("audit-key"), config.with_file_name("audit"));
+    let made = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["audit", "keys", "new", "--name", "bench.test/audit", "--out"])
+        .arg(&key)
+        .output()?;
+    if !made.status.success() {
+        return Err(String::from_utf8_lossy(&made.stderr).into());
+    }
+    let mut said = fs::read_to_string(&config)?;
+    writeln!(said, "audit: {{ file: \"{}\", key: \"file:{}\", mode: interval }}", log.display(), key.display())?;
+    fs::write(&config, said)?;
+    let mut command = gate_command(deployment);
+    command
+        .env("OTEL_TRACES_EXPORTER", "otlp")
+        .env("OTEL_METRICS_EXPORTER", "otlp")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", collector.address))
+        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", "0.1")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
+    Ok(command)
 }

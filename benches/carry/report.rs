@@ -41,6 +41,9 @@ impl Sample {
 
 /// The target that the others are held against.
 pub(crate) const FLOOR: &str = "floor";
+/// The gate with what is always on, and with everything that tells of a call.
+pub(crate) const GATE: &str = "gate";
+pub(crate) const TOLD: &str = "gate, all told";
 
 /// All samples of a run.
 #[derive(Debug)]
@@ -99,9 +102,15 @@ impl Report {
                 row.median(|sample| sample.p99),
                 row.median(|sample| sample.cpu),
                 row.least_cpu(),
-                row.least_cpu() / self.floor_of(row).least_cpu(),
+                row.least_cpu() / self.of(row, FLOOR).least_cpu(),
                 row.median(|sample| sample.others.unwrap_or(f64::NAN)) * 100.0,
             );
+        }
+        println!();
+        for row in self.rows.iter().filter(|row| row.target == TOLD) {
+            let (cell, alone) = (row.cell, self.of(row, GATE));
+            let more = (row.least_cpu() / alone.least_cpu() - 1.0) * 100.0;
+            println!("{}:{}: everything told costs {more:.0} % more", cell.tool.name(), cell.connections);
         }
         println!();
         for target in targets {
@@ -110,9 +119,10 @@ impl Report {
         }
     }
 
-    fn floor_of<'a>(&'a self, row: &'a Row) -> &'a Row {
-        let is_floor = |other: &&Row| other.cell == row.cell && other.target == FLOOR;
-        self.rows.iter().find(is_floor).unwrap_or(row)
+    /// What this target does in the same cell.
+    fn of<'a>(&'a self, row: &'a Row, target: &str) -> &'a Row {
+        let is_it = |other: &&Row| other.cell == row.cell && other.target == target;
+        self.rows.iter().find(is_it).unwrap_or(row)
     }
 }
 
