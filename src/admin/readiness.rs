@@ -9,7 +9,7 @@ pub enum Latch {
     Policies,
     /// The upstream's address is known and it answered, or it need not. Held from the start.
     Upstream,
-    /// The keys of all issuers of tokens are known. Held from the start.
+    /// Every issuer of tokens was asked for its keys, and somebody can prove who they are. Held from the start.
     Issuers,
     /// Calls can be recorded, or need not be. Released from the start; held while the audit log cannot be written.
     Audit,

@@ -23,7 +23,9 @@ pub(super) async fn watch(gateway: Arc<Gateway>, state: Arc<AdminState>, stop: C
         authenticators.renew_keys(now);
         let issuers = authenticators.issuer_states(now);
         let all_known = !issuers.iter().any(IssuerState::lacks_keys);
-        if all_known {
+        // One that is down keeps out nobody but its own callers: a gate that is taken out of service keeps out all.
+        let all_asked = issuers.iter().all(|issuer| !issuer.lacks_keys() || issuer.failed > 0);
+        if all_asked && authenticators.can_identify(now) {
             state.readiness.release(Latch::Issuers);
         } else {
             state.readiness.hold(Latch::Issuers);

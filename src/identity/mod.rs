@@ -165,6 +165,13 @@ impl Authenticators {
         self.tokens.told(now)
     }
 
+    /// Whether anybody can prove an identity now. Where only tokens can, some issuer's keys must be known for that.
+    pub fn can_identify(&self, now: Moment) -> bool {
+        let by_tokens_only =
+            self.keys.iter().next().is_none() && self.certificates.is_empty() && self.anonymous.is_none();
+        !by_tokens_only || self.tokens.is_empty() || !self.tokens.told(now).iter().all(IssuerState::lacks_keys)
+    }
+
     /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
     pub fn still(&self, principal: &Principal) -> Option<Arc<Principal>> {
         match principal.proof() {
@@ -178,6 +185,17 @@ impl Authenticators {
     /// The principals that keys prove, by id, and when each key ends.
     pub fn keys(&self) -> BTreeMap<&str, KeysOf<'_>> {
         self.keys.by_id()
+    }
+
+    /// Who can prove an identity by something else than a token: what it is in words, and the roles that it gives.
+    pub fn without_tokens(&self) -> Vec<(String, &[Arc<str>])> {
+        let keys =
+            self.keys().into_iter().map(|(id, (principal, _))| (format!("the key of `{id}`"), principal.roles()));
+        let certificates = self.certificates.by_name();
+        let certificates =
+            certificates.into_iter().map(|(name, holder)| (format!("the certificate `{name}`"), &*holder.roles));
+        let anonymous = self.anonymous.iter().map(|nobody| ("no credential".to_owned(), nobody.roles()));
+        keys.chain(certificates).chain(anonymous).collect()
     }
 
     /// Whom certificates prove, by the names in them.

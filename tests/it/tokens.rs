@@ -24,6 +24,11 @@ fn tokens(issuer: &Issuer, more: &str) -> String {
     format!("{}tokens:\n  - {{ {entry} }}\n", principals("reader"))
 }
 
+/// The same without any key beside it.
+fn only_tokens(issuer: &Issuer) -> String {
+    tokens(issuer, "").split_once("tokens:\n").map(|(_, tokens)| format!("tokens:\n{tokens}")).unwrap()
+}
+
 fn claims(issuer: &Issuer, ends: i64) -> Value {
     json!({ "iss": issuer.url(), "aud": AUDIENCE, "sub": "alice", "exp": seconds(ends), "groups": ["analysts"] })
 }
@@ -68,7 +73,7 @@ async fn without_keys_nobody_is_let_in_and_the_gate_says_that_it_is_not_ready() 
     let signer = Signer::rs256("k1");
     let issuer = Issuer::start(Answer::Down).await;
     let upstream = Upstream::start().await;
-    let gate = World::new(&upstream.url()).policy("principals.yaml", &tokens(&issuer, "")).start().await;
+    let gate = World::new(&upstream.url()).policy("principals.yaml", &only_tokens(&issuer)).start().await;
     let token = signer.token(&claims(&issuer, 600));
     let refused = raw::call(gate.data, &call(&token)).await;
     assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("5")), "{}", refused.text());
@@ -83,6 +88,25 @@ async fn without_keys_nobody_is_let_in_and_the_gate_says_that_it_is_not_ready() 
     let metrics = raw::get(gate.admin, "/metrics").await.text();
     assert!(metrics.contains("tollgate_authentication_failures_total{reason=\"issuer_unavailable\"}"), "{metrics}");
     assert!(metrics.contains("tollgate_issuer_keys_age_seconds{issuer="), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_that_is_down_keeps_out_nobody_but_its_own_callers() {
+    let signer = Signer::es256("k1");
+    let (well, down) = (Issuer::start(published(&[&signer])).await, Issuer::start(Answer::Down).await);
+    let upstream = Upstream::start().await;
+    let both = tokens(&well, "") + &only_tokens(&down).replace("tokens:\n", "");
+    for principals in [both.clone(), both.replace("keys:", "# keys:").replace("  - { id:", "  # - { id:")] {
+        let gate = World::new(&upstream.url()).policy("principals.yaml", &principals).start().await;
+        assert!(until(DEADLINE, async || ready(&gate).await).await, "{}", raw::get(gate.admin, "/readyz").await.text());
+        let answer = raw::call(gate.data, &call(&signer.token(&claims(&well, 600)))).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = raw::call(gate.data, &call(&signer.token(&claims(&down, 600)))).await;
+        assert_eq!(answer.status, 503, "{}", answer.text());
+    }
+    let with_keys = tokens(&down, "");
+    let gate = World::new(&upstream.url()).policy("principals.yaml", &with_keys).start().await;
+    assert!(until(DEADLINE, async || ready(&gate).await).await, "callers with keys need no issuer");
 }
 
 /// Calls with the old token, and a hundred times with the new one once it is there. Every call is answered.
