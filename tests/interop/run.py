@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import assertion
+import credential
 import login
 import matrix
 import scripted
@@ -98,6 +100,8 @@ def main():
         groups = [pool.submit(check_server, services, report, name) for name in matrix.SERVERS]
         groups.append(pool.submit(check_scripted, services, report))
         groups.append(pool.submit(login.check_all, services, report))
+        groups.append(pool.submit(assertion.check_all, services, report))
+        groups.append(pool.submit(credential.check_all, services, report))
         for group in groups:
             group.result()
     print(f"{report.passed} passed, {report.failed} failed")

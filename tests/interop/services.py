@@ -160,9 +160,10 @@ class Services:
         else:
             command += ["--server", f"{name}={upstream}"]
         (folder / "tollgate.yaml").write_text(settings)
-        if "address:" not in settings:
+        if "listen:" not in settings:
             command += ["--listen", "127.0.0.1:0"]
-        command += ["--admin", "127.0.0.1:0"]
+        if "admin:" not in settings:
+            command += ["--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
             process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]
