@@ -16,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
 
+use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, quoted};
 use crate::secret::Secret;
 
 /// A whole answer must have come within this.
@@ -43,6 +44,33 @@ impl FetchError {
     pub fn new(words: String) -> Self {
         Self(words)
     }
+}
+
+/// The networks of `allow_addresses` as written; problems go to `found`.
+pub fn networks(
+    file: &SourceFile,
+    written: Option<&Spanned<Vec<Spanned<String>>>>,
+    found: &mut Diagnostics,
+) -> Vec<IpNet> {
+    let Some(written) = written else {
+        return Vec::new();
+    };
+    if written.value.is_empty() {
+        let problem = file.error(Code::EmptyList, written.referenced, "`allow_addresses` is empty");
+        found.push(problem.help("name a network, or leave `allow_addresses` out"));
+    }
+    let mut listed = Vec::new();
+    for text in &written.value {
+        match text.value.parse::<IpNet>() {
+            Ok(net) if net == net.trunc() => listed.push(net),
+            _ => {
+                let message = format!("{} is not a network", quoted(&text.value));
+                let problem = file.error(Code::InvalidNetwork, text.referenced, message);
+                found.push(problem.help("write `10.0.0.0/8` or `fd00::/8`; one address is `10.0.0.7/32`"));
+            }
+        }
+    }
+    listed
 }
 
 impl Fetcher {
@@ -92,6 +120,21 @@ impl Fetcher {
         self.answer(url, request).await
     }
 
+    /// The answer to a form, also one that says no, with its status: a token endpoint says there why.
+    ///
+    /// # Errors
+    /// As of [`Fetcher::get`], but for the status.
+    pub async fn submit(
+        &self,
+        url: &Url,
+        form: Secret,
+        basic: Option<(&str, &Secret)>,
+    ) -> Result<(u16, Bytes), FetchError> {
+        let request = self.client(url)?.post(url.clone()).header("content-type", "application/x-www-form-urlencoded");
+        let request = basic.iter().fold(request, |request, (id, secret)| request.basic_auth(id, Some(secret.expose())));
+        self.send(url, request.body(form.expose().to_owned())).await
+    }
+
     fn client(&self, url: &Url) -> Result<&Client, FetchError> {
         let (client, reaches) = match url.scheme() {
             "https" => (&self.secure, Reaches::PublicAnd(Arc::clone(&self.listed))),
@@ -107,11 +150,16 @@ impl Fetcher {
     }
 
     async fn answer(&self, url: &Url, request: RequestBuilder) -> Result<Bytes, FetchError> {
+        match self.send(url, request).await? {
+            (200, bytes) => Ok(bytes),
+            (status, _) => Err(FetchError(format!("{url} answered with {status}"))),
+        }
+    }
+
+    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<(u16, Bytes), FetchError> {
         let failed = |error: reqwest::Error| FetchError(format!("{url}: {}", causes(&error.without_url())));
         let mut response = request.header("accept", "application/json").send().await.map_err(failed)?;
-        if response.status() != 200 {
-            return Err(FetchError(format!("{url} answered with {}", response.status().as_u16())));
-        }
+        let status = response.status().as_u16();
         let mut bytes = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if bytes.len() + chunk.len() > MOST_BYTES {
@@ -119,7 +167,7 @@ impl Fetcher {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes.freeze())
+        Ok((status, bytes.freeze()))
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `/readyz` | 200 `ready`, or 503 and the latches that are not released; `?verbose` lists all |
 //! | `/metrics` | all metrics, in the text format of Prometheus |
 //! | `/version` | version, policy digest, protocol revisions, as JSON |
+//! | `/.well-known/jwks.json` | what verifies assertions of who asks: a JWK Set; 404 where none are made |
 //! | `/kills` | what the kill switch stops; POST stops something, DELETE lets it go on; with a credential only |
 //!
 //! Everywhere else only GET is answered, and no request body is read. No web page has any business here: whatever names an `Origin` is
@@ -40,6 +41,7 @@ use crate::json;
 use crate::kill_switch::KillSwitch;
 use crate::mcp::ProtocolVersion;
 use crate::telemetry::Telemetry;
+use crate::upstream::Assertions;
 
 pub use readiness::{Latch, Readiness};
 
@@ -57,6 +59,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const TEXT: &str = "text/plain; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
+const JWKS: &str = "application/jwk-set+json";
+const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// What the admin port tells of.
 #[derive(Debug)]
@@ -71,6 +75,8 @@ pub struct AdminState {
     pub circuit: watch::Receiver<Phase>,
     /// The same of the store of limits, if there is one.
     pub limits_store: Option<watch::Receiver<Phase>>,
+    /// What signs who asks, if the server is told so.
+    pub assertions: Option<Arc<Assertions>>,
 }
 
 /// Answers until `shutdown` is done.
@@ -156,6 +162,7 @@ async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) 
         "/readyz" => ready,
         "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
         "/kills" => return kills::answer(request, state.kill_switch.as_ref()).await,
+        JWKS_PATH => jwks,
         "/version" => |_, state| respond(StatusCode::OK, JSON, version(state.telemetry.digest().as_deref())),
         _ => return respond(StatusCode::NOT_FOUND, TEXT, "not found\n"),
     };
@@ -189,6 +196,13 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
     }
     text.push_str("not ready\n");
     respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
+}
+
+fn jwks(_: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
+    match &state.assertions {
+        Some(assertions) => respond(StatusCode::OK, JWKS, assertions.jwks()),
+        None => respond(StatusCode::NOT_FOUND, TEXT, "no assertions are made\n"),
+    }
 }
 
 fn is_verbose(query: Option<&str>) -> bool {

@@ -26,6 +26,7 @@ impl Admin {
             kill_switch: None,
             circuit: watch::channel(Phase::Closed).1,
             limits_store: None,
+            assertions: None,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -93,7 +94,7 @@ async fn the_rest_is_metrics_version_or_nothing() {
     assert_eq!(version["policy"], "0123456789ab");
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(version["protocol_versions"][4], "2026-07-28");
-    for path in ["/", "/mcp", "/livez/", "/metricsx", "//livez"] {
+    for path in ["/", "/mcp", "/.well-known/jwks.json", "/livez/", "/metricsx", "//livez"] {
         assert_eq!(admin.get(path).await.0, 404, "{path}");
     }
     for method in ["POST", "DELETE", "OPTIONS", "PUT"] {

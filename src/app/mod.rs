@@ -179,7 +179,8 @@ fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option
     let readiness = Readiness::new();
     readiness.release(Latch::Policies);
     let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
-    AdminState { readiness, telemetry, kill_switch, circuit: gateway.upstream.phases(), limits_store }
+    let (circuit, assertions) = (gateway.upstream.phases(), gateway.upstream.assertions().cloned());
+    AdminState { readiness, telemetry, kill_switch, circuit, limits_store, assertions }
 }
 
 /// Looks after what callers prove themselves by.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::output;
+use super::{output, signing};
 use crate::clock;
 use crate::diagnostic::quoted;
 use crate::identity::{Date, NewKey, hash_entry, is_pepper_id, is_principal_id, new_key, parse_expiry, peppered_entry};
@@ -23,6 +23,8 @@ pub(super) struct Args {
 enum Command {
     /// Make a key: print it once, and the entry with its hash for the policy
     New(New),
+    /// Make a key that signs for the gate: assertions of who asks, or which client it is (`private_key_jwt`)
+    Signing(signing::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +47,10 @@ struct New {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Command::New(new) = &args.command;
+    let new = match &args.command {
+        Command::New(new) => new,
+        Command::Signing(args) => return signing::run(args),
+    };
     let made = match Made::new(new.expires, new.pepper.as_ref()) {
         Ok(made) => made,
         Err(problem) => return output::failed(&problem),

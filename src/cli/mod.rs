@@ -17,6 +17,7 @@ mod output;
 mod replay;
 mod run;
 mod schema;
+mod signing;
 mod test;
 mod told;
 
@@ -50,7 +51,7 @@ enum Command {
     Diff(diff::Args),
     /// Verify, prove and show what is in an audit log
     Audit(audit::Args),
-    /// Make keys for callers
+    /// Make keys for callers, and keys that sign
     Keys(keys::Args),
     /// Ask a live server for its tools, and write a starter policy and a lock of what they are
     Init(init::Args),

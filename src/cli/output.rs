@@ -1,10 +1,14 @@
 //! What commands say. The only place that writes to the terminal; answers go to stdout, everything else to stderr.
 
 use std::fmt::Display;
+use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::diagnostic::{Diagnostics, Style, escaped};
+use crate::secret::Secret;
 
 /// The answer is no.
 pub(super) const NO: u8 = 1;
@@ -89,4 +93,12 @@ fn style(stream: &impl IsTerminal) -> Style {
 /// A reader that went away (`| head`) is no problem of ours.
 fn write(stream: &mut impl Write, text: &str) {
     drop(writeln!(stream, "{text}").and_then(|()| stream.flush()));
+}
+
+/// Writes a secret into a file of its own: only the owner reads it, and nothing that is there is written over.
+pub(super) fn secret_file(path: &Path, secret: &Secret) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }

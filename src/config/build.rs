@@ -57,15 +57,16 @@ impl Draft {
         let none = SourceFile::new(DEFAULT_FILE, "");
         let file = document.as_ref().map_or(&none, Document::file);
         let tls = source.listen.tls.as_ref().map(|tls| tls::server(file, path.as_deref(), tls, kept, found));
-        let server = match ServerDraft::read(overrides.server.as_deref(), file, &source, found) {
-            Some(server) => server,
-            // What a broken file says of servers is not known, so nothing is missing in it.
-            None if broken => ServerDraft::Wrong(None),
-            None => {
-                found.push(server::missing(path.as_deref()));
-                ServerDraft::Wrong(None)
-            }
-        };
+        let server =
+            match ServerDraft::read(overrides.server.as_deref(), (file, folder(path.as_deref())), &source, found) {
+                Some(server) => server,
+                // What a broken file says of servers is not known, so nothing is missing in it.
+                None if broken => ServerDraft::Wrong(None),
+                None => {
+                    found.push(server::missing(path.as_deref()));
+                    ServerDraft::Wrong(None)
+                }
+            };
         Self {
             policies: policies_folder(overrides, path.as_deref(), source.policies.as_ref()),
             listen: listen(overrides.listen.as_deref(), file, &source.listen, found)

@@ -1,10 +1,12 @@
 //! The files: read, checked all at once, and turned into what the process runs on. Nothing above reads a file of ours.
 
 mod address;
+mod assertion;
 mod audit;
 mod breaker;
 mod build;
 mod callers;
+mod credential;
 mod form;
 mod cases;
 mod given;
@@ -13,6 +15,7 @@ mod limits_store;
 mod policies;
 mod revision;
 mod server;
+mod server_tls;
 mod shown;
 mod source;
 mod survey;
@@ -29,7 +32,7 @@ use std::time::Duration;
 
 use crate::audit::Settings as AuditSettings;
 use crate::clock;
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{At, Diagnostics, SourceFile};
 use crate::identity::PublicUrl;
 use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
@@ -160,6 +163,8 @@ pub struct Server {
     pub max_reply_bytes: usize,
     /// What it is shown beside its messages.
     pub shown: upstream::Settings,
+    /// Where the file says what lets the gate in.
+    credential: Option<(SourceFile, At)>,
 }
 
 /// All that a start needs.
@@ -188,6 +193,7 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {
             found.extend(std::mem::take(&mut policies.warnings));
+            found.extend(config.server.shut(&policies).map(Diagnostics::from).unwrap_or_default());
             Ok(Loaded { policies: policies.peppered(&config.callers.peppers), config, warnings: found })
         }
         (_, policies) => {

@@ -1,5 +1,6 @@
 //! Which server the gate stands in front of: from a flag, from `tollgate.yaml`, and its name from the policy files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use http::Uri;
@@ -8,11 +9,13 @@ use super::build::number;
 use super::given::Place;
 use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
-use super::{Server, address, breaker};
+use super::{Policies, Server, address};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::{Endpoints, Settings};
 
+/// So many are named where several are meant.
+const SHUT_NAMED: usize = 3;
 const DEFAULT_REPLY: usize = 64 << 20;
 pub(super) const MAX_REPLY: u64 = 16 << 30;
 
@@ -31,21 +34,24 @@ impl ServerDraft {
     /// The server of the flag, or else of the file; `None` if neither names one.
     pub(super) fn read(
         flag: Option<&str>,
-        file: &SourceFile,
+        (file, beside): (&SourceFile, &Path),
         source: &ConfigSource,
         found: &mut Diagnostics,
     ) -> Option<Self> {
-        let written: Vec<_> = source.servers.iter().collect();
+        let written: Vec<_> =
+            source.servers.iter().map(|(name, server)| Entry { file, beside, name, server }).collect();
         match (flag, written.as_slice()) {
-            (Some(text), [(name, _)]) => Some(Self::from_flag(text, Some(&name.value), found)),
-            (Some(text), _) => Some(Self::from_flag(text, None, found)),
+            (Some(text), written) => Some(Self::from_flag(text, written, found)),
             (None, []) => None,
-            (None, [(name, server)]) => Some(Self::from_file(file, name, server, found)),
-            (None, [_, (second, _), ..]) => {
+            (None, [entry]) => {
+                let endpoints = entry.endpoints(found);
+                Some(entry.read(endpoints, found))
+            }
+            (None, [_, second, ..]) => {
                 found.push(
                     file.error(
                         Code::SeveralServers,
-                        second.referenced,
+                        second.name.referenced,
                         "this version of Tollgate stands in front of one server",
                     )
                     .help("run one gate for each server, or leave one of them out"),
@@ -55,48 +61,32 @@ impl ServerDraft {
         }
     }
 
-    /// `URL`, or `NAME=URL`; without a name it is the one in the file, if there is one.
-    fn from_flag(text: &str, in_file: Option<&str>, found: &mut Diagnostics) -> Self {
+    /// `URL`, or `NAME=URL`; without a name it is the one in the file, if there is one. It says where the server is, and
+    /// nothing else: what the file says of a server of this name counts all the same.
+    fn from_flag(text: &str, written: &[Entry<'_>], found: &mut Diagnostics) -> Self {
         let place = Place::Flag("--server");
         let (name, url) = match text.split_once('=') {
             Some((name, url)) if !name.contains([':', '/']) => (Some(name), url),
-            _ => (in_file, text),
+            _ => (None, text),
         };
-        let name = name.map(|name| read_name(name, place, found));
-        match (read_url(url, place, found), name) {
+        let url = read_url(url, place, found);
+        let entry = match (name, written) {
+            (None, [entry]) => Some(entry),
+            (None, [_, _, ..]) => {
+                let problem = place.error(Code::SeveralServers, "the file has several servers");
+                found.push(problem.help("say which of them this is: `--server NAME=URL`"));
+                return Self::Wrong(None);
+            }
+            (Some(name), entries) => entries.iter().find(|entry| entry.name.value == name),
+            (None, []) => None,
+        };
+        if let Some(entry) = entry {
+            return entry.read(url.map(Endpoints::Streamable), found);
+        }
+        match (url, name.map(|name| read_name(name, place, found))) {
             (Some(url), None) => Self::Unnamed(url),
             (Some(url), Some(Some(name))) => Self::Named(server(name, url)),
             (_, name) => Self::Wrong(name.flatten()),
-        }
-    }
-
-    fn from_file(file: &SourceFile, name: &Spanned<String>, server: &ServerSource, found: &mut Diagnostics) -> Self {
-        let mut url = |written: &Option<Spanned<String>>| {
-            written.as_ref().map(|url| read_url(&url.value, Place::File(file, url.referenced), found))
-        };
-        let endpoints = match (url(&server.url), url(&server.sse)) {
-            (Some(Some(streamable)), Some(Some(sse))) => Some(Endpoints::Both { streamable, sse }),
-            (Some(Some(streamable)), None) => Some(Endpoints::Streamable(streamable)),
-            (None, Some(Some(sse))) => Some(Endpoints::Sse(sse)),
-            (None, None) => {
-                found.push(file.error(Code::MissingServer, name.referenced, "nothing says where this server is").help(
-                    "give its `url`, such as `http://127.0.0.1:8000/mcp`; or `sse`, if it speaks HTTP+SSE of 2024-11-05",
-                ));
-                None
-            }
-            _ => None,
-        };
-        let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
-        let (forward_headers, credential) = (server.forward_headers.as_ref(), server.credential.as_ref());
-        let shown = Written { file, forward_headers, credential }.read(found);
-        let breaker = breaker::build(file, &server.breaker, found);
-        let shown = shown.zip(breaker).map(|(shown, breaker)| Settings { breaker, ..shown });
-        let name = read_name(&name.value, Place::File(file, name.referenced), found);
-        match (name, endpoints, max_reply_bytes, shown) {
-            (Some(name), Some(endpoints), Some(max_reply_bytes), Some(shown)) => {
-                Self::Named(Server { name, endpoints, max_reply_bytes, shown })
-            }
-            (name, ..) => Self::Wrong(name),
         }
     }
 
@@ -131,9 +121,75 @@ impl ServerDraft {
     }
 }
 
+impl Server {
+    /// A warning of callers who may use it, and whom it never takes: it is shown callers' tokens, and they have none.
+    pub(super) fn shut(&self, policies: &Policies) -> Option<Diagnostic> {
+        let (file, at) = self.credential.as_ref().filter(|_| self.shown.credential.needs_callers_token())?;
+        let opens: BTreeSet<&str> = policies.policy.roles(&self.name).collect();
+        let shut: Vec<String> = policies
+            .authenticators
+            .without_tokens()
+            .into_iter()
+            .filter(|(_, roles)| roles.iter().any(|role| opens.contains(&**role)))
+            .map(|(what, _)| what)
+            .collect();
+        let named = shut.iter().take(SHUT_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more =
+            if shut.len() > SHUT_NAMED { format!(" and {} more", shut.len() - SHUT_NAMED) } else { String::new() };
+        let message = format!("who comes with {named}{more} is refused: only callers' tokens open this server");
+        let help = "take its roles away, or let the gate in by `client_credentials`, `bearer` or `header`";
+        (!shut.is_empty()).then(|| file.warning(Code::NoTokenToShow, *at, message).help(help))
+    }
+}
+
+/// What the file says of one server.
+struct Entry<'a> {
+    file: &'a SourceFile,
+    beside: &'a Path,
+    name: &'a Spanned<String>,
+    server: &'a ServerSource,
+}
+
+impl Entry<'_> {
+    fn endpoints(&self, found: &mut Diagnostics) -> Option<Endpoints> {
+        let mut url = |written: &Option<Spanned<String>>| {
+            written.as_ref().map(|url| read_url(&url.value, Place::File(self.file, url.referenced), found))
+        };
+        match (url(&self.server.url), url(&self.server.sse)) {
+            (Some(Some(streamable)), Some(Some(sse))) => Some(Endpoints::Both { streamable, sse }),
+            (Some(Some(streamable)), None) => Some(Endpoints::Streamable(streamable)),
+            (None, Some(Some(sse))) => Some(Endpoints::Sse(sse)),
+            (None, None) => {
+                let message = "nothing says where this server is";
+                found.push(self.file.error(Code::MissingServer, self.name.referenced, message).help(
+                    "give its `url`, such as `http://127.0.0.1:8000/mcp`; or `sse`, if it speaks HTTP+SSE of 2024-11-05",
+                ));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The server, at these endpoints.
+    fn read(&self, endpoints: Option<Endpoints>, found: &mut Diagnostics) -> ServerDraft {
+        let Self { file, beside, name, server } = self;
+        let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
+        let shown = Written { file, beside, name: &name.value, server }.read(endpoints.as_ref(), found);
+        let name = read_name(&name.value, Place::File(file, name.referenced), found);
+        match (name, endpoints, max_reply_bytes, shown) {
+            (Some(name), Some(endpoints), Some(max_reply_bytes), Some(shown)) => {
+                let credential = server.credential.as_ref().map(|written| ((*file).clone(), written.referenced));
+                ServerDraft::Named(Server { name, endpoints, max_reply_bytes, shown, credential })
+            }
+            (name, ..) => ServerDraft::Wrong(name),
+        }
+    }
+}
+
 /// What a flag says of a server: nothing but its URL.
 fn server(name: ServerName, url: Uri) -> Server {
-    Server { name, endpoints: Endpoints::Streamable(url), max_reply_bytes: DEFAULT_REPLY, shown: Settings::default() }
+    let (endpoints, shown) = (Endpoints::Streamable(url), Settings::default());
+    Server { name, endpoints, max_reply_bytes: DEFAULT_REPLY, shown, credential: None }
 }
 
 fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<ServerName> {

@@ -1,63 +1,79 @@
 //! What a server is shown beside its messages: as `tollgate.yaml` says it, and what that means.
 
+use std::path::Path;
+
 use http::HeaderName;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use http::header::AUTHORIZATION;
 
-use super::given::reference;
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
-use crate::mcp::Reserved;
-use crate::upstream::{CredentialSettings, Settings};
-
-/// What lets the gate in at the server: one of these.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Credential", extend("minProperties" = 1, "maxProperties" = 1))]
-pub(super) struct CredentialSource {
-    /// A secret in a header of its own.
-    header: Option<HeaderSource>,
-    /// Where a token is kept that goes into `Authorization: Bearer`: `env:NAME` or `file:/PATH`.
-    #[schemars(regex(pattern = REFERENCE), example = "file:/run/secrets/records-token")]
-    bearer: Option<Spanned<String>>,
-}
-
-/// A secret in a header.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "SecretHeader")]
-struct HeaderSource {
-    /// The header's name.
-    #[schemars(example = "x-api-key")]
-    name: Spanned<String>,
-    /// Where the secret is kept: `env:NAME` or `file:/PATH`.
-    #[schemars(regex(pattern = REFERENCE), example = "env:RECORDS_KEY")]
-    value: Spanned<String>,
-}
-
-/// Where a secret is kept.
-const REFERENCE: &str = "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$";
+use super::source::ServerSource;
+use super::{assertion, breaker, credential, server_tls};
+use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::mcp::{Reserved, alike};
+use crate::upstream::{AssertionSettings, CredentialSettings, Endpoints, Settings};
 
 /// What the file says of one server.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'a> {
     pub(super) file: &'a SourceFile,
-    pub(super) forward_headers: Option<&'a Spanned<Vec<Spanned<String>>>>,
-    pub(super) credential: Option<&'a Spanned<CredentialSource>>,
+    /// The folder in which that lies.
+    pub(super) beside: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) server: &'a ServerSource,
 }
 
 impl Written<'_> {
-    /// What that means; `None` if something of it is wrong.
-    pub(super) fn read(self, found: &mut Diagnostics) -> Option<Settings> {
+    /// What that means at these endpoints; `None` if something of it is wrong.
+    pub(super) fn read(self, endpoints: Option<&Endpoints>, found: &mut Diagnostics) -> Option<Settings> {
+        let Self { file, beside, server, .. } = self;
         let forward_headers = self.forward_headers(found);
-        let credential = match self.credential {
+        let credential = match &server.credential {
             None => Some(CredentialSettings::None),
-            Some(written) => self.credential(written, found),
+            Some(written) => credential::read(self, written, found),
         };
-        Some(Settings { forward_headers: forward_headers?, credential: credential?, ..Settings::default() })
+        let assertion = server.assertion.as_ref().map(|written| assertion::read(self, written, found));
+        let tls = server.tls.as_ref().map(|written| server_tls::read(file, beside, written, endpoints, found));
+        let breaker = breaker::build(file, &server.breaker, found);
+        let settings = Settings {
+            forward_headers: forward_headers?,
+            credential: credential?,
+            // Each `None` within is wrong, and was told.
+            assertion: assertion.map_or(Some(None), |read| read.map(Some))?,
+            tls: tls.map_or(Some(None), |read| read.map(Some))?.unwrap_or_default(),
+            breaker: breaker?,
+        };
+        match (&settings.assertion, &server.assertion) {
+            (Some(AssertionSettings { header, .. }), Some(written)) => {
+                self.is_free(header, written.referenced, &settings, found).then_some(settings)
+            }
+            _ => Some(settings),
+        }
+    }
+
+    /// Whether nothing stands in the header that says who asks but that.
+    fn is_free(self, header: &HeaderName, at: At, settings: &Settings, found: &mut Diagnostics) -> bool {
+        let credential = match &settings.credential {
+            CredentialSettings::None => None,
+            CredentialSettings::Header { name, .. } => Some(name),
+            CredentialSettings::Bearer(_)
+            | CredentialSettings::ClientCredentials(_)
+            | CredentialSettings::TokenExchange(_)
+            | CredentialSettings::Passthrough => Some(&AUTHORIZATION),
+        };
+        let taken = |name: &HeaderName| alike(name.as_str(), header.as_str());
+        let taken_by = if credential.is_some_and(taken) {
+            "credential"
+        } else if settings.forward_headers.iter().any(taken) {
+            "forward_headers"
+        } else {
+            return true;
+        };
+        let message = format!("{} is a header of `{taken_by}`, too", quoted(header.as_str()));
+        found.push(self.file.error(Code::ReservedHeader, at, message).help("give the assertion another `header`"));
+        false
     }
 
     fn forward_headers(self, found: &mut Diagnostics) -> Option<Vec<HeaderName>> {
-        let Some(list) = self.forward_headers else {
+        let Some(list) = &self.server.forward_headers else {
             return Some(Vec::new());
         };
         if list.value.is_empty() {
@@ -73,25 +89,6 @@ impl Written<'_> {
         read.into_iter().collect()
     }
 
-    fn credential(self, written: &Spanned<CredentialSource>, found: &mut Diagnostics) -> Option<CredentialSettings> {
-        let CredentialSource { header, bearer } = &written.value;
-        match (header, bearer) {
-            (Some(HeaderSource { name, value }), None) => {
-                let (name, value) = (self.credential_header(name, found), reference(self.file, value, found));
-                Some(CredentialSettings::Header { name: name?, value: value? })
-            }
-            (None, Some(token)) => reference(self.file, token, found).map(CredentialSettings::Bearer),
-            _ => {
-                found.push(
-                    self.file
-                        .error(Code::InvalidCredential, written.referenced, "one way in is needed, and only one")
-                        .help("write either `header:` or `bearer:`"),
-                );
-                None
-            }
-        }
-    }
-
     /// A header that callers may send.
     fn free_header(self, name: &Spanned<String>, found: &mut Diagnostics) -> Option<HeaderName> {
         let header = self.header(name, found)?;
@@ -104,19 +101,7 @@ impl Written<'_> {
         }
     }
 
-    /// A header that a server may want its credential in.
-    fn credential_header(self, name: &Spanned<String>, found: &mut Diagnostics) -> Option<HeaderName> {
-        let header = self.header(name, found)?;
-        match Reserved::of(&header) {
-            None | Some(Reserved::Credential) => Some(header),
-            Some(reserved @ (Reserved::Protocol | Reserved::Gate)) => {
-                found.push(self.reserved(name, reserved));
-                None
-            }
-        }
-    }
-
-    fn header(self, name: &Spanned<String>, found: &mut Diagnostics) -> Option<HeaderName> {
+    pub(super) fn header(self, name: &Spanned<String>, found: &mut Diagnostics) -> Option<HeaderName> {
         name.value
             .parse()
             .map_err(|_not_told| {
@@ -130,7 +115,7 @@ impl Written<'_> {
             .ok()
     }
 
-    fn reserved(self, name: &Spanned<String>, reserved: Reserved) -> Diagnostic {
+    pub(super) fn reserved(self, name: &Spanned<String>, reserved: Reserved) -> Diagnostic {
         let message = format!("the header {} cannot be given here: {}", quoted(&name.value), reserved.why());
         self.file.error(Code::ReservedHeader, name.referenced, message).help("leave it out")
     }

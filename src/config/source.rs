@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::assertion::AssertionSource;
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
+use super::credential::CredentialSource;
 use super::limits_store::MAX_REPLICAS;
 use super::server::MAX_REPLY;
-use super::shown::CredentialSource;
+use super::server_tls::ServerTlsSource;
 use super::tls::Written;
 use crate::diagnostic::Spanned;
 use crate::duration::DURATION;
@@ -268,8 +270,12 @@ pub(super) struct ServerSource {
     /// Headers of callers that it may see, beside those that the protocol needs. None if not said.
     #[schemars(length(min = 1), example = ["x-request-source"])]
     pub(super) forward_headers: Option<Spanned<Vec<Spanned<String>>>>,
-    /// What lets the gate in. Nothing if not said; never a credential of the caller's.
+    /// What lets the gate in. Nothing if not said; never a credential of the caller's, unless that is spelt out.
     pub(super) credential: Option<Spanned<CredentialSource>>,
+    /// A signed statement of who asks, with each message. None if not said.
+    pub(super) assertion: Option<Spanned<AssertionSource>>,
+    /// TLS towards it, where the system's authorities are not those to believe, or it wants a certificate.
+    pub(super) tls: Option<Spanned<ServerTlsSource>>,
 }
 
 /// When a server is left alone because it fails.

@@ -41,7 +41,7 @@ pub(super) fn server(
             let at = match flaw.part() {
                 Part::Certificate => &source.value.certificate,
                 Part::Key => &source.value.key,
-                Part::ClientCa => source.value.client_ca.as_ref().unwrap_or(&source.value.certificate),
+                Part::ClientCa | Part::Ca => source.value.client_ca.as_ref().unwrap_or(&source.value.certificate),
             };
             let problem = file.error(Code::InvalidCertificate, at.referenced, flaw.to_string());
             // Where a reference to the key should be may stand the key.
@@ -101,7 +101,7 @@ pub(super) fn until(end: SystemTime, now: SystemTime) -> String {
     }
 }
 
-fn is_missing(flaw: &Flaw) -> bool {
+pub(super) fn is_missing(flaw: &Flaw) -> bool {
     match flaw {
         Flaw::Io(_, error) | Flaw::Key(Unreadable::Io(error)) => error.kind() == io::ErrorKind::NotFound,
         Flaw::Key(Unreadable::Unset) => true,

@@ -162,6 +162,8 @@ codes! {
     InvalidHeader "invalid-header" "A text that is not the name of a header.";
     ReservedHeader "reserved-header" "A header that neither callers nor files may set towards a server.";
     InvalidCredential "invalid-credential" "A way into a server that says too little, or two things.";
+    TokenPassthrough "token-passthrough" "A server is handed the very tokens of its callers.";
+    NoTokenToShow "no-token-to-show" "Callers without a token may use a server that takes callers' tokens only.";
     InvalidCertificate "invalid-certificate" "A certificate, key or authority that TLS cannot be served with.";
     ExpiringCertificate "expiring-certificate" "A certificate that ends soon.";
     AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";

@@ -7,7 +7,7 @@ use crate::limits::LimitError;
 use crate::mcp::{CallError, Mismatch};
 use crate::policy::{Denial, RuleId};
 use crate::state::StateError;
-use crate::upstream::{Unsound, UpstreamError};
+use crate::upstream::{CredentialError, Unsound, UpstreamError};
 
 use super::{Outcome, TimeoutKind, Unrecorded};
 
@@ -79,13 +79,17 @@ impl Refusal {
                 StateError::NoSession | StateError::NoTasks | StateError::NothingToCancel | StateError::NothingAsked,
             ) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
-            Self::Policy(_) | Self::State(StateError::NoTask) | Self::Upstream(UpstreamError::Stopped(_)) => {
-                Outcome::Denied
-            }
+            Self::Policy(_)
+            | Self::State(StateError::NoTask)
+            | Self::Upstream(
+                UpstreamError::Stopped(_)
+                | UpstreamError::Credential(CredentialError::NoToken | CredentialError::Refused(_)),
+            ) => Outcome::Denied,
             Self::Audit(Unrecorded) => Outcome::Unrecorded,
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
+                | UpstreamError::Credential(CredentialError::Unavailable(_) | CredentialError::Untold(_))
                 | UpstreamError::LeftAlone(_)
                 | UpstreamError::BrokeOff(_)
                 | UpstreamError::Unacceptable(_)

@@ -55,6 +55,14 @@ impl Claim {
         }
     }
 
+    /// As it stands in JSON.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::One(scalar) => scalar.to_json(),
+            Self::Many(scalars) => scalars.iter().map(Scalar::to_json).collect(),
+        }
+    }
+
     /// The values of which it is made.
     pub fn scalars(&self) -> &[Scalar] {
         match self {
@@ -71,6 +79,14 @@ impl Scalar {
             Value::Number(number) => Some(Self::Number(number.clone())),
             Value::Bool(flag) => Some(Self::Flag(*flag)),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Text(text) => Value::from(&**text),
+            Self::Number(number) => Value::Number(number.clone()),
+            Self::Flag(flag) => Value::Bool(*flag),
         }
     }
 

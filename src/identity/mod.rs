@@ -167,9 +167,9 @@ impl Authenticators {
 
     /// Whether anybody can prove an identity now. Where only tokens can, some issuer's keys must be known for that.
     pub fn can_identify(&self, now: Moment) -> bool {
-        let by_tokens_only =
-            self.keys.iter().next().is_none() && self.certificates.is_empty() && self.anonymous.is_none();
-        !by_tokens_only || self.tokens.is_empty() || !self.tokens.told(now).iter().all(IssuerState::lacks_keys)
+        let by_tokens_only = self.keys.by_id().is_empty() && self.certificates.is_empty() && self.anonymous.is_none();
+        let issuers = self.tokens.told(now);
+        !by_tokens_only || issuers.is_empty() || !issuers.iter().all(IssuerState::lacks_keys)
     }
 
     /// The principal as it is now, if it still can prove itself: streams outlive the policy that they were opened under.
@@ -189,8 +189,7 @@ impl Authenticators {
 
     /// Who can prove an identity by something else than a token: what it is in words, and the roles that it gives.
     pub fn without_tokens(&self) -> Vec<(String, &[Arc<str>])> {
-        let keys =
-            self.keys().into_iter().map(|(id, (principal, _))| (format!("the key of `{id}`"), principal.roles()));
+        let keys = self.keys().into_iter().map(|(id, keys)| (format!("the key of `{id}`"), keys.principal.roles()));
         let certificates = self.certificates.by_name();
         let certificates =
             certificates.into_iter().map(|(name, holder)| (format!("the certificate `{name}`"), &*holder.roles));

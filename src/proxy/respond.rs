@@ -15,7 +15,7 @@ use crate::limits::{LimitError, LimitExceeded, Quota};
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
 use crate::policy::{Denial, Reason, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
-use crate::upstream::UpstreamError;
+use crate::upstream::{CredentialError, UpstreamError};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Marks an error as the gate's own.
@@ -415,6 +415,7 @@ fn upstream(error: &UpstreamError) -> Saying {
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
             "unknown",
         ),
+        UpstreamError::Credential(error) => (bad_gateway, code::UPSTREAM, uncredentialed(error), "no"),
         UpstreamError::LeftAlone(_) => (
             Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
             code::UNAVAILABLE,
@@ -436,10 +437,21 @@ fn upstream(error: &UpstreamError) -> Saying {
         UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
         UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
         UpstreamError::LeftAlone(pause) => return later(status, object.with("reason", error.reason()), *pause),
-        UpstreamError::Stopped(_) => object = object.with("reason", error.reason()),
+        UpstreamError::Stopped(_) | UpstreamError::Credential(_) => object = object.with("reason", error.reason()),
         UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }
     Saying::new(status, object)
+}
+
+fn uncredentialed(error: &CredentialError) -> &'static str {
+    match error {
+        CredentialError::Unavailable(_) => "the gate cannot authenticate to the server now; nothing ran",
+        CredentialError::Refused(_) => "your token gives no access to this server; nothing ran",
+        CredentialError::NoToken => {
+            "this server takes only callers who log in at an identity provider, not keys; nothing ran"
+        }
+        CredentialError::Untold(_) => "the server cannot be told who asks; nothing ran",
+    }
 }
 
 /// What clients must know before they can authenticate.

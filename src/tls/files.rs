@@ -45,6 +45,8 @@ pub enum Part {
     Key,
     /// The authorities that sign for clients.
     ClientCa,
+    /// The authorities that sign for a server.
+    Ca,
 }
 
 /// Why the files cannot be taken. Never quotes a key.
@@ -69,7 +71,7 @@ pub enum Flaw {
     /// The certificate is good from then on only.
     NotYet(SystemTime),
     /// What else TLS has against them.
-    Rustls(rustls::Error),
+    Rustls(Part, rustls::Error),
 }
 
 /// What stood in the files at one moment, as bytes.
@@ -111,33 +113,56 @@ impl Raw {
     /// # Errors
     /// Something is wrong with one of the files by itself.
     pub(super) fn understand(&self, now: SystemTime) -> Result<Material, Flaw> {
-        let chain = certificates(Part::Certificate, &self.certificate)?;
-        let certificate = chain.first().and_then(Certificate::read).ok_or(Flaw::Form(Part::Certificate))?;
-        if now >= certificate.ends() {
-            return Err(Flaw::Expired(certificate.ends()));
-        }
-        if now < certificate.begins() {
-            return Err(Flaw::NotYet(certificate.begins()));
-        }
-        // What the parser says of a key may quote it.
-        let key = PrivateKeyDer::from_pem_slice(self.key.expose().as_bytes()).map_err(|error| match error {
-            pem::Error::NoItemsFound => Flaw::Nothing(Part::Key),
-            _ => Flaw::Form(Part::Key),
-        })?;
-        let client_ca = self.client_ca.as_deref().map(authorities).transpose()?;
+        let Identity { chain, key, certificate } = identity(&self.certificate, &self.key, now)?;
+        let client_ca = self.client_ca.as_deref().map(|pem| authorities(Part::ClientCa, pem)).transpose()?;
         Ok(Material { chain, key, certificate, client_ca })
     }
 }
 
+/// What somebody shows of itself: a certificate, those between it and an authority, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    /// All certificates.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the first.
+    pub key: PrivateKeyDer<'static>,
+    /// The first one, read.
+    pub certificate: Certificate,
+}
+
+/// Reads a certificate and a key, both in PEM.
+///
+/// # Errors
+/// Something is wrong with one of them by itself, or the certificate is not good now.
+pub fn identity(certificate: &[u8], key: &Secret, now: SystemTime) -> Result<Identity, Flaw> {
+    let chain = certificates(Part::Certificate, certificate)?;
+    let certificate = chain.first().and_then(Certificate::read).ok_or(Flaw::Form(Part::Certificate))?;
+    if now >= certificate.ends() {
+        return Err(Flaw::Expired(certificate.ends()));
+    }
+    if now < certificate.begins() {
+        return Err(Flaw::NotYet(certificate.begins()));
+    }
+    // What the parser says of a key may quote it.
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|error| match error {
+        pem::Error::NoItemsFound => Flaw::Nothing(Part::Key),
+        _ => Flaw::Form(Part::Key),
+    })?;
+    Ok(Identity { chain, key, certificate })
+}
+
 /// The authorities of a file, and when the first of them ends.
-fn authorities(pem: &[u8]) -> Result<(RootCertStore, SystemTime), Flaw> {
+///
+/// # Errors
+/// It holds none, or something else.
+pub fn authorities(part: Part, pem: &[u8]) -> Result<(RootCertStore, SystemTime), Flaw> {
     let mut store = RootCertStore::empty();
     let mut ends = Vec::new();
-    for der in certificates(Part::ClientCa, pem)? {
-        ends.push(Certificate::read(&der).ok_or(Flaw::Form(Part::ClientCa))?.ends());
-        store.add(der).map_err(Flaw::Rustls)?;
+    for der in certificates(part, pem)? {
+        ends.push(Certificate::read(&der).ok_or(Flaw::Form(part))?.ends());
+        store.add(der).map_err(|error| Flaw::Rustls(part, error))?;
     }
-    let first = ends.into_iter().min().ok_or(Flaw::Nothing(Part::ClientCa))?;
+    let first = ends.into_iter().min().ok_or(Flaw::Nothing(part))?;
     Ok((store, first))
 }
 
@@ -158,10 +183,13 @@ impl Flaw {
     /// Which file it is about.
     pub fn part(&self) -> Part {
         match self {
-            Self::Io(part, _) | Self::TooLong(part) | Self::Form(part) | Self::Nothing(part) => *part,
+            Self::Io(part, _)
+            | Self::TooLong(part)
+            | Self::Form(part)
+            | Self::Nothing(part)
+            | Self::Rustls(part, _) => *part,
             Self::Key(_) | Self::UnusableKey | Self::Mismatch => Part::Key,
             Self::Expired(_) | Self::NotYet(_) => Part::Certificate,
-            Self::Rustls(_) => Part::ClientCa,
         }
     }
 
@@ -181,7 +209,7 @@ impl Flaw {
             }
             Self::Expired(_) => "renew it; what renews it may have stopped",
             Self::NotYet(_) => "is the clock of this machine right?",
-            Self::Rustls(_) => "give certificates of authorities, each with `CA:TRUE`",
+            Self::Rustls(..) => "give certificates of authorities, each with `CA:TRUE`",
         }
     }
 }
@@ -193,6 +221,7 @@ impl Part {
             Self::Certificate => "certificate",
             Self::Key => "key",
             Self::ClientCa => "client_ca",
+            Self::Ca => "ca",
         }
     }
 }
@@ -210,7 +239,7 @@ impl fmt::Display for Flaw {
             Self::Mismatch => f.write_str("the key is not that of the certificate"),
             Self::Expired(at) => write!(f, "the certificate has expired, on {}", day(*at)),
             Self::NotYet(at) => write!(f, "the certificate is not valid before {}", day(*at)),
-            Self::Rustls(error) => write!(f, "the authorities of `{key}` cannot be taken: {error}"),
+            Self::Rustls(_, error) => write!(f, "the authorities of `{key}` cannot be taken: {error}"),
         }
     }
 }

@@ -10,7 +10,7 @@ mod tests;
 
 pub use certificate::{Certificate, Names};
 pub use client::{ClientCertificate, Distrust};
-pub use files::{ClientCertificates, Files, Flaw, Part};
+pub use files::{ClientCertificates, Files, Flaw, Identity, Part, authorities, identity};
 pub use server::{Change, Server};
 pub use spiffe::SpiffeId;
 

@@ -12,7 +12,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::client::{ClientCertificate, Trust};
-use super::files::{ClientCertificates, Files, Flaw, Material, Raw};
+use super::files::{ClientCertificates, Files, Flaw, Material, Part, Raw};
 use super::{Certificate, Distrust};
 
 /// What is offered to clients, best first.
@@ -123,7 +123,7 @@ impl Live {
             _ => None,
         };
         let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let clients = versions.map_err(Flaw::Rustls)?;
+        let clients = versions.map_err(|error| Flaw::Rustls(Part::ClientCa, error))?;
         let shows = match &verifier {
             Some(verifier) => clients.with_client_cert_verifier(Arc::clone(verifier)),
             None => clients.with_no_client_auth(),
@@ -152,7 +152,7 @@ fn verifier(
         ClientCertificates::Required => builder,
         ClientCertificates::Optional => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| Flaw::Rustls(rustls::Error::General(error.to_string())))
+    builder.build().map_err(|error| Flaw::Rustls(Part::ClientCa, rustls::Error::General(error.to_string())))
 }
 
 impl fmt::Debug for Server {

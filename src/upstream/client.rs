@@ -1,18 +1,26 @@
 //! The pooled connections to a server.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Scheme, Uri};
 use http_body_util::Full;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::connections::Counting;
+use super::kept::Kept;
+use super::settings::TlsSettings;
 use super::{Connections, Endpoints};
+use crate::clock;
+use crate::secret::{Reference, Secret};
+use crate::tls::{self, Flaw, Part};
 
 /// Carries requests to a server.
 pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector>>, Full<Bytes>>;
@@ -23,30 +31,107 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
-/// A client for a server there. Nothing is connected yet.
-pub(super) fn client(endpoints: &Endpoints, connections: Arc<Connections>) -> std::io::Result<Client> {
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Schemes {
+    Http,
+    Https,
+    Both,
+}
+
+/// What is read from files: authorities, and a certificate with its key.
+#[derive(Clone, Copy, Debug)]
+struct Read<'a> {
+    ca: Option<&'a Secret>,
+    identity: Option<(&'a Secret, &'a Secret)>,
+}
+
+/// A client for a server there. Nothing is connected yet. It is made anew when its files change; what is under way goes on
+/// over the connections of before.
+///
+/// # Errors
+/// The authorities of the machine cannot be read, or a file that the settings name.
+pub(super) fn client(
+    endpoints: &Endpoints,
+    settings: &TlsSettings,
+    connections: Arc<Connections>,
+) -> io::Result<Kept<Client>> {
+    let schemes = Schemes::of(endpoints);
+    let TlsSettings { ca, identity, server_name } = settings.clone();
+    let has_ca = ca.is_some();
+    let identity = identity.into_iter().flat_map(|(certificate, key)| [Reference::File(certificate), key]);
+    let files: Vec<Reference> = ca.map(Reference::File).into_iter().chain(identity).collect();
+    Kept::read("tls", files, move |files| {
+        let read = match files {
+            [ca, certificate, key] => Read { ca: Some(ca), identity: Some((certificate, key)) },
+            [certificate, key] => Read { ca: None, identity: Some((certificate, key)) },
+            [ca] if has_ca => Read { ca: Some(ca), identity: None },
+            _ => Read { ca: None, identity: None },
+        };
+        let connector = connector(config(schemes, read)?, schemes, server_name.clone());
+        Ok(pooled(Counting { connector, connections: Arc::clone(&connections) }))
+    })
+}
+
+impl Schemes {
+    fn of(endpoints: &Endpoints) -> Self {
+        let is_https = |url: &Uri| url.scheme() == Some(&Scheme::HTTPS);
+        let mut urls = endpoints.streamable().into_iter().chain(endpoints.sse()).map(is_https);
+        let first = urls.next().unwrap_or_default();
+        match (first, urls.next().unwrap_or(first)) {
+            (true, true) => Self::Https,
+            (false, false) => Self::Http,
+            (true, false) | (false, true) => Self::Both,
+        }
+    }
+}
+
+/// TLS with what is in the files now.
+fn config(schemes: Schemes, Read { ca, identity }: Read<'_>) -> Result<ClientConfig, String> {
+    let told = |flaw: Flaw| format!("{flaw} ({})", flaw.way_out());
+    let builder = ClientConfig::builder();
+    let builder = match (schemes, ca) {
+        (Schemes::Http, _) => builder.with_root_certificates(RootCertStore::empty()),
+        (Schemes::Https | Schemes::Both, Some(pem)) => {
+            let (authorities, _) = tls::authorities(Part::Ca, pem.expose().as_bytes()).map_err(told)?;
+            builder.with_root_certificates(authorities)
+        }
+        (Schemes::Https | Schemes::Both, None) => builder.with_native_roots().map_err(|error| error.to_string())?,
+    };
+    let Some((certificate, key)) = identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let identity = tls::identity(certificate.expose().as_bytes(), key, clock::wall()).map_err(told)?;
+    builder.with_client_auth_cert(identity.chain, identity.key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => told(Flaw::Mismatch),
+        _ => told(Flaw::UnusableKey),
+    })
+}
+
+fn connector(
+    config: ClientConfig,
+    schemes: Schemes,
+    server_name: Option<ServerName<'static>>,
+) -> HttpsConnector<HttpConnector> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    let urls = || endpoints.streamable().into_iter().chain(endpoints.sse());
-    let (tls, plain) =
-        (|url: &Uri| url.scheme() == Some(&Scheme::HTTPS), |url: &Uri| url.scheme() != Some(&Scheme::HTTPS));
-    let connector = if urls().any(tls) {
-        let with_roots = HttpsConnectorBuilder::new().with_native_roots()?;
-        // What is to be encrypted never goes out in clear by mistake.
-        let https = if urls().any(plain) { with_roots.https_or_http() } else { with_roots.https_only() };
-        https.enable_http1().wrap_connector(connector)
-    } else {
-        let no_roots = rustls::ClientConfig::builder()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        HttpsConnectorBuilder::new().with_tls_config(no_roots).https_or_http().enable_http1().wrap_connector(connector)
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+    // What is to be encrypted never goes out in clear by mistake.
+    let https = if schemes == Schemes::Https { builder.https_only() } else { builder.https_or_http() };
+    let https = match server_name {
+        Some(name) => https.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        None => https,
     };
-    Ok(legacy::Client::builder(TokioExecutor::new())
+    https.enable_http1().wrap_connector(connector)
+}
+
+fn pooled(connector: Counting<HttpsConnector<HttpConnector>>) -> Client {
+    legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(1024)
         .set_host(true)
-        .build(Counting { connector, connections }))
+        .build(connector)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::CredentialError;
 use crate::mcp::Problem;
 use crate::policy::RuleId;
 
@@ -20,6 +21,8 @@ pub enum UpstreamError {
     Unacceptable(u16),
     /// What it said is not what it may say.
     Unsound(Unsound),
+    /// What the server must be shown cannot be had: nothing was sent.
+    Credential(CredentialError),
     /// The server fails, so it is left alone for so long: nothing ran.
     LeftAlone(Duration),
     /// An operator has ended the call while it was under way (kill switch): it may have run.
@@ -60,9 +63,16 @@ impl UpstreamError {
             Self::TimedOut(_) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
             Self::Unsound(unsound) => unsound.reason(),
+            Self::Credential(error) => error.reason(),
             Self::LeftAlone(_) => "circuit_open",
             Self::Stopped(_) => "killed",
         }
+    }
+}
+
+impl From<CredentialError> for UpstreamError {
+    fn from(error: CredentialError) -> Self {
+        Self::Credential(error)
     }
 }
 
@@ -77,6 +87,7 @@ impl fmt::Display for UpstreamError {
                 write!(f, "the server answered with HTTP status {status}")
             }
             Self::Unsound(unsound) => unsound.fmt(f),
+            Self::Credential(error) => error.fmt(f),
             Self::LeftAlone(pause) => write!(f, "the server fails; it is left alone for {pause:?} (circuit open)"),
             Self::Stopped(rule) => write!(f, "an operator has ended the call ({rule})"),
         }

@@ -14,27 +14,31 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::assertion::Assertions;
 use super::client::{CONNECT, Client};
-use super::credential::Credential;
+use super::credential::{self, Asks, Credential, Shown};
 use super::error::chain;
 use super::headers::REQUEST_ID;
+use super::kept::Kept;
 use super::reply::{self, Reply};
-use super::{Connections, Endpoints, Settings, UpstreamError, client, headers};
+use super::{Connections, CredentialError, Endpoints, Settings, UpstreamError, client, headers};
 use crate::breaker::{Breaker, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
-use crate::mcp::{Baggage, Era, Method, TraceContext};
+use crate::mcp::{Baggage, Era, Method, TraceContext, alike};
+use crate::policy::Permit;
 use crate::state::{Conversation, Declined, SESSION_ID};
 
 /// An MCP server behind the gate.
 #[derive(Debug)]
 pub struct Upstream {
     endpoints: Endpoints,
-    client: Client,
+    client: Kept<Client>,
     connections: Arc<Connections>,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
-    credential: Credential,
+    credential: Arc<Credential>,
+    assertions: Option<Arc<Assertions>>,
     breaker: Breaker,
     tasks: TaskTracker,
 }
@@ -83,11 +87,17 @@ impl Upstream {
     /// The machine's certificates cannot be read, or a secret that the settings name.
     pub fn new(endpoints: Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let connections = Arc::<Connections>::default();
-        let client = client::client(&endpoints, Arc::clone(&connections))?;
-        let credential = Credential::new(&settings.credential)?;
+        let client = client::client(&endpoints, &settings.tls, Arc::clone(&connections))?;
+        let credential = Arc::new(Credential::new(&settings.credential, tasks.clone())?);
+        let assertions = settings.assertion.as_ref().map(Assertions::new).transpose()?.map(Arc::new);
         let (forward_headers, breaker) =
             (settings.forward_headers.clone(), Breaker::new(settings.breaker, clock::monotonic()));
-        Ok(Self { endpoints, client, connections, forward_headers, credential, breaker, tasks })
+        Ok(Self { endpoints, client, connections, forward_headers, credential, assertions, breaker, tasks })
+    }
+
+    /// What signs who asks, if the server is told so.
+    pub fn assertions(&self) -> Option<&Arc<Assertions>> {
+        self.assertions.as_ref()
     }
 
     /// Where the server is.
@@ -97,17 +107,23 @@ impl Upstream {
 
     /// Looks whether secrets that are kept in files have changed, and uses the new ones from now on.
     pub fn renew(&self) {
+        self.client.renew();
         self.credential.renew();
+        self.assertions.iter().for_each(|assertions| assertions.renew());
     }
 
-    /// Asks the server for anything at all, and waits a moment for any answer: then it is there.
+    /// Asks the server for anything at all, and waits a moment for any answer: then it is there. A server that could not be
+    /// shown the gate's own credential is as good as not there.
     pub async fn answers(&self) -> bool {
+        let Ok(Ok(shown)) = timeout(CONNECT, self.credential.shown(Asks::Gate)).await else {
+            return false;
+        };
         // OPTIONS begins no session and runs nothing, whatever the server makes of it.
         let mut request = Request::new(Full::new(Bytes::new()));
         *request.method_mut() = HttpMethod::OPTIONS;
         *request.uri_mut() = self.endpoints.any().clone();
-        self.credential.show(request.headers_mut());
-        let answers = matches!(timeout(CONNECT, self.client.request(request)).await, Ok(Ok(_)));
+        credential::put(shown, request.headers_mut());
+        let answers = matches!(timeout(CONNECT, self.client.now().request(request)).await, Ok(Ok(_)));
         if answers {
             self.breaker.answers(clock::monotonic());
         }
@@ -135,8 +151,10 @@ impl Upstream {
         carried: Carried<'_>,
     ) -> Result<Reply, UpstreamError> {
         let behalf = Behalf { admission, conversation, version: carried.headers.get(VERSION) };
+        // Before the breaker: that there is none says nothing of the server.
+        let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
         let attempt = self.breaker.ask(clock::monotonic()).map_err(UpstreamError::LeftAlone)?;
-        let reply = self.attempt(admission, conversation, carried).await;
+        let reply = self.attempt(admission, conversation, carried, shown).await;
         attempt.end(ended(&reply), clock::monotonic());
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
             self.abandon(behalf);
@@ -149,9 +167,12 @@ impl Upstream {
         admission: &Admission,
         conversation: &Conversation,
         carried: Carried<'_>,
+        shown: Shown,
     ) -> Result<Reply, UpstreamError> {
         let whole_up_to = carried.held;
-        let request = self.request(admission, conversation, carried);
+        let mut request = self.request(admission, conversation, carried)?;
+        // Last: whatever else there is, this is what lets it in.
+        credential::put(shown.clone(), request.headers_mut());
         let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
         let method = admission.permit().call().method();
         let response = match timeout(silence, self.ask(request, method)).await {
@@ -163,6 +184,9 @@ impl Upstream {
             Err(_) => return Err(UpstreamError::TimedOut(silence)),
         };
         let (mut head, body) = response.into_parts();
+        if let Some((_, shown)) = shown.filter(|_| head.status == StatusCode::UNAUTHORIZED) {
+            self.credential.rejected(admission.permit().principal(), &shown);
+        }
         reply::acceptable(&head)?;
         headers::to_caller(&mut head.headers);
         let body = reply::whole(&head.headers, body, whole_up_to, silence).await?;
@@ -179,14 +203,14 @@ impl Upstream {
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         if method == Method::OpenStream {
             for pause in STILL_OPEN {
-                let response = self.client.request(request.clone()).await?;
+                let response = self.client.now().request(request.clone()).await?;
                 if response.status() != StatusCode::CONFLICT {
                     return Ok(response);
                 }
                 sleep(pause).await;
             }
         }
-        self.client.request(request).await
+        self.client.now().request(request).await
     }
 
     /// Tells a legacy server that nobody waits for this call any more; a modern one knows from the connection's end.
@@ -224,21 +248,50 @@ impl Upstream {
     fn tell(&self, message: Bytes, behalf: Behalf<'_>) -> impl Future<Output = bool> + use<> {
         let Behalf { admission, conversation, version } = behalf;
         let permit = admission.permit();
-        let mut request = Request::new(Full::new(message));
-        *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url(permit.call().method(), conversation);
         let headers = [
             (header::CONTENT_TYPE, Some(HeaderValue::from_static("application/json"))),
             (header::ACCEPT, Some(HeaderValue::from_static("application/json, text/event-stream"))),
             (VERSION, version.cloned()),
             (SESSION_ID, conversation.header().cloned()),
-            (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
         ];
-        *request.headers_mut() = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        request.headers_mut().extend(permit.upstream_headers().iter().cloned());
-        self.credential.show(request.headers_mut());
-        let sent = timeout(CONNECT, self.client.request(request));
-        async move { matches!(sent.await, Ok(Ok(response)) if response.status().is_success()) }
+        let mut headers: HeaderMap = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let told = self.introduce(permit, &message, &format!("{:016x}", rand::random::<u64>()), &mut headers);
+        let mut request = Request::new(Full::new(message));
+        *request.method_mut() = HttpMethod::POST;
+        *request.uri_mut() = self.url(permit.call().method(), conversation);
+        *request.headers_mut() = headers;
+        let (lets_in, principal) = (Arc::clone(&self.credential), Arc::clone(permit.principal()));
+        let client = self.client.now();
+        async move {
+            let (Ok(()), Ok(shown)) = (told, lets_in.shown(Asks::Caller(&principal)).await) else {
+                return false;
+            };
+            credential::put(shown, request.headers_mut());
+            let sent = timeout(CONNECT, client.request(request)).await;
+            matches!(sent, Ok(Ok(response)) if response.status().is_success())
+        }
+    }
+
+    /// Tells the server who asks, by whatever it is told that.
+    fn introduce(
+        &self,
+        permit: &Permit,
+        body: &[u8],
+        id: &str,
+        headers: &mut HeaderMap,
+    ) -> Result<(), CredentialError> {
+        let principal = permit.principal();
+        let named = HeaderValue::from_str(principal.id())
+            .map_err(|_not_shown| CredentialError::Untold("its id cannot stand in a header"))?;
+        headers.insert(PRINCIPAL, named);
+        let asserted = |name: &HeaderName| {
+            self.assertions.as_ref().is_some_and(|assertions| alike(assertions.name().as_str(), name.as_str()))
+        };
+        headers.extend(permit.upstream_headers().iter().filter(|(name, _)| !asserted(name)).cloned());
+        if let Some(assertions) = &self.assertions {
+            headers.insert(assertions.name(), assertions.header(principal, body, id, clock::wall())?);
+        }
+        Ok(())
     }
 
     /// Where this goes.
@@ -257,12 +310,12 @@ impl Upstream {
         admission: &Admission,
         conversation: &Conversation,
         carried: Carried<'_>,
-    ) -> Request<Full<Bytes>> {
+    ) -> Result<Request<Full<Bytes>>, CredentialError> {
         let permit = admission.permit();
         let call = permit.call();
         let baggage = if self.forward_headers.contains(&headers::BAGGAGE) { Baggage::Passed } else { Baggage::Dropped };
         let body = call.carrying(carried.trace.as_ref(), baggage);
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = match call.method() {
             Method::OpenStream => HttpMethod::GET,
             Method::EndSession => HttpMethod::DELETE,
@@ -270,13 +323,13 @@ impl Upstream {
         };
         *request.uri_mut() = self.url(call.method(), conversation);
         let mut headers = headers::to_server(carried.headers, &self.forward_headers, permit.upstream_headers());
-        headers.extend(permit.upstream_headers().iter().cloned());
+        let id = carried.request_id.to_str().unwrap_or_default();
+        self.introduce(permit, &body, id, &mut headers)?;
         if let Some(trace) = &carried.trace {
             headers::traced(&mut headers, trace);
         }
         let own = [
             (SESSION_ID, conversation.header().cloned()),
-            (PRINCIPAL, HeaderValue::from_str(permit.principal().id()).ok()),
             (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),
             (REQUEST_ID, Some(carried.request_id)),
         ];
@@ -285,21 +338,24 @@ impl Upstream {
                 headers.insert(name, value);
             }
         }
-        self.credential.show(&mut headers);
         *request.headers_mut() = headers;
-        request
+        Ok(request)
     }
 }
 
 /// What the end of a call says of the server.
 fn ended(reply: &Result<Reply, UpstreamError>) -> Ended {
     match reply {
-        Ok(_) | Err(UpstreamError::Unsound(_) | UpstreamError::Stopped(_) | UpstreamError::LeftAlone(_)) => {
-            Ended::Answered
-        }
         // What stands before it cannot reach it, or it takes nothing more.
         Err(UpstreamError::Unreachable(_) | UpstreamError::Unacceptable(502..=504)) => Ended::Unreached,
-        Err(UpstreamError::Unacceptable(_)) => Ended::Answered,
         Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_)) => Ended::Failed,
+        Ok(_)
+        | Err(
+            UpstreamError::Unacceptable(_)
+            | UpstreamError::Unsound(_)
+            | UpstreamError::Stopped(_)
+            | UpstreamError::LeftAlone(_)
+            | UpstreamError::Credential(_),
+        ) => Ended::Answered,
     }
 }

@@ -1,5 +1,6 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
+mod assertion;
 mod client;
 mod connections;
 mod credential;
@@ -10,11 +11,15 @@ mod http;
 mod kept;
 mod reply;
 mod settings;
+mod signing;
 
+pub use assertion::{Assertions, OWN_CLAIMS};
 pub use connections::Connections;
+pub use credential::CredentialError;
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use headers::{REQUEST_ID, TRACEPARENT, TRACESTATE};
 pub use http::{Behalf, Carried, Upstream, VERSION};
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
-pub use settings::{CredentialSettings, Settings};
+pub use settings::{AssertionSettings, ClientProof, CredentialSettings, Settings, TlsSettings, TokenEndpoint};
+pub use signing::SigningKey;

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod assertion;
 mod attack_cases;
 mod audit;
 mod breaker;
@@ -19,6 +20,7 @@ mod cases;
 mod clocks;
 mod commands;
 mod conversation;
+mod credentials;
 mod disconnects;
 mod drain;
 mod explain;
@@ -41,6 +43,7 @@ mod reload;
 mod replay;
 mod review;
 mod secrets;
+mod server_tls;
 mod shown;
 mod story;
 mod telemetry;

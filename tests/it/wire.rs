@@ -10,7 +10,7 @@ use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, message, post, post_modern, post_with, tool_call};
 use crate::support::raw::{self, Answer, Connection, Response};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
-use crate::support::world::{READERS, World};
+use crate::support::world::{READERS, World, principals};
 use crate::support::{DEADLINE, until};
 
 const POLICY: &str = "\
@@ -154,6 +154,7 @@ async fn every_refusal_sounds_as_written_down() {
     uncounted(&mut page).await;
     server_ails(&mut page, gate.data).await;
     unreachable(&mut page).await;
+    without_way_in(&mut page).await;
     overloaded(&mut page).await;
     stopped(&mut page).await;
     draining(&mut page).await;
@@ -301,6 +302,36 @@ async fn unreachable(page: &mut Page) {
     let call = post(ALICE, &search("{}"));
     page.hear("a server that cannot be reached", gate.data, &call).await;
     page.hear("a server that is left alone because it fails", gate.data, &call).await;
+}
+
+/// Where a server is shown tokens, and there is none to show.
+async fn without_way_in(page: &mut Page) {
+    let (upstream, tokens, signer) = (Upstream::start().await, Upstream::start().await, Signer::es256("k1"));
+    let issuer = Issuer::start(published(&[&signer])).await;
+    tokens.answer(Reply::status(400, &json!({ "error": "invalid_grant" })));
+    let callers = format!(
+        "{}tokens:\n  - {{ issuer: \"{}\", audience: gate, allow_addresses: [127.0.0.0/8], roles: {{ claim: groups }} }}\n",
+        principals("reader"),
+        issuer.url()
+    );
+    let grant = |name: &str| {
+        format!(
+            "credential: {{ {name}: {{ token_url: '{}', client_id: gate, client_secret: 'file:HOME/secret', \
+             audience: records, allow_addresses: [127.0.0.0/8] }} }}",
+            tokens.url()
+        )
+    };
+    let world = World::new(&upstream.url()).file("secret", "s").policy("principals.yaml", &callers);
+    let gate = world.clone().server(&grant("client_credentials")).start().await;
+    page.hear("the gate cannot authenticate to the server", gate.data, &post(ALICE, &search("{}"))).await;
+    let gate = world.server(&grant("token_exchange")).start().await;
+    page.hear("a key, where the server takes callers' tokens only", gate.data, &post(ALICE, &search("{}"))).await;
+    let claims =
+        json!({ "iss": issuer.url(), "aud": "gate", "sub": "alice", "exp": seconds(300), "groups": ["reader"] });
+    let bearer = format!("Bearer {}", signer.token(&claims));
+    let mut headers = with(&[("x-api-key", "")]);
+    headers.push(("authorization", &bearer));
+    page.hear("a token that opens nothing at the server", gate.data, &post_with(&headers, &search("{}"))).await;
 }
 
 async fn overloaded(page: &mut Page) {

@@ -1,9 +1,6 @@
 //! `tollgate audit keys new`: the key that signs a log's checkpoints, into a file of its own; its other half is printed.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::super::output;
@@ -37,7 +34,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(made) => made,
         Err(problem) => return output::failed(&problem),
     };
-    if let Err(error) = write(out, secret.expose()) {
+    if let Err(error) = output::secret_file(out, &secret) {
         return output::failed(&format!("{} cannot be written: {error}", out.display()));
     }
     output::answer(&key.verifying().to_string());
@@ -47,12 +44,4 @@ pub(super) fn run(args: &Args) -> ExitCode {
         out.display()
     ));
     ExitCode::SUCCESS
-}
-
-/// Only the owner reads it, and nothing that is there is written over.
-fn write(path: &Path, secret: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(secret.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{HASH, lines};
 use crate::config::{self, Hosts, Kept, Loaded, Overrides, RequestDecompression};
 use crate::diagnostic::Diagnostics;
+use crate::upstream::CredentialSettings;
 
 /// A folder with a policy for the server `records`, and this `tollgate.yaml`.
 pub(super) fn deployment(config: &str) -> tempfile::TempDir {
@@ -120,6 +121,29 @@ fn flags_beat_the_file() {
 }
 
 #[test]
+fn a_flag_says_where_a_server_is_and_the_file_the_rest_of_it() {
+    let folder = deployment(
+        "servers: { records: { url: http://a/mcp, credential: { bearer: 'env:TOKEN' }, max_reply_bytes: 7 } }\n",
+    );
+    let flags = |server: &str| Overrides { server: Some(server.to_owned()), ..file_of(folder.path()) };
+    for flag in ["http://b/mcp", "records=http://b/mcp"] {
+        let server = load(&flags(flag)).unwrap().config.server;
+        assert_eq!(server.endpoints.any().host(), Some("b"), "{flag}");
+        assert!(matches!(server.shown.credential, CredentialSettings::Bearer(_)), "{flag}");
+        assert_eq!(server.max_reply_bytes, 7, "{flag}");
+    }
+    fs::write(
+        folder.path().join("tollgate.yaml"),
+        "servers: { other: { url: http://a/mcp }, records: { url: http://a/mcp, credential: { bearer: 'env:TOKEN' } } }\n",
+    )
+    .unwrap();
+    let named = load(&flags("records=http://b/mcp")).unwrap().config.server;
+    assert!(matches!(named.shown.credential, CredentialSettings::Bearer(_)));
+    let unnamed = lines(&load(&flags("http://b/mcp")).unwrap_err());
+    assert!(unnamed.contains("the file has several servers"), "{unnamed}");
+}
+
+#[test]
 fn a_server_without_a_name_is_the_one_that_the_policies_name() {
     let folder = deployment("");
     let flags = |server: &str| Overrides {
@@ -198,6 +222,66 @@ fn problems_of_what_a_server_is_shown() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
+fn problems_of_tokens_for_a_server() {
+    const ENDPOINT: &str = "token_url: 'https://login.test/token', client_id: gate";
+    let grant = |name: &str, more: &str| format!("credential: {{ {name}: {{ {ENDPOINT}{more} }} }}");
+    let cases = [
+        grant("client_credentials", ", client_secret: 'env:S', scopes: [records.read]"),
+        grant("client_credentials", ", private_key: 'env:S'"),
+        grant("client_credentials", ""),
+        grant("client_credentials", ", client_secret: hunter2"),
+        grant("client_credentials", ", client_secret: 'env:S', private_key: 'env:S'"),
+        grant("client_credentials", ", private_key: 'env:S', token_endpoint_auth_method: client_secret_post"),
+        grant("client_credentials", ", client_secret: 'env:S', token_endpoint_auth_method: none"),
+        grant("client_credentials", ", client_secret: 'env:S', scopes: ['a b'], audience: '', resource: 'a b'"),
+        grant("client_credentials", ", client_secret: 'env:S', allow_addresses: [], ca_file: ca.crt"),
+        grant("client_credentials", ", client_secret: 'env:S'").replace("https:", "http:"),
+        grant("client_credentials", ", client_secret: 'env:S'").replace("login.test", "u:hunter2@login.test"),
+        grant("client_credentials", ", client_secret: 'env:S', allow_addresses: [10.0.0.0/8]")
+            .replace("https:", "http:"),
+        grant("token_exchange", ", client_secret: 'env:S'"),
+        grant("token_exchange", ", client_secret: 'env:S', audience: records"),
+        "credential: { passthrough: authorization }".to_owned(),
+        "credential: { passthrough: cookie }".to_owned(),
+        "credential: { passthrough: authorization, bearer: 'env:T' }".to_owned(),
+    ];
+    insta::assert_snapshot!(rows("http://a/mcp", &cases));
+}
+
+#[test]
+fn problems_of_who_asks_and_who_answers() {
+    let cases = [
+        "assertion: { keys: ['env:K'], issuer: 'https://gate.test', claims: [store_id] }",
+        "assertion: { keys: [], issuer: ' ' }",
+        "assertion: { issuer: gate }",
+        "assertion: { keys: [hunter2], issuer: gate, audience: '', lifetime: 1h, header: host }",
+        "assertion: { keys: ['env:K'], issuer: gate, claims: [sub, a, a] }",
+        "assertion: { keys: ['env:K'], issuer: gate, claims: [] }",
+        "assertion: { keys: ['env:K'], issuer: gate, header: x-gateway-principal }",
+        "assertion: { keys: ['env:K'], issuer: gate, header: authorization }, credential: { bearer: 'env:T' }",
+        "assertion: { keys: ['env:K'], issuer: gate, header: x-who }, forward_headers: [x_who]",
+        "assertion: { keys: ['env:K'], issuer: gate, header: authorization }",
+        "tls: {}",
+        "tls: { ca: ca.crt, certificate: tls.crt }",
+        "tls: { certificate: tls.crt, key: hunter2, server_name: 'a b' }",
+        "tls: { ca: tollgate.yaml }",
+    ];
+    insta::assert_snapshot!(rows("https://a/mcp", &cases.map(str::to_owned)));
+    let plain = told("servers: { records: { url: 'http://a/mcp', tls: { ca: ca.crt } } }\n");
+    assert!(plain.contains("the server is not reached by https"), "{plain}");
+}
+
+/// What is told of a server there that is described so.
+fn rows(url: &str, cases: &[String]) -> String {
+    let row = |case: &String| {
+        let said = told(&format!("servers: {{ records: {{ url: '{url}', {case} }} }}\n"));
+        assert!(!said.contains("hunter2"), "{said}");
+        format!("{case}\n    {}", said.replace('\n', "\n    "))
+    };
+    cases.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

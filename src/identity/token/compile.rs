@@ -18,6 +18,7 @@ use super::store::{KeySource, KeyStore};
 use super::{Issuer, Means};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
 use crate::duration::parse_duration;
+use crate::fetch;
 use crate::identity::Scope;
 use crate::secret::Reference;
 
@@ -33,8 +34,8 @@ pub(in crate::identity) fn compile(
     defined: Option<&BTreeSet<&str>>,
     found: &mut Diagnostics,
 ) -> Option<Issuer> {
+    let listed = fetch::networks(file, source.allow_addresses.as_ref(), found);
     let mut checked = Reader { file, found };
-    let listed = checked.networks(source);
     let issuer = checked.url(&source.issuer, &listed).map(|_| Arc::from(source.issuer.value.as_str()));
     let url = source.jwks_url.as_ref().map_or(Some(None), |url| checked.url(url, &listed).map(Some));
     let audience = checked.audience(&source.audience);
@@ -194,28 +195,6 @@ impl Reader<'_> {
                 self.wrong(problem.help(expected))
             }
         }
-    }
-
-    fn networks(&mut self, source: &TokenSource) -> Vec<IpNet> {
-        let Some(written) = &source.allow_addresses else {
-            return Vec::new();
-        };
-        if written.value.is_empty() {
-            let problem = self.file.error(Code::EmptyList, written.referenced, "`allow_addresses` is empty");
-            self.found.push(problem.help("name a network, or leave `allow_addresses` out"));
-        }
-        let mut listed = Vec::new();
-        for text in &written.value {
-            match text.value.parse::<IpNet>() {
-                Ok(net) if net == net.trunc() => listed.push(net),
-                _ => {
-                    let message = format!("{} is not a network", quoted(&text.value));
-                    let problem = self.file.error(Code::InvalidNetwork, text.referenced, message);
-                    self.found.push(problem.help("write `10.0.0.0/8` or `fd00::/8`; one address is `10.0.0.7/32`"));
-                }
-            }
-        }
-        listed
     }
 
     fn reference(&mut self, written: &Spanned<String>) -> Option<Reference> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod collector;
+pub(crate) mod front;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod http1;
