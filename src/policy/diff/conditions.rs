@@ -142,8 +142,8 @@ impl Comparison {
         let direction = match compared {
             Compared::Not => return,
             Compared::Part => return self.part(path, keyword, [old, new]),
-            Compared::Maximum => bound(old, new),
-            Compared::Minimum => bound(old, new).map(reversed),
+            Compared::Maximum => bound(old, new, Ordering::Less),
+            Compared::Minimum => bound(old, new, Ordering::Greater),
             Compared::Allowlist => subset(old, new, Absent::Everything),
             Compared::Demands => subset(old, new, Absent::Nothing).map(reversed),
             Compared::Flag => match (old, new) {
@@ -266,16 +266,17 @@ fn subset(old: Option<&Value>, new: Option<&Value>, absent: Absent) -> Option<Di
     }
 }
 
-/// Whether a maximum lets through more or less; none lets everything through.
-fn bound(old: Option<&Value>, new: Option<&Value>) -> Option<Direction> {
+/// Whether a bound lets through more or less: more, if the old one is to the new one as this says. None lets everything
+/// through.
+fn bound(old: Option<&Value>, new: Option<&Value>, wider: Ordering) -> Option<Direction> {
     let (Some(old), Some(new)) = (old, new) else {
         return Some(if new.is_none() { Direction::Widened } else { Direction::Narrowed });
     };
-    match order(old.as_number()?, new.as_number()?)? {
-        Ordering::Less => Some(Direction::Widened),
-        Ordering::Equal => Some(Direction::Changed),
-        Ordering::Greater => Some(Direction::Narrowed),
-    }
+    Some(match order(old.as_number()?, new.as_number()?)? {
+        Ordering::Equal => Direction::Changed,
+        order if order == wider => Direction::Widened,
+        Ordering::Less | Ordering::Greater => Direction::Narrowed,
+    })
 }
 
 /// The order of two numbers, where it is sure: large whole ones would lose digits as floating-point ones.

@@ -166,6 +166,9 @@ fn conditions() {
     for (old, new) in [
         ("{ properties: { m: { maximum: 100 } } }", "{ properties: { m: { maximum: 1000 } } }"),
         ("{ properties: { m: { minimum: 1 } } }", "{ properties: { m: { minimum: 2, maximum: 9 } } }"),
+        ("{ properties: { m: { minimum: 1, maximum: 9 } } }", "{ properties: { m: { maximum: 9 } } }"),
+        ("{ properties: { t: { maxLength: 9 } } }", "{ properties: { t: { minLength: 1, maxLength: 9 } } }"),
+        ("{ properties: { t: { maxLength: 9 } } }", "{ properties: { t: { type: string } } }"),
         ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b] } } }"),
         ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b, c] } } }"),
         ("{ properties: { e: { enum: [a, b] } } }", "{ properties: { e: { enum: [b, a] } } }"),
