@@ -315,7 +315,11 @@ impl Store {
         }
     }
 
+    /// Notes why. That it is not connected is no reason: what it was not connected by is.
     fn failed_by(&self, failure: &Failure) {
+        if matches!(failure, Failure::Away) {
+            return;
+        }
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure.to_string();
     }
 
