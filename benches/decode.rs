@@ -8,6 +8,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tollgate::json::Bounds;
 use tollgate::mcp;
+use tollgate::redact::{self, Detector, Detectors, Finder};
 
 /// A search as a model asks for it: 246 bytes.
 const SMALL: &str = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search_records","arguments":{"query":"contracts signed in 2026 that name \"Nordwind\" as supplier","limit":5,"offset":0,"fields":["id","title","signed_on","supplier"],"fuzzy":true}}}"#;
@@ -61,5 +62,55 @@ fn decode(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+/// What a tool finds in a database, as text and in parts: 16 KiB, in which nothing is to be found.
+fn found() -> String {
+    let row = |n: usize| {
+        format!(
+            r#"{{"id":{n},"name":"Order {n}","placed":"2026-05-04T10:00:{:02}Z","total":{n}.95,"status":"shipped","note":"left at the door"}}"#,
+            n % 60
+        )
+    };
+    let mut rows = row(1000);
+    while rows.len() < 8 * 1024 - 128 {
+        rows.push(',');
+        rows.push_str(&row(1000 + rows.len()));
+    }
+    let text = serde_json::to_string(&format!("[{}]", rows.get(..7 * 1024).expect("it is longer"))).expect("a text");
+    format!(
+        r#"{{"jsonrpc":"2.0","id":7,"result":{{"content":[{{"type":"text","text":{text}}}],"structuredContent":{{"rows":[{rows}]}}}}}}"#
+    )
+}
+
+/// Looking through an answer with all detectors; beside it, what it costs to read the answer at all.
+fn redact(criterion: &mut Criterion) {
+    let all = Detector::ALL.into_iter().fold(Detectors::NONE, |all, one| all | one.into());
+    let (everything, nothing) = (Finder::new(all, Vec::new()), Finder::new(Detectors::NONE, Vec::new()));
+    let message = found();
+    let mut group = criterion.benchmark_group("redact");
+    group.warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    group.throughput(Throughput::Bytes(message.len() as u64));
+    for (name, finder) in [("16KiB_all_detectors", everything), ("16KiB_none", nothing)] {
+        group.bench_with_input(BenchmarkId::from_parameter(name), &message, |bencher, message| {
+            bencher.iter(|| redact::search(&finder, black_box(message.as_bytes()), redact::Part::Said));
+        });
+    }
+    for (name, evil) in [
+        ("16KiB_of_digits", "4111".repeat(4096)),
+        ("16KiB_of_ats", "a@b-".repeat(4096)),
+        ("16KiB_of_tokens", "eyJa.".repeat(3276)),
+        ("16KiB_of_keys", "-----BEGIN PRIVATE KEY-----".repeat(606)),
+        ("16KiB_of_colons", "a://b:c".repeat(2340)),
+        ("16KiB_of_words", "A1 4 ".repeat(3276)),
+    ] {
+        let finder = Finder::new(all, Vec::new());
+        group.throughput(Throughput::Bytes(evil.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &evil, |bencher, evil| {
+            bencher.iter(|| finder.find(black_box(evil)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, redact);
 criterion_main!(benches);

@@ -19,6 +19,7 @@ pub mod mcp; // what MCP adds to JSON-RPC
 pub mod fetch; // what is asked of identity providers: bounded, and of no address that nobody meant
 pub mod identity; // who is asking
 pub mod sql; // what an SQL text does
+pub mod redact; // what must not be seen by everyone, and what stands there instead
 pub mod policy; // what is allowed
 pub mod limits; // how much
 

@@ -61,6 +61,8 @@ pub(super) struct Ended {
     refused: Option<&'static str>,
     code: Option<i64>,
     status: Option<u16>,
+    /// What was found that is not for everyone's eyes, by name.
+    redacted: Vec<Box<str>>,
 }
 
 /// What the gate itself did, or what befell it.
@@ -142,6 +144,8 @@ pub(super) struct Line<'a> {
     principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redacted: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,11 +242,13 @@ impl Ended {
             refused: exchange.refused,
             code: exchange.answered_code(outcome),
             status: exchange.attempt.as_ref().and_then(|attempt| attempt.status),
+            redacted: exchange.sightings.iter().map(|found| found.name.clone()).collect(),
         }
     }
 
-    fn add_to(&self, line: &mut Line<'_>) {
+    fn add_to<'a>(&'a self, line: &mut Line<'a>) {
         line.outcome = Some(self.outcome.label());
+        line.redacted = self.redacted.iter().map(|name| &**name).collect();
         line.refused = self.refused;
         line.code = self.code;
         line.status = self.status;
@@ -370,6 +376,7 @@ mod tests {
             prev: odd.to_owned(),
             principal: Some(odd),
             prompt: Some(odd),
+            redacted: vec![odd],
             refused: Some("x"),
             resource: Some(odd),
             result: Some("ok"),

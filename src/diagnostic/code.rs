@@ -95,6 +95,9 @@ codes! {
     InvalidScope "invalid-scope" "A text that is not one scope of a token.";
     UnreachableTool "unreachable-tool" "Settings for a tool that nobody may call.";
     IncompleteLimit "incomplete-limit" "A limit that does not say all it must, or says two things.";
+    IncompleteRedaction "incomplete-redaction" "An entry of `redact` that does not say what to find or what becomes of it.";
+    UnknownDetector "unknown-detector" "A detector that does not exist.";
+    InvalidPattern "invalid-pattern" "A pattern that is no regular expression, finds nothing in particular, or has no end.";
     UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";
     IneffectiveLimit "ineffective-limit" "A limit that is never reached: another one always is before.";
     ImpossibleCost "impossible-cost" "A call that costs more than a limit ever lets through.";

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::identity::Principal;
 use crate::limits::Admission;
 use crate::mcp::{Call, ProtocolVersion, ServerName, Target};
-use crate::policy::{Permit, PolicySet, RuleId};
+use crate::policy::{Permit, PolicySet, RuleId, Sighting};
 use crate::upstream::VERSION;
 
 pub use id::DecisionId;
@@ -58,6 +58,8 @@ pub struct Exchange {
     pub rule: Option<RuleId>,
     /// What would have said no if it were enforced.
     pub would_deny: Option<WouldDeny>,
+    /// What was found that is not for everyone's eyes, once by name and direction.
+    pub sightings: Vec<Sighting>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
     /// The server's answer, where it came as a whole.
@@ -71,6 +73,9 @@ pub struct Exchange {
     /// The code of the JSON-RPC error that the gate answered with, if it did.
     pub code: Option<i64>,
 }
+
+/// More than there are detectors, and patterns beside them that anybody would write.
+const MOST_SIGHTINGS: usize = 128;
 
 /// A no of a rule that is tried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,6 +211,7 @@ impl Exchange {
             tool: ToolLabel::Other,
             rule: None,
             would_deny: None,
+            sightings: Vec::new(),
             attempt: None,
             answer: None,
             timeout: None,
@@ -232,6 +238,21 @@ impl Exchange {
         self.rule = Some(permit.rule().clone());
         let would_deny = permit.would_deny().map(|no| WouldDeny { reason: no.reason.word(), rule: no.rule.clone() });
         self.would_deny = would_deny;
+        self.saw(permit.sightings().to_vec());
+        // What is told of it is what is carried.
+        if permit.masked().is_some() {
+            self.call = Some(Arc::clone(permit.call()));
+        }
+    }
+
+    /// Something was found that is not for everyone's eyes.
+    pub fn saw(&mut self, sightings: Vec<Sighting>) {
+        for sighting in sightings {
+            let known = |it: &Sighting| (&it.name, it.flow) == (&sighting.name, sighting.flow);
+            if self.sightings.len() < MOST_SIGHTINGS && !self.sightings.iter().any(known) {
+                self.sightings.push(sighting);
+            }
+        }
     }
 
     /// The limits have room for it.

@@ -83,6 +83,7 @@ impl Refusal {
             | Self::State(StateError::NoTask)
             | Self::Upstream(
                 UpstreamError::Stopped(_)
+                | UpstreamError::Unsound(Unsound::Withheld(_))
                 | UpstreamError::Credential(CredentialError::NoToken | CredentialError::Refused(_)),
             ) => Outcome::Denied,
             Self::Audit(Unrecorded) => Outcome::Unrecorded,
@@ -136,15 +137,14 @@ impl Refusal {
         match self {
             Self::Policy(denial) => Some(&denial.rule),
             Self::Limit(LimitError::Exceeded(exceeded)) => Some(&exceeded.rule),
-            Self::Upstream(UpstreamError::Stopped(rule)) => Some(rule),
+            Self::Upstream(error) => error.rule(),
             Self::Http(_)
             | Self::Identity(_)
             | Self::Message(_)
             | Self::Header(_)
             | Self::State(_)
             | Self::Limit(LimitError::Uncounted)
-            | Self::Audit(_)
-            | Self::Upstream(_) => None,
+            | Self::Audit(_) => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::jsonrpc::RequestId;
 use crate::mcp::{
     self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
 };
-use crate::policy::{Context, Effect, Permit, PolicySet, Query};
+use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
 use crate::sse::Event;
 use crate::state::{About, Conversation, Declined, State};
 use crate::upstream::Unsound;
@@ -36,6 +36,8 @@ pub(super) struct Judge {
     tools_changed: bool,
     /// What the server has asked and may not.
     declined: Vec<Declined>,
+    /// What was found that is not for everyone's eyes.
+    sightings: Vec<Sighting>,
 }
 
 /// Which answers belong into a reply.
@@ -97,6 +99,7 @@ impl Judge {
             acknowledged: false,
             tools_changed: false,
             declined: Vec::new(),
+            sightings: Vec::new(),
         }
     }
 
@@ -175,6 +178,11 @@ impl Judge {
         std::mem::take(&mut self.declined)
     }
 
+    /// What was found since that is not for everyone's eyes.
+    pub(super) fn sightings(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.sightings)
+    }
+
     /// Whether an answer must come.
     pub(super) fn must_answer(&self) -> bool {
         self.awaits == Awaits::TheCall && self.call.id().is_some() && self.answered.is_none() && !self.is_cancelled()
@@ -192,13 +200,22 @@ impl Judge {
     /// The server must not say that here.
     pub(super) fn message(&mut self, message: &[u8]) -> Result<(Verdict, Sort), Unsound> {
         match mcp::read_server(message).map_err(Unsound::Message)? {
-            ServerMessage::Request { id, asked } => self.asks(id, &asked),
+            ServerMessage::Request { id, asked } => {
+                let (verdict, sort) = self.asks(id, &asked)?;
+                let call = Arc::clone(&self.call);
+                Ok((self.seemly(verdict, message, call.target().tool())?, sort))
+            }
             ServerMessage::Notification(notice) => {
                 self.acknowledged |= matches!(notice, Notice::Acknowledged);
                 if let Some(session) = self.conversation.session() {
                     session.touch();
                 }
-                Ok((self.notice(&notice, message)?, Sort::Notification))
+                let verdict = self.notice(&notice, message)?;
+                let call = Arc::clone(&self.call);
+                match self.seemly(verdict, message, call.target().tool()) {
+                    Err(Unsound::Withheld(_)) => Ok((Verdict::Drop, Sort::Notification)),
+                    seemly => Ok((seemly?, Sort::Notification)),
+                }
             }
             ServerMessage::Answer(answer) => {
                 let about = self.about(answer.id.as_ref(), answer.form)?;
@@ -211,6 +228,12 @@ impl Judge {
                         self.task(&about, answer.task.as_deref())?;
                         self.result(about.method, message, answer.cache_scope)?
                     }
+                };
+                let verdict = match about.method {
+                    // What there is, is no answer to a call, and was filtered.
+                    Method::Initialize | Method::ServerDiscover => verdict,
+                    method if List::of(method).is_some() => verdict,
+                    _ => self.seemly(verdict, message, about.tool.as_deref())?,
                 };
                 // What does not pass is no answer to anybody.
                 self.settle(answer.id.as_ref(), answer.form)?;
@@ -358,6 +381,25 @@ impl Judge {
         let filter = CatalogFilter { list, principal, server, policy, context: self.now(), state };
         let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
+    }
+
+    /// The message as it may be seen, if it is about this tool or nothing in particular.
+    fn seemly(&mut self, verdict: Verdict, message: &[u8], tool: Option<&str>) -> Result<Verdict, Unsound> {
+        let redaction = self.policy.redaction(&self.server, tool);
+        let text = match &verdict {
+            _ if redaction.is_idle(Flow::Results) => return Ok(verdict),
+            Verdict::Pass => message,
+            Verdict::Edit(edited) => edited,
+            Verdict::Drop => return Ok(verdict),
+        };
+        let redacted = redaction.redact(text, Flow::Results);
+        let blocked = redacted.blocked().cloned();
+        self.sightings.extend(redacted.sightings);
+        match (blocked, redacted.masked) {
+            (Some(found), _) => Err(Unsound::Withheld(Box::new(found))),
+            (None, Some(masked)) => Ok(Verdict::Edit(masked)),
+            (None, None) => Ok(verdict),
+        }
     }
 
     /// Whoever calls a tool owns the task that begins with it.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::header;
 
 use crate::mcp::{Call, Form, Method};
-use crate::policy::{Permit, PolicySet};
+use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Session, State};
 use crate::upstream::{Endpoints, MediaType, Reply, ReplyBody, Unsound, media_type};
 
@@ -86,8 +86,11 @@ const HELD: usize = 256 * 1024;
 const LARGEST_LIST: usize = 8 * 1024 * 1024;
 
 /// How long a message may be that is held as a whole, and what of a longer one.
-fn most(call: &Call) -> Most {
-    match call.method() {
+fn most(permit: &Permit) -> Most {
+    if !permit.redaction().is_idle(Flow::Results) {
+        return Most::Held(LARGEST_LIST);
+    }
+    match permit.call().method() {
         method if List::of(method).is_some() => Most::Held(LARGEST_LIST),
         // A stream may bring the answer to anything. What a resource says may have to be kept from caches.
         Method::OpenStream | Method::SubscriptionsListen | Method::ResourcesRead => Most::Held(LARGEST_LIST),
@@ -96,8 +99,8 @@ fn most(call: &Call) -> Most {
 }
 
 /// How much of a reply to this call is to be read before anything of it passes.
-pub fn held(call: &Call) -> usize {
-    match most(call) {
+pub fn held(permit: &Permit) -> usize {
+    match most(permit) {
         Most::Held(most) | Most::Followed(most) => most,
     }
 }
@@ -126,7 +129,7 @@ impl Watcher<'_> {
     pub fn watch(&self, conversation: Conversation, mut reply: Reply) -> Result<(Watch, Reply), Unsound> {
         let call = self.permit.call();
         let conversation = conversation.replied(call.method(), &mut reply.head, self.state.sessions());
-        let limit = most(call);
+        let limit = most(self.permit);
         let elsewhere = conversation.url().is_some();
         let opens = self.endpoints.sse().filter(|_| matches!(conversation, Conversation::Begins(_))).cloned();
         let opens = opens.filter(|_| call.method() == Method::OpenStream);
@@ -282,6 +285,11 @@ impl Watch {
     /// What the server has asked since this was last asked, and must be told that it may not.
     pub fn declined(&mut self) -> Vec<Declined> {
         self.judge.declined()
+    }
+
+    /// What was found that is not for everyone's eyes since this was last asked.
+    pub fn sightings(&mut self) -> Vec<Sighting> {
+        self.judge.sightings()
     }
 
     /// How the server answered, as far as it has.

@@ -390,7 +390,7 @@ fn what_comes_before_a_wrong_message_passes_and_nothing_behind_it() {
             let (passed, unsound) = streamed(call, stream.as_bytes(), cut, Most::Followed(HELD));
             assert_eq!(
                 (String::from_utf8(passed).unwrap(), unsound),
-                (expected.clone(), Some(why)),
+                (expected.clone(), Some(why.clone())),
                 "in pieces of {cut}"
             );
         }

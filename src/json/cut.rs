@@ -7,7 +7,7 @@ use std::ops::Range;
 pub fn cuts(text: &[u8], values: impl IntoIterator<Item = Range<usize>>) -> Vec<Range<usize>> {
     let mut cuts: Vec<Range<usize>> = Vec::new();
     for value in values {
-        let Some(mut start) = name(text, value.start) else {
+        let Some(mut start) = opening(text, value.start) else {
             continue;
         };
         let comma = value.end + spaces(text.get(value.end..).unwrap_or_default().iter());
@@ -44,8 +44,14 @@ pub fn without(text: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
     left
 }
 
+/// What stands between the quotation marks of the name whose value begins here.
+pub fn name(text: &[u8], value: usize) -> Option<Range<usize>> {
+    let end = memchr::memrchr(b'"', text.get(..value)?)?;
+    Some(opening(text, value)? + 1..end)
+}
+
 /// Where the name begins whose value begins here: before it stand a colon and the name's last quotation mark.
-fn name(text: &[u8], value: usize) -> Option<usize> {
+fn opening(text: &[u8], value: usize) -> Option<usize> {
     let mut end = memchr::memrchr(b'"', text.get(..value)?)?;
     loop {
         end = memchr::memrchr(b'"', text.get(..end)?)?;

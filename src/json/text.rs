@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 
 /// The text of a JSON string, given what stands between its quotation marks.
 ///
@@ -16,6 +17,52 @@ pub fn decode(inner: &str) -> Cow<'_, str> {
         text.push(if next == '\\' { escaped(&mut chars) } else { next });
     }
     Cow::Owned(text)
+}
+
+/// The same text, which knows where each part of it stands between the quotation marks.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    text: Cow<'a, str>,
+    /// Behind each escape: where that is in the text, and where between the quotation marks.
+    escapes: Vec<(usize, usize)>,
+}
+
+impl<'a> Decoded<'a> {
+    /// The text of a string that [`scan`](super::scan) accepted.
+    pub fn of(inner: &'a str) -> Self {
+        let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
+            return Self { text: Cow::Borrowed(inner), escapes: Vec::new() };
+        };
+        let (plain, mut rest) = inner.split_at(first);
+        let mut text = String::with_capacity(inner.len());
+        text.push_str(plain);
+        let mut escapes = Vec::new();
+        while let Some(behind) = rest.strip_prefix('\\') {
+            let mut chars = behind.chars();
+            text.push(escaped(&mut chars));
+            rest = chars.as_str();
+            escapes.push((text.len(), inner.len() - rest.len()));
+            let (plain, next) = rest.split_at(memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len()));
+            text.push_str(plain);
+            rest = next;
+        }
+        Self { text: Cow::Owned(text), escapes }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Where this part of the text stands between the quotation marks.
+    pub fn raw(&self, span: Range<usize>) -> Range<usize> {
+        let raw = |at: usize| {
+            let before = self.escapes.partition_point(|(text, _)| *text <= at).checked_sub(1);
+            let (text, raw) = before.and_then(|before| self.escapes.get(before)).copied().unwrap_or_default();
+            raw + (at - text)
+        };
+        raw(span.start)..raw(span.end)
+    }
 }
 
 /// The character that an escape stands for; the backslash is already read.

@@ -29,6 +29,8 @@ pub mod code {
     pub const UNSUPPORTED_VERSION: i64 = -32022;
     /// A rate or concurrency limit has no room.
     pub const LIMITED: i64 = -31429;
+    /// The call ran, and its answer holds what the policy does not let out.
+    pub const WITHHELD: i64 = -31451;
     /// The server could not be reached or gave no proper answer.
     pub const UPSTREAM: i64 = -31502;
     /// The gate is too busy, or what is asked is switched off.

@@ -118,6 +118,26 @@ impl Call {
         })
     }
 
+    /// The same message with other arguments, every other byte as it came.
+    #[must_use]
+    pub fn with_arguments(&self, arguments: &[u8]) -> Self {
+        let Some(span) = self.arguments.clone() else {
+            return self.clone();
+        };
+        let [before, behind] = [0..span.start, span.end..self.body.len()];
+        let part = |span: Range<usize>| self.body.get(span).unwrap_or_default();
+        let end = span.start + arguments.len();
+        let shift = |at: usize| if at >= span.end { at - span.end + end } else { at };
+        let moved = |span: Range<usize>| shift(span.start)..shift(span.end);
+        Self {
+            body: Bytes::from([part(before), arguments, part(behind)].concat()),
+            offers: self.offers.iter().map(|(offer, span)| (*offer, moved(span.clone()))).collect(),
+            arguments: Some(span.start..end),
+            spot: self.spot.moved(moved),
+            ..self.clone()
+        }
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method

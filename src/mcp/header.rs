@@ -135,6 +135,15 @@ pub fn decode_sentinel(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The same text as the value of such a header: as it stands where it can, encoded otherwise.
+pub fn encode_sentinel(text: &str) -> String {
+    let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim() == text;
+    if plain && decode_sentinel(text).as_deref() == Some(text) {
+        return text.to_owned();
+    }
+    format!("=?base64?{}?=", STANDARD.encode(text))
+}
+
 impl Mismatch {
     /// A word for logs and labels.
     pub fn reason(&self) -> &'static str {
@@ -162,7 +171,7 @@ impl fmt::Display for Mismatch {
 
 #[cfg(test)]
 mod tests {
-    use super::decode_sentinel;
+    use super::{decode_sentinel, encode_sentinel};
 
     #[test]
     fn a_sentinel_has_one_spelling() {
@@ -177,6 +186,9 @@ mod tests {
             ("=?base64?a?=", None),
         ] {
             assert_eq!(decode_sentinel(value).as_deref(), text, "{value}");
+        }
+        for text in ["plain", "", " a", "\u{fc}", "=?base64?c2VhcmNo?=", "=?base64?a?=", "a\n", "[redacted: email]"] {
+            assert_eq!(decode_sentinel(&encode_sentinel(text)).as_deref(), Some(text));
         }
     }
 }

@@ -21,7 +21,7 @@ mod version;
 
 pub use call::{Call, Declared, Era, TASKS};
 pub use definition::{Definition, Fingerprint};
-pub use header::{Mismatch, agree, decode_sentinel, may_batch};
+pub use header::{Mismatch, agree, decode_sentinel, encode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};
 pub use problem::Problem;

@@ -16,6 +16,14 @@ pub enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
+    /// The tool, if it is one.
+    pub fn tool(self) -> Option<&'a str> {
+        match self {
+            Self::Tool(name) => Some(name),
+            Self::None | Self::Prompt(_) | Self::Resource(_) | Self::Task(_) => None,
+        }
+    }
+
     /// The name, if there is one.
     pub fn name(self) -> Option<&'a str> {
         match self {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::names::Kind;
+use super::redaction::Redactors;
 use super::restriction::Restriction;
 use super::rules::{Denied, Names, RoleRules, Rules, Targets};
 use super::{Limit, LimitRule, Most, Permit, PolicySet, Rate, RuleId, ToolRules, Unit};
@@ -60,6 +61,7 @@ impl PolicySet {
                 authenticated,
                 denied,
                 limits,
+                redactors,
                 ungranted: _,
                 tools,
                 other_tools,
@@ -76,6 +78,7 @@ impl PolicySet {
                 found.denied(denied);
             }
             found.limits(limits);
+            found.redactors(redactors);
             for header in upstream_headers.iter().filter(|header| header.may_refuse()) {
                 found.add(&header.rule, Says::Restricts);
             }
@@ -110,7 +113,7 @@ impl<'a> Clauses<'a, '_> {
     }
 
     fn tool(&mut self, tool: &'a ToolRules) {
-        let ToolRules { arguments, restriction, scopes, cost: _, limits, timeout: _, mode: _ } = tool;
+        let ToolRules { arguments, restriction, scopes, cost: _, limits, redactors, timeout: _, mode: _ } = tool;
         if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);
@@ -122,6 +125,14 @@ impl<'a> Clauses<'a, '_> {
             self.add(&scopes.rule, Says::Restricts);
         }
         self.limits(limits);
+        self.redactors(redactors);
+    }
+
+    /// What comes back no case says either: only what refuses a call is asked for.
+    fn redactors(&mut self, redactors: impl IntoIterator<Item = &'a Arc<Redactors>>) {
+        for rule in redactors.into_iter().flat_map(|list| list.refusing()) {
+            self.add(rule, Says::Restricts);
+        }
     }
 
     /// What comes back no case says, so none is asked for of a limit of bytes.

@@ -8,6 +8,7 @@ use super::limit::LimitRule;
 use super::limit_source;
 use super::list::List;
 use super::names::{self, Kind, Purpose};
+use super::redaction::{self, Redactors};
 use super::redundancy::{self, Granted};
 use super::redundant_limits;
 use super::rules::{Brought, Denied, RoleRules, Rules, Targets, ToolRules, Ungranted};
@@ -107,6 +108,7 @@ struct Server<'a, 'b> {
     authenticated: Targets,
     denied: Vec<Denied>,
     limits: Vec<LimitRule>,
+    redactors: Vec<Arc<Redactors>>,
     upstream_headers: Vec<UpstreamHeader>,
     tools: HashMap<Box<str>, Arc<ToolRules>>,
     /// Where each entry under `tools` stands.
@@ -129,6 +131,7 @@ impl<'a, 'b> Server<'a, 'b> {
             authenticated: Targets::default(),
             denied: Vec::new(),
             limits: Vec::new(),
+            redactors: Vec::new(),
             upstream_headers: Vec::new(),
             tools: HashMap::new(),
             tool_entries: BTreeMap::new(),
@@ -186,6 +189,7 @@ impl<'a, 'b> Server<'a, 'b> {
             authenticated,
             denied: self.denied,
             limits: self.limits.into(),
+            redactors: self.redactors,
             ungranted,
             tools: self.tools,
             other_tools,
@@ -194,12 +198,15 @@ impl<'a, 'b> Server<'a, 'b> {
         }
     }
 
-    /// What nobody may use, and how much all may.
+    /// What nobody may use, how much all may, and what nobody sees.
     fn bounds(&mut self, page: Page<'a>, written: &PolicySource) {
         let Page { file, mode } = page;
         if let Some(limits) = &written.limits {
             let place = limit_source::Place { file, path: "limits", mode, scopes: limit_source::OF_SERVER };
             self.limits.extend(place.compile(limits, self.found));
+        }
+        if let Some(list) = &written.redact {
+            self.redactors.push(redaction::compile(file, list, "", mode, self.found));
         }
         if let Some(deny) = &written.deny {
             let denied = self.denied(page, deny, "deny");

@@ -66,6 +66,8 @@ pub enum Reason {
     InsufficientScope,
     /// It may be called, but not with these arguments.
     Arguments,
+    /// It may be called, but not with what was found in the arguments.
+    Sensitive,
     /// The method is not one that we know.
     UnknownMethod,
     /// The lock does not know the tool.

@@ -24,6 +24,7 @@ mod node;
 mod permit;
 mod pins;
 mod query;
+mod redaction;
 mod redundancy;
 mod redundant_limits;
 mod restriction;
@@ -64,6 +65,7 @@ pub use lock_file::MAX_LOCK_BYTES;
 pub use permit::{Denial, Permit};
 pub use pins::{Deviation, Pinning, Pins, Shown, pins};
 pub use query::{Context, Query};
+pub use redaction::{Action, Flow, Redacted, Redaction, Sighting};
 pub use redundant_limits::beyond;
 pub use rule_id::RuleId;
 pub use rules::{DEFAULT_TIMEOUT, ToolRules};
@@ -94,6 +96,15 @@ impl PolicySet {
     /// How this tool may be used, by whoever may use it.
     pub fn tool_rules(&self, server: &ServerName, tool: &str) -> Arc<ToolRules> {
         self.servers.get(server).map(|rules| Arc::clone(rules.tool(tool))).unwrap_or_default()
+    }
+
+    /// What is looked for in calls of this tool, or of anything else of the server's, and in what comes back.
+    pub fn redaction(&self, server: &ServerName, tool: Option<&str>) -> Redaction {
+        let Some(rules) = self.servers.get(server) else {
+            return Redaction::default();
+        };
+        let own = tool.and_then(|tool| rules.tool(tool).redactors.as_ref());
+        Redaction(rules.redactors.iter().chain(own).cloned().collect())
     }
 
     /// What this server may ask of its clients.

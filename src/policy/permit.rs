@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{Context, Effect, LimitRule, Mode, PolicySet, Query, Reason, RuleId, Scopes, Shadowed, ToolRules, Unmet};
+use super::{
+    Action, Context, Effect, Flow, LimitRule, Mode, PolicySet, Query, Reason, Redaction, RuleId, Scopes, Shadowed,
+    Sighting, ToolRules, Unmet,
+};
 use crate::identity::{Principal, Scope};
 use crate::mcp::{Call, Method, ServerName, Subject, Target};
 
@@ -21,6 +24,8 @@ pub struct Permit {
     tool: Option<Arc<ToolRules>>,
     limits: Arc<[LimitRule]>,
     upstream_headers: Vec<(HeaderName, HeaderValue)>,
+    redaction: Redaction,
+    sightings: Vec<Sighting>,
 }
 
 /// This principal may not.
@@ -65,6 +70,9 @@ impl PolicySet {
             scopes: None,
         })?;
         let mut would_deny = decision.would_deny;
+        let redaction = self.redaction(server, call.target().tool());
+        // What is judged from here on is what is carried.
+        let (call, sightings) = seemly(call, &redaction, &mut would_deny)?;
         if let Some(tool) = tool.as_ref().filter(|_| call.method() == Method::ToolsCall)
             && let Some(condition) = &tool.arguments
             && let Err(unmet) = condition.check(principal, call.arguments().as_deref())
@@ -77,14 +85,16 @@ impl PolicySet {
         }
         Ok(Permit {
             principal: Arc::clone(principal),
-            call: self.offered(call, server),
+            call: self.offered(&call, server),
             server: server.clone(),
             context,
             rule: decision.rule,
             would_deny,
             tool,
-            limits: self.limits_over(call, server),
+            limits: self.limits_over(&call, server),
             upstream_headers,
+            redaction,
+            sightings,
         })
     }
 
@@ -118,6 +128,27 @@ impl PolicySet {
         let less = if call.offers() { call.offering(self.server_may(server)) } else { None };
         less.map_or_else(|| Arc::clone(call), Arc::new)
     }
+}
+
+/// The call as it may be carried: without what must not be seen in its arguments.
+fn seemly(
+    call: &Arc<Call>,
+    redaction: &Redaction,
+    would_deny: &mut Option<Shadowed>,
+) -> Result<(Arc<Call>, Vec<Sighting>), Denial> {
+    let Some(arguments) = call.arguments().filter(|_| !redaction.is_idle(Flow::Arguments)) else {
+        return Ok((Arc::clone(call), Vec::new()));
+    };
+    let redacted = redaction.redact(&arguments, Flow::Arguments);
+    if let Some(Sighting { name, rule, .. }) = redacted.blocked() {
+        let unmet = Some(Unmet(format!("they hold something that must not be sent ({name}); leave it out")));
+        return Err(Denial { reason: Reason::Sensitive, rule: rule.clone(), unmet, scopes: None });
+    }
+    if let Some(Sighting { rule, .. }) = redacted.would_block() {
+        *would_deny = would_deny.take().or(Some(Shadowed { reason: Reason::Sensitive, rule: rule.clone() }));
+    }
+    let call = redacted.masked.map_or_else(|| Arc::clone(call), |masked| Arc::new(call.with_arguments(&masked)));
+    Ok((call, redacted.sightings))
 }
 
 impl Permit {
@@ -162,6 +193,21 @@ impl Permit {
         self.tool.iter().flat_map(|tool| &tool.limits).chain(&*self.limits)
     }
 
+    /// What is looked for in what comes back.
+    pub fn redaction(&self) -> &Redaction {
+        &self.redaction
+    }
+
+    /// By what something was masked in the arguments, if something was.
+    pub fn masked(&self) -> Option<&Redaction> {
+        self.sightings.iter().any(|it| it.action == Action::Mask).then_some(&self.redaction)
+    }
+
+    /// What was found in the arguments.
+    pub fn sightings(&self) -> &[Sighting] {
+        &self.sightings
+    }
+
     /// Headers that tell the server who asks.
     pub fn upstream_headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.upstream_headers
@@ -190,6 +236,7 @@ impl fmt::Display for Denial {
             Reason::IllFormedName => "no rule spells out this unusual name",
             Reason::InsufficientScope => "it is granted, but the token lacks a scope",
             Reason::Arguments => "it is granted, but not with these arguments",
+            Reason::Sensitive => "it is granted, but not with what the arguments hold",
             Reason::UnknownMethod => "the method is not known",
             Reason::PinMissing => "it is granted, but not pinned",
             Reason::PinChanged => "the server has changed the tool since it was pinned",
@@ -212,6 +259,7 @@ impl Reason {
             Self::IllFormedName => "ill_formed_name",
             Self::InsufficientScope => "insufficient_scope",
             Self::Arguments => "arguments",
+            Self::Sensitive => "sensitive",
             Self::UnknownMethod => "unknown_method",
             Self::PinMissing => "pin_missing",
             Self::PinChanged => "pin_changed",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::limit::LimitRule;
 use super::names::Kind;
 use super::query::Context;
+use super::redaction::Redactors;
 use super::restriction::Restriction;
 use super::upstream_headers::UpstreamHeader;
 use super::{Condition, Mode, Pins, Reason, RuleId, Scopes};
@@ -31,6 +32,8 @@ pub(super) struct Rules {
     pub(super) other_tools: Arc<ToolRules>,
     /// Limits over all that the server offers.
     pub(super) limits: Arc<[LimitRule]>,
+    /// What is looked for in all calls and answers, by file.
+    pub(super) redactors: Vec<Arc<Redactors>>,
     /// Every tool that some rule spells out.
     pub(super) named_tools: HashSet<Arc<str>>,
     /// What its tools are, if it is in the lock.
@@ -127,6 +130,8 @@ pub struct ToolRules {
     pub cost: NonZeroU32,
     /// All must have room.
     pub limits: Vec<LimitRule>,
+    /// What is looked for in its calls and their answers.
+    pub(super) redactors: Option<Arc<Redactors>>,
     /// How long the server may stay silent about a call.
     pub timeout: Duration,
     /// Whether all this is enforced. The timeout always is.
@@ -144,6 +149,7 @@ impl Default for ToolRules {
             scopes: None,
             cost: NonZeroU32::MIN,
             limits: Vec::new(),
+            redactors: None,
             timeout: DEFAULT_TIMEOUT,
             mode: Mode::Enforce,
         }

@@ -16,6 +16,7 @@ use super::list::List;
 use super::names::Kind;
 use super::node::Node;
 use super::pins::Pinning;
+use super::redaction::Redactions;
 use super::upstream_headers::HeaderSource;
 use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
@@ -51,6 +52,9 @@ pub struct PolicySource {
     /// Limits over all tools, prompts and resources of the server together.
     #[schemars(length(min = 1))]
     pub(super) limits: Option<Limits>,
+    /// What of calls and answers is not for everyone's eyes, and what becomes of it.
+    #[schemars(length(min = 1))]
+    pub(super) redact: Option<Redactions>,
     /// Tools for every caller with a key, whatever roles it holds: exact names, or one `*` each.
     pub(super) allowed_tools: Option<List>,
     /// What the server may ask of clients while it works for them. Nothing if not said.
@@ -72,6 +76,7 @@ pub const POLICY_KEYS: &[&str] = &[
     "roles",
     "tools",
     "limits",
+    "redact",
     "allowed_tools",
     "server_may",
     "pinning",
@@ -177,6 +182,9 @@ pub(super) struct ToolSource {
     /// Limits, in each of which a call of it must have room.
     #[schemars(length(min = 1))]
     pub(super) limits: Option<Limits>,
+    /// What of its calls and their answers is not for everyone's eyes, beside what is said at the top.
+    #[schemars(length(min = 1))]
+    pub(super) redact: Option<Redactions>,
     /// How long the server may stay silent about a call of it. 5s if not said.
     #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
@@ -232,7 +240,7 @@ impl PolicySource {
     pub(super) fn says_nothing(&self) -> bool {
         let says = self.roles.iter().next().is_some() || self.tools.iter().next().is_some();
         let says = says || self.upstream_headers.iter().next().is_some();
-        let bounds = self.deny.is_some() || self.limits.is_some();
+        let bounds = self.deny.is_some() || self.limits.is_some() || self.redact.is_some();
         !says && !bounds && self.allowed_tools.is_none() && self.server_may.is_none()
     }
 }

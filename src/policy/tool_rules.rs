@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Mode;
 use super::limit::LimitRule;
 use super::limit_source;
+use super::redaction;
 use super::rules::{DEFAULT_TIMEOUT, ToolRules};
 use super::schema;
 use super::scopes::Scopes;
@@ -30,19 +31,18 @@ impl Settings<'_> {
     /// Compiles them; problems go to `found`.
     pub(super) fn compile(&self, tool: &ToolSource, found: &mut Diagnostics) -> ToolRules {
         let Self { file, path, mode, .. } = *self;
-        let ToolSource { arguments, scopes, when, networks, cost, limits, timeout, mode: tried } = tool;
-        let restricts = [arguments.is_some(), scopes.is_some(), when.is_some(), networks.is_some(), limits.is_some()]
-            .contains(&true);
+        let ToolSource { arguments, scopes, when, networks, cost, limits, redact, timeout, mode: tried } = tool;
+        let restricts = arguments.is_some() || scopes.is_some() || when.is_some() || networks.is_some();
+        let restricts = restricts || limits.is_some() || redact.is_some();
         if !restricts && timeout.is_none() && cost.is_none() {
             let message = format!("{} has no settings", quoted(&self.name.value));
             found.push(file.error(Code::NoSettings, self.name.referenced, message).help(
-                "give it `arguments:`, `scopes:`, `limits:`, `when:`, `networks:`, `timeout:` or `cost:`, or delete it",
+                "give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:` or `cost:`, or delete it",
             ));
         } else if let Some(tried) = tried.as_ref().filter(|_| !restricts) {
-            found.push(
-                file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out")
-                    .help("`mode` is about `arguments:`, `scopes:`, `limits:`, `when:` and `networks:`; delete it"),
-            );
+            found.push(file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out").help(
+                "`mode` is about `arguments:`, `scopes:`, `limits:`, `redact:`, `when:` and `networks:`; delete it",
+            ));
         }
         let written = Written { file, path, when: when.as_ref(), networks: networks.as_ref(), mode };
         ToolRules {
@@ -51,6 +51,7 @@ impl Settings<'_> {
             scopes: scopes.as_ref().map(|list| Scopes::compile(file, list, path, found)),
             cost: self.cost(tool, found),
             limits: self.limits(tool, found),
+            redactors: redact.as_ref().map(|it| redaction::compile(file, it, &format!("{path}."), mode, found)),
             timeout: self.timeout(tool, found),
             mode,
         }

@@ -24,7 +24,7 @@ use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
 use crate::state::{Declined, UnderWay};
 use crate::telemetry::{Recorder, RequestScope};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Unsound, UpstreamError};
 
 /// What the gate sends back.
 #[derive(Debug)]
@@ -307,6 +307,9 @@ impl Relay {
         for declined in self.watch.declined() {
             self.decline(declined);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.saw(self.watch.sightings());
+        }
         if let Some(unsound) = unsound {
             return Some(self.fail(bytes, &UpstreamError::Unsound(unsound)));
         }
@@ -402,9 +405,7 @@ impl Relay {
         };
         recorder.refused = error.map(UpstreamError::reason);
         recorder.timeout = error.and_then(timeout);
-        if let Some(UpstreamError::Stopped(rule)) = error {
-            recorder.rule = Some(rule.clone());
-        }
+        recorder.rule = error.and_then(UpstreamError::rule).cloned().or(recorder.rule.take());
         let resumable = error.is_none() && self.watch.is_resumable();
         match (self.under_way.take().filter(|_| resumable), self.room.take()) {
             (Some(under_way), Some(room)) => {
@@ -430,7 +431,9 @@ pub(super) fn outcome(answer: Answer, error: Option<&UpstreamError>) -> Outcome 
         (Answer::ToolError, _) => Outcome::ToolError,
         (Answer::Error(code), _) => Outcome::ServerError(code),
         (Answer::None, Some(UpstreamError::TimedOut(_))) => Outcome::Timeout,
-        (Answer::None, Some(UpstreamError::Stopped(_))) => Outcome::Denied,
+        (Answer::None, Some(UpstreamError::Stopped(_) | UpstreamError::Unsound(Unsound::Withheld(_)))) => {
+            Outcome::Denied
+        }
         (Answer::None, Some(_)) => Outcome::UpstreamError,
     }
 }

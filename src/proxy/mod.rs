@@ -137,7 +137,7 @@ impl Gateway {
             request_id: seen.request_name(),
             headers: &head.headers,
             peer: peer.address().ip(),
-            held: inspect::held(&call),
+            held: inspect::held(admission.permit()),
         };
         let reply = tokio::select! {
             reply = self.upstream.send(&admission, &conversation, carried) => reply, // ask the server
@@ -151,7 +151,8 @@ impl Gateway {
             endpoints: self.upstream.endpoints(),
             max_reply_bytes: self.max_reply_bytes,
         };
-        let (watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
+        let (mut watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
+        seen.saw(watch.sightings());
         seen.session = watch.conversation().ours().cloned();
         Ok(Carriage {
             reply,

@@ -13,16 +13,16 @@ use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::{LimitError, LimitExceeded, Quota};
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
-use crate::policy::{Denial, Reason, Stopped, Unmet};
+use crate::policy::{Denial, Reason, Sighting, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
-use crate::upstream::{CredentialError, UpstreamError};
+use crate::upstream::{CredentialError, Unsound, UpstreamError};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Marks an error as the gate's own.
 const ORIGIN: &str = "io.tollgate/origin";
 /// Names the decision, for whoever asks the operator.
 const DECISION: &str = "io.tollgate/decision";
-/// Whether the call ran: `no` or `unknown`.
+/// Whether the call ran: `no`, `yes` or `unknown`.
 const EXECUTED: &str = "executed";
 
 /// An answer: the HTTP status and the error. Where the caller asked something with an id and [`Status::InBand`] is
@@ -306,7 +306,7 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
                 "your identity lacks what this server must know of you; ask whoever issued it",
             ),
         ),
-        (Reason::Arguments, _) => unknown("the arguments are not allowed".to_owned()),
+        (Reason::Arguments | Reason::Sensitive, _) => unknown("the arguments are not allowed".to_owned()),
         (Reason::UnknownMethod, _) => no_method(call),
         // Whoever can ask for nothing at all is told so: to look for another tool would be no use.
         (Reason::Killed(Stopped::Everything), _) => {
@@ -428,6 +428,7 @@ fn upstream(error: &UpstreamError) -> Saying {
             "ended by an operator; the call may have run: look before you repeat it",
             "unknown",
         ),
+        UpstreamError::Unsound(Unsound::Withheld(found)) => return withheld(found),
         UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
             (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
         }
@@ -441,6 +442,14 @@ fn upstream(error: &UpstreamError) -> Saying {
         UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
     }
     Saying::new(status, object)
+}
+
+/// The call ran, and what came of it must not be seen.
+fn withheld(found: &Sighting) -> Saying {
+    let text =
+        format!("the answer is withheld: it holds {}; the call ran, so ask for less rather than again", found.name);
+    let error = ErrorObject::new(code::WITHHELD, text).with("reason", "withheld").with(EXECUTED, "yes");
+    Saying::new(Status::InBand(StatusCode::FORBIDDEN), error)
 }
 
 fn uncredentialed(error: &CredentialError) -> &'static str {

@@ -12,6 +12,7 @@ use super::content::{self, Content};
 use crate::exchange::{Exchange, Outcome, ToolLabel};
 use crate::jsonrpc::code;
 use crate::mcp::{Call, Era, Method, ServerName, Target};
+use crate::policy::{Action, Flow, Reason, Sighting};
 
 use Signal::{ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
 
@@ -80,8 +81,8 @@ const TABLE: &[Attribute] = &[
     row("error.type", &[ServerDuration], |f| f.received_error().map(ErrorType::bounded)),
     row("error.type", &[ClientDuration], |f| f.sent_error().map(ErrorType::bounded)),
     row("http.response.status_code", &[ClientSpan], |f| f.exchange.attempt.as_ref()?.status.map(|status| i64::from(status).into())),
-    row("gen_ai.tool.call.arguments", SPANS, |f| f.said(Call::arguments).map(|it| content::arguments(&it).into())),
-    row("gen_ai.tool.call.result", SPANS, |f| f.said(|_| f.exchange.answer.clone()).and_then(|it| content::result(&it)).map(Value::from)),
+    row("gen_ai.tool.call.arguments", SPANS, |f| f.said(Flow::Arguments, Call::arguments).map(|it| content::arguments(&it).into())),
+    row("gen_ai.tool.call.result", SPANS, |f| f.said(Flow::Results, |_| f.exchange.answer.clone()).and_then(|it| content::result(&it)).map(Value::from)),
     row(NETWORK_PROTOCOL, ALL_OF_MCP, |_| Some(HTTP.into())),
     row("network.protocol.version", RECEIVED, |f| Some(http_version(f.exchange.http).into())),
     // The pool speaks nothing else.
@@ -101,6 +102,10 @@ const TABLE: &[Attribute] = &[
     row("tollgate.rule", &[ServerSpan], |f| f.exchange.rule.as_ref().map(|rule| text(rule.to_string()))),
     row("tollgate.would_deny", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row("tollgate.would_deny.rule", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| text(it.rule.to_string()))),
+    row("tollgate.redacted", &[ServerSpan], |f| {
+        let found: Vec<_> = f.exchange.sightings.iter().map(|found| &*found.name).collect();
+        (!found.is_empty()).then(|| text(found.join(",")))
+    }),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tollgate.request.id", &[ServerSpan], |f| f.exchange.request_id.as_ref()?.to_str().ok().map(text)),
     row("tool_name", &[ToolCalls, Replies], |f| f.tool_label().map(text)),
@@ -137,6 +142,10 @@ pub(super) const REASON: &str = "reason";
 pub(super) const SCOPE: &str = "scope";
 /// Label of `tollgate.credential.time_left`.
 pub(super) const CREDENTIAL: &str = "credential";
+/// Labels of `tollgate.redactions`: what was found, where, and what came of it.
+pub(super) const DETECTOR: &str = "detector";
+pub(super) const FLOW: &str = "in";
+pub(super) const ACTION: &str = "action";
 const OWN_SERVER: &str = "tollgate.server";
 const NETWORK_PROTOCOL: &str = "network.protocol.name";
 const NETWORK_TRANSPORT: &str = "network.transport";
@@ -244,9 +253,14 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Something that was said in a tool call, if that may be told.
-    fn said(&self, what: impl FnOnce(&'a Call) -> Option<Bytes>) -> Option<Bytes> {
+    /// Something that was said in a tool call, if that may be told: not what holds something that is not for everyone's
+    /// eyes, and was not masked.
+    fn said(&self, flow: Flow, what: impl FnOnce(&'a Call) -> Option<Bytes>) -> Option<Bytes> {
         let call = self.exchange.call.as_ref().filter(|call| call.method() == Method::ToolsCall)?;
+        let plain = |it: &Sighting| it.flow == flow && it.action != Action::Mask;
+        if self.exchange.sightings.iter().any(plain) || self.exchange.refused == Some(Reason::Sensitive.word()) {
+            return None;
+        }
         if self.content == Content::OnSpans { what(call) } else { None }
     }
 

@@ -18,6 +18,9 @@ use crate::mcp::{Method, ServerName, Target};
 use crate::policy::{Context, Effect, Mode, PolicySet, Query, Reason, RuleId, Shown};
 use crate::state::StateError;
 
+/// Why an answer did not come back, as its line has it.
+const WITHHELD: &str = "withheld";
+
 /// A line as written, as far as it matters here. Lines may come to hold more.
 #[derive(Debug, Deserialize)]
 struct Line {
@@ -201,10 +204,14 @@ impl Record {
         let refused = self.line.refused.as_deref().unwrap_or_default();
         // Whose a task is, the policy does not say.
         let denied = self.line.outcome == Outcome::Denied.label() && refused != StateError::NoTask.reason();
+        // What came back was withheld: the call itself was allowed.
+        let denied = denied && refused != WITHHELD;
         Some(match denied.then_some(refused) {
             Some(reason) => Said::Deny(reason.to_owned(), Some(rule)),
             // The line names the limit, not what granted it.
-            None if refused == "limited" => Said::Allow(format!("some rule, and limited by {rule}")),
+            None if ["limited", WITHHELD].contains(&refused) => {
+                Said::Allow(format!("some rule, and {refused} by {rule}"))
+            }
             None => Said::Allow(rule),
         })
     }
@@ -306,11 +313,15 @@ impl Record {
         Query { principal, server, method: self.method, target: self.target(), context }
     }
 
-    /// The condition that the call must meet, if it is enforced.
+    /// What refuses the call for its arguments, if it is enforced.
     fn condition(&self, policy: &PolicySet, server: &ServerName) -> Option<RuleId> {
         let Target::Tool(name) = self.target() else {
             return None;
         };
+        if let Some(rule) = policy.redaction(server, Some(name)).refuses().filter(|_| self.method == Method::ToolsCall)
+        {
+            return Some(rule.clone());
+        }
         let tool = policy.tool_rules(server, name);
         let enforced = self.method == Method::ToolsCall && tool.mode == Mode::Enforce;
         tool.arguments.as_ref().filter(|_| enforced).map(|condition| condition.rule().clone())

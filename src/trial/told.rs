@@ -85,6 +85,7 @@ fn why(reason: Reason) -> &'static str {
         Reason::IllFormedName => "no rule spells out this unusual name",
         Reason::InsufficientScope => "the token lacks a scope",
         Reason::Arguments => "not with these arguments",
+        Reason::Sensitive => "not with what the arguments hold",
         Reason::UnknownMethod => "the method is not known",
         Reason::PinMissing => "it is not pinned",
         Reason::PinChanged => "it is not as it was pinned",

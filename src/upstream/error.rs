@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::CredentialError;
 use crate::mcp::Problem;
-use crate::policy::RuleId;
+use crate::policy::{RuleId, Sighting};
 
 /// Why the server gave no proper reply.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum UpstreamError {
 }
 
 /// What is wrong with a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsound {
     /// Not one message with one reading.
     Message(Problem),
@@ -52,6 +52,8 @@ pub enum Unsound {
     Task,
     /// The first event of a 2024-11-05 stream does not say where messages go.
     Endpoint,
+    /// It holds what the policy does not let out: the call ran.
+    Withheld(Box<Sighting>),
 }
 
 impl UpstreamError {
@@ -66,6 +68,23 @@ impl UpstreamError {
             Self::Credential(error) => error.reason(),
             Self::LeftAlone(_) => "circuit_open",
             Self::Stopped(_) => "killed",
+        }
+    }
+}
+
+impl UpstreamError {
+    /// The rule that ended the call or withheld its answer, where one did.
+    pub fn rule(&self) -> Option<&RuleId> {
+        match self {
+            Self::Stopped(rule) => Some(rule),
+            Self::Unsound(Unsound::Withheld(found)) => Some(&found.rule),
+            Self::Unreachable(_)
+            | Self::BrokeOff(_)
+            | Self::TimedOut(_)
+            | Self::Unacceptable(_)
+            | Self::Unsound(_)
+            | Self::LeftAlone(_)
+            | Self::Credential(_) => None,
         }
     }
 }
@@ -96,7 +115,7 @@ impl fmt::Display for UpstreamError {
 
 impl Unsound {
     /// A word for logs, labels and `error.data.reason`.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Message(_) => "reply_malformed",
             Self::List => "reply_list",
@@ -108,6 +127,7 @@ impl Unsound {
             Self::Address => "reply_address",
             Self::Task => "reply_task",
             Self::Endpoint => "reply_endpoint",
+            Self::Withheld(_) => "withheld",
         }
     }
 }
@@ -128,6 +148,9 @@ impl fmt::Display for Unsound {
             Self::Address => f.write_str("the server asks its client's user to open an address that is not https"),
             Self::Task => f.write_str("the server gives out a task that another principal began"),
             Self::Endpoint => f.write_str("the server's stream does not begin with an endpoint of its own"),
+            Self::Withheld(found) => {
+                write!(f, "the server's reply holds {}, which must not pass ({})", found.name, found.rule)
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::mcp::{TraceContext, alike};
+use crate::mcp::{TraceContext, alike, decode_sentinel, encode_sentinel};
+use crate::policy::Redaction;
 use crate::state::SESSION_ID;
 
 /// What a server may see of the caller's headers: what the protocol needs, and nothing else that is not listed for it.
@@ -23,6 +24,9 @@ pub(super) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// Headers whose name begins so belong to MCP, those that nobody knows yet too (MCP 2026-07-28, Transports).
 const MCP: &str = "mcp-";
+
+/// Headers whose name begins so repeat arguments (SEP-2243).
+const MIRRORED: &str = "mcp-param-";
 
 /// What never comes back: it is about the connection behind the gate, or speaks for the gate.
 static NOT_TO_CALLER: [HeaderName; 12] = [
@@ -68,6 +72,22 @@ pub(super) fn traced(headers: &mut HeaderMap, context: &TraceContext) {
         && !value.is_empty()
     {
         headers.insert(TRACESTATE, value);
+    }
+}
+
+/// What was masked in the arguments is masked in the headers that repeat them. One that cannot be read does not pass.
+pub(super) fn mask(headers: &mut HeaderMap, redaction: &Redaction) {
+    let masked = |value: &HeaderValue| {
+        let text = value.to_str().ok().and_then(|value| decode_sentinel(value.trim_matches([' ', '\t'])))?;
+        HeaderValue::try_from(encode_sentinel(&redaction.masked(&text))).ok()
+    };
+    let repeated = headers.iter().filter(|(name, _)| name.as_str().starts_with(MIRRORED));
+    let repeated: Vec<_> = repeated.map(|(name, value)| (name.clone(), masked(value))).collect();
+    for (name, value) in repeated {
+        match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        }
     }
 }
 

@@ -328,6 +328,9 @@ impl Upstream {
         if let Some(trace) = &carried.trace {
             headers::traced(&mut headers, trace);
         }
+        if let Some(redaction) = permit.masked() {
+            headers::mask(&mut headers, redaction);
+        }
         let own = [
             (SESSION_ID, conversation.header().cloned()),
             (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),

@@ -39,6 +39,7 @@ mod pinning;
 mod protected_resource;
 mod pull_request;
 mod questions;
+mod redaction;
 mod reload;
 mod replay;
 mod review;

@@ -27,6 +27,9 @@ tools:
   get_pool_status:
     timeout: 1s
   search_records:
+    redact:
+      - { find: [aws_key], in: results, then: block }
+      - { find: [card], in: arguments, then: block }
     arguments:
       properties:
         limit: { type: integer, maximum: 100 }
@@ -243,6 +246,10 @@ async fn not_granted(page: &mut Page, gate: SocketAddr) {
     let nothing = tool_call("1", "no_such_tool", "{}");
     let too_many = r#""name":"search_records","arguments":{"limit":1000,"store":"elsewhere"}"#;
     page.hear("arguments that are not allowed", gate, &post(ALICE, &search(r#"{"limit":1000}"#))).await;
+    let card = search(r#"{"note":"4111 1111 1111 1111"}"#);
+    page.hear("arguments with something that must not be sent", gate, &post(ALICE, &card)).await;
+    let key = search(r#"{"note":"AKIAIOSFODNN7EXAMPLE"}"#);
+    page.hear("an answer with something that must not pass", gate, &post(ALICE, &key)).await;
     let modern = post_modern("tools/call", too_many, Some("search_records"));
     page.hear("arguments that are not allowed, without a session", gate, &modern).await;
     page.hear("a task that is not the caller's", gate, &post(ALICE, &message("1", "tasks/get", r#"{"taskId":"t"}"#)))

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod opened;
 mod pins;
+mod redactions;
 mod restrictions;
 #[cfg(test)]
 mod tests;
@@ -124,6 +125,7 @@ impl PolicySet {
             both.grants(&mut found);
             both.tools(&mut found);
             both.limits(&mut found);
+            both.redactions(&mut found);
             both.pins(&mut found);
             both.upstream_headers(&mut found);
         }

@@ -39,6 +39,46 @@ fn denials() {
 }
 
 #[test]
+fn redactions() {
+    let policy = |redact: &str| format!("roles: {{ r: {{ tools: [a] }} }}\nredact: [{redact}]");
+    let mask = "{ find: [email, card], in: results, then: mask }";
+    let own = |pattern: &str| format!("{{ pattern: '{pattern}', name: own, in: results, then: mask }}");
+    for (old, new, expected) in [
+        (mask.to_owned(), mask.replace("email, card", "card, email"), ""),
+        (
+            mask.to_owned(),
+            mask.replace(", card", ""),
+            "widened the whole server [whoever may use it] redact: card in results: mask → nothing",
+        ),
+        (
+            mask.to_owned(),
+            mask.replace("mask", "block"),
+            "narrowed the whole server [whoever may use it] redact: card in results: mask → block\nnarrowed the whole server [whoever may use it] redact: email in results: mask → block",
+        ),
+        (
+            "{ find: [iban], in: results, then: alert }".to_owned(),
+            "{ find: [jwt], in: results, then: alert }".to_owned(),
+            "changed the whole server [whoever may use it] redact: iban in results: alert → nothing\nchanged the whole server [whoever may use it] redact: jwt in results: nothing → alert",
+        ),
+        // Nobody can say which of two patterns finds more.
+        (
+            own("ab"),
+            own("abc"),
+            "widened the whole server [whoever may use it] redact: own (ab) in results: mask → nothing\nnarrowed the whole server [whoever may use it] redact: own (abc) in results: nothing → mask",
+        ),
+    ] {
+        assert_eq!(told(&policy(&old), &policy(&new)), expected);
+    }
+    assert_eq!(
+        told(
+            "roles: { r: { tools: [a] } }\ntools: { a: { redact: [{ find: [email], in: arguments, then: block }] } }",
+            "roles: { r: { tools: [a] } }\ntools: { a: { mode: shadow, redact: [{ find: [email], in: arguments, then: block }] } }",
+        ),
+        "widened tool a [role r] redact: email in arguments: block → nothing"
+    );
+}
+
+#[test]
 fn restrictions() {
     let role = |keys: &str| format!("roles: {{ r: {{ tools: [a]{keys} }} }}");
     for (old, new, expected) in [

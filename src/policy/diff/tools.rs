@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Both, Change, Direction, What, conditions, limits, restrictions};
+use super::{Both, Change, Direction, What, conditions, limits, redactions, restrictions};
 use crate::duration::written;
 use crate::policy::names::Kind;
 use crate::policy::restriction::Restriction;
@@ -52,6 +52,8 @@ impl Both<'_> {
             [&before, &now].map(|it| it.limits.first().map(|limit| &limit.rule)),
             limits::compare(before.limits, now.limits),
         );
+        let [before, now] = [old, new].map(|it| it.redactors.as_slice());
+        told([before, now].map(redactions::rule), redactions::compare(before, now));
         if old.cost != new.cost {
             let direction = if new.cost < old.cost { Direction::Widened } else { Direction::Narrowed };
             told([None, None], vec![(direction, format!("cost: {} → {}", old.cost, new.cost))]);

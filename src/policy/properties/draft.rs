@@ -195,9 +195,24 @@ impl Dice {
         if self.chance(20) {
             tool.insert("scopes".to_owned(), self.some(SCOPES));
         }
+        if self.chance(20) {
+            tool.insert("redact".to_owned(), self.redact());
+        }
         self.restrict(&mut tool);
         tool.insert("timeout".to_owned(), json!("5s"));
         Value::Object(tool)
+    }
+
+    /// Of what calls hold (see [`values`]), beside the first of each.
+    pub(super) fn redact(&mut self) -> Value {
+        let then = *self.one(&["alert", "mask", "block", "block"]);
+        let entries = [
+            json!({ "pattern": "zz", "name": "own", "then": then }),
+            json!({ "pattern": "FROM u", "name": "sql", "in": "arguments", "then": then }),
+            json!({ "find": ["email", "card"], "in": *self.one(&["arguments", "results"]), "then": then }),
+        ];
+        let count = self.0.random_range(1..=2);
+        entries.choose_multiple(&mut self.0, count).cloned().collect()
     }
 
     pub(super) fn role(&mut self, index: usize) -> Value {
@@ -227,6 +242,9 @@ impl Dice {
         }
         if self.chance(25) {
             file.insert("limits".to_owned(), self.limits(["principal", "server"]));
+        }
+        if self.chance(10) {
+            file.insert("redact".to_owned(), self.redact());
         }
         if index == 0 && self.chance(25) {
             let headers = [
@@ -265,7 +283,7 @@ impl Dice {
         match self.0.random_range(0..6) {
             0 => {
                 let fresh = self.file(index);
-                let key = *self.one(&["mode", "deny", "allowed_tools", "upstream_headers", "limits"]);
+                let key = *self.one(&["mode", "deny", "allowed_tools", "upstream_headers", "limits", "redact"]);
                 match fresh.get(key) {
                     Some(value) => file.insert(key.to_owned(), value.clone()),
                     None if file.len() > 1 => file.remove(key),
@@ -305,6 +323,7 @@ impl Dice {
                     "limits",
                     "limits",
                     "cost",
+                    "redact",
                 ]);
                 match (fresh.get(key), tool.get_mut(key).and_then(Value::as_object_mut)) {
                     // A small edit of a condition rather than another one.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::attribute::{self, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal};
+use super::attribute::{self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal};
 use crate::audit::Audit;
 use crate::exchange::{Outcome, TimeoutKind};
 use crate::identity::AuthError;
@@ -59,6 +59,7 @@ pub(super) struct Metrics {
     tls_reloads: Counter<u64>,
     handshakes: Counter<u64>,
     declined: Counter<u64>,
+    redactions: Counter<u64>,
     unauthenticated: Counter<u64>,
     series: RwLock<Series>,
     rules: RwLock<HashMap<Ruled, BoundCounter<u64>>>,
@@ -143,6 +144,10 @@ impl Metrics {
                 seconds("mcp.server.session.duration", "From the beginning of a client's session to its end"),
                 seconds("mcp.client.session.duration", "From the beginning of a session with a server to its end"),
             ],
+            redactions: counter(
+                "tollgate.redactions",
+                "Messages in which something was found that is not for everyone's eyes",
+            ),
             declined: counter("tollgate.questions.declined", "Questions of servers that did not reach their clients"),
             unauthenticated: counter("tollgate.authentication.failures", "Requests of nobody, by why"),
             reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
@@ -169,6 +174,7 @@ impl Metrics {
             sent.record(attempt.as_secs_f64());
         }
         self.count_rules(facts);
+        self.count_sightings(facts);
         let replied = facts.exchange.replied;
         if replied > 0 {
             let (size, tokens) = bound.reply.get_or_init(|| {
@@ -184,6 +190,19 @@ impl Metrics {
             if let Some(errors) = &tool.errors {
                 errors.add(1);
             }
+        }
+    }
+
+    /// Counts what was found that is not for everyone's eyes. Most messages have nothing.
+    fn count_sightings(&self, facts: &Facts<'_>) {
+        for found in &facts.exchange.sightings {
+            let labels = [
+                KeyValue::new(SERVER, facts.exchange.server.as_str().to_owned()),
+                KeyValue::new(DETECTOR, found.name.to_string()),
+                KeyValue::new(FLOW, found.flow.word()),
+                KeyValue::new(ACTION, found.action.word()),
+            ];
+            self.redactions.add(1, &labels);
         }
     }
 
