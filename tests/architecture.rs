@@ -103,11 +103,11 @@ fn words_stay_in_their_rooms() {
         (
             "StatusCode",
             |file| {
-                matches!(file, "proxy/respond.rs" | "upstream/http.rs")
+                matches!(file, "proxy/respond/mod.rs" | "proxy/respond/server.rs" | "upstream/http.rs")
                     || floor(file) == "admin"
                     || floor(file) == "cli"
             },
-            "status codes are chosen in proxy/respond.rs",
+            "status codes are chosen in proxy/respond/",
         ),
         (
             "supposed",

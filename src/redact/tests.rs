@@ -1,3 +1,5 @@
+//! What is found, what is not, and what is left of a message.
+
 use proptest::prelude::*;
 
 use super::message::walk;

@@ -1,5 +1,7 @@
 //! What the caller hears. The only place where a status code is chosen for an answer of the gate's own.
 
+mod server;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +15,9 @@ use crate::json;
 use crate::jsonrpc::{ErrorObject, RequestId, code};
 use crate::limits::{LimitError, LimitExceeded, Quota};
 use crate::mcp::{Call, CallError, Era, Method, Mismatch, ProtocolVersion, Subject, TASKS, Target};
-use crate::policy::{Denial, Reason, Sighting, Stopped, Unmet};
+use crate::policy::{Denial, Reason, Stopped, Unmet};
 use crate::state::{Declined, Session, StateError};
-use crate::upstream::{CredentialError, Unsound, UpstreamError};
+use crate::upstream::UpstreamError;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Marks an error as the gate's own.
@@ -99,7 +101,7 @@ fn answered<'a>(refusal: &'a Refusal, call: Option<&'a Call>) -> Option<&'a Requ
 
 /// The last event of a stream that the server did not end: the same error, in the stream.
 pub(super) fn event(error: &UpstreamError, decision: DecisionId, id: &RequestId) -> Bytes {
-    as_event(&message(upstream(error).error, decision, Some(id)))
+    as_event(&message(server::say(error).error, decision, Some(id)))
 }
 
 /// What the server hears that asked what it may not: the words of a client that does not offer it, as the server was told.
@@ -160,7 +162,7 @@ fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
         Refusal::Limit(LimitError::Exceeded(exceeded)) => limited(exceeded),
         Refusal::Limit(LimitError::Uncounted) => without("the limits of the call cannot be counted", refusal),
         Refusal::Audit(Unrecorded) => without("the call cannot be recorded", refusal),
-        Refusal::Upstream(error) => upstream(error),
+        Refusal::Upstream(error) => server::say(error),
     }
 }
 
@@ -395,72 +397,6 @@ fn later(status: Status, error: ErrorObject, wait: Duration) -> Saying {
 
 fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1)
-}
-
-fn upstream(error: &UpstreamError) -> Saying {
-    let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
-    let (status, code, text, executed) = match error {
-        UpstreamError::Unreachable(_) => {
-            (bad_gateway, code::UPSTREAM, "the server cannot be reached; nothing ran", "no")
-        }
-        UpstreamError::BrokeOff(_) => (
-            bad_gateway,
-            code::UPSTREAM,
-            "the server broke off; the call may have run: look before you repeat it",
-            "unknown",
-        ),
-        UpstreamError::TimedOut(_) => (
-            Status::InBand(StatusCode::GATEWAY_TIMEOUT),
-            code::TIMEOUT,
-            "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
-            "unknown",
-        ),
-        UpstreamError::Credential(error) => (bad_gateway, code::UPSTREAM, uncredentialed(error), "no"),
-        UpstreamError::LeftAlone(_) => (
-            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
-            code::UNAVAILABLE,
-            "the server fails and is left alone for a moment; nothing ran",
-            "no",
-        ),
-        UpstreamError::Stopped(_) => (
-            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
-            code::UNAVAILABLE,
-            "ended by an operator; the call may have run: look before you repeat it",
-            "unknown",
-        ),
-        UpstreamError::Unsound(Unsound::Withheld(found)) => return withheld(found),
-        UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
-            (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
-        }
-    };
-    let mut object = ErrorObject::new(code, text).with(EXECUTED, executed);
-    match error {
-        UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
-        UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
-        UpstreamError::LeftAlone(pause) => return later(status, object.with("reason", error.reason()), *pause),
-        UpstreamError::Stopped(_) | UpstreamError::Credential(_) => object = object.with("reason", error.reason()),
-        UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
-    }
-    Saying::new(status, object)
-}
-
-/// The call ran, and what came of it must not be seen.
-fn withheld(found: &Sighting) -> Saying {
-    let text =
-        format!("the answer is withheld: it holds {}; the call ran, so ask for less rather than again", found.name);
-    let error = ErrorObject::new(code::WITHHELD, text).with("reason", "withheld").with(EXECUTED, "yes");
-    Saying::new(Status::InBand(StatusCode::FORBIDDEN), error)
-}
-
-fn uncredentialed(error: &CredentialError) -> &'static str {
-    match error {
-        CredentialError::Unavailable(_) => "the gate cannot authenticate to the server now; nothing ran",
-        CredentialError::Refused(_) => "your token gives no access to this server; nothing ran",
-        CredentialError::NoToken => {
-            "this server takes only callers who log in at an identity provider, not keys; nothing ran"
-        }
-        CredentialError::Untold(_) => "the server cannot be told who asks; nothing ran",
-    }
 }
 
 /// What clients must know before they can authenticate.
