@@ -53,9 +53,10 @@ def check(services, language):
     expect("forged", ask(upstream, {"x-tollgate-assertion": forged()}), 401)
     with Catcher() as catcher, services.gate("asserted", catcher.address, settings=settings) as gate:
         ask(gate.address, {"x-api-key": KEY})
-        signed = {"x-tollgate-assertion": catcher.calls[0]["x-tollgate-assertion"]}
-        expect("as it was signed", ask(upstream, signed), WHO)
-        expect("with another body", ask(upstream, signed, tool="whoami2"), 401)
+        headers, body = catcher.calls[0]
+        signed = {"x-tollgate-assertion": headers["x-tollgate-assertion"]}
+        expect("as it was signed", ask(upstream, signed, body), WHO)
+        expect("with another body", ask(upstream, signed, body + b" "), 401)
 
 
 def make_key(services, path):
@@ -72,15 +73,17 @@ def forged():
     return jwt.encode(claims, "a secret that is long enough to sign", headers={"typ": "tollgate-assertion+jwt"})
 
 
-def ask(url, headers, tool="whoami"):
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
+
+
+def ask(url, headers, body=json.dumps(CALL).encode()):
     """What the tool answers, or the status of a refusal."""
-    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
     usual = {
         "content-type": "application/json",
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": "2025-06-18",
     }
-    request = urllib.request.Request(url, json.dumps(call).encode(), {**usual, **headers})
+    request = urllib.request.Request(url, body, {**usual, **headers})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             answer = json.load(answer)

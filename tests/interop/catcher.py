@@ -1,4 +1,4 @@
-"""Stands where a server does, and keeps the headers of the calls that come. Not for: answering them."""
+"""Stands where a server does, and keeps the headers and bodies of the calls that come. Not for: answering them."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -13,8 +13,8 @@ class Catcher:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                self.rfile.read(int(self.headers["content-length"]))
-                caught.append(dict(self.headers))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                caught.append((self.headers, body))
                 self.answer(500)
 
             def do_OPTIONS(self):

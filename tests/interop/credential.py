@@ -51,7 +51,7 @@ def check(services, port, method, key, secret):
         answer = ask(gate.address, {"x-api-key": KEY})
         if not server.calls:
             raise Failure(f"nothing came: {answer}; the gate says:\n" + "\n".join(filter(None, gate.stderr.queue)))
-        token = server.calls[0]["authorization"].removeprefix("Bearer ")
+        token = server.calls[0][0]["authorization"].removeprefix("Bearer ")
     issuer = f"http://127.0.0.1:{port}"
     published = jwt.PyJWKClient(f"{issuer}/jwks").get_signing_key_from_jwt(token)
     claims = jwt.decode(token, published, algorithms=["RS256"], audience=RESOURCE, issuer=issuer)
