@@ -9,7 +9,8 @@ import yaml
 
 folder, tollgate = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
 problems = []
-seen = {"pods": 0, "containers": 0, "configs": 0, "policies": 0}
+seen = {"pods": 0, "containers": 0, "configs": 0, "policies": 0, "dashboards": 0}
+dashboards = pathlib.Path("deploy/observability/dashboards")
 
 
 def pods(document):
@@ -106,7 +107,12 @@ for file in sorted(folder.glob("*.yaml")):
         where = f"{file.name}, {document['kind']} {document['metadata']['name']}"
         for pod, kind in pods(document):
             look_at_pod(where, pod, kind)
-        if document["kind"] == "ConfigMap" and "patch.yaml" not in document["data"]:
+        if document["kind"] == "ConfigMap" and "grafana_dashboard" in document["metadata"].get("labels", {}):
+            seen["dashboards"] += 1
+            for name, text in document["data"].items():
+                if text != (dashboards / name.removeprefix("tollgate-")).read_text():
+                    problems.append(f"{where}: {name} is not as in {dashboards}")
+        elif document["kind"] == "ConfigMap" and "patch.yaml" not in document["data"]:
             look_at_files(where, document["data"])
 
 if not all(seen.values()):
