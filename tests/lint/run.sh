@@ -14,5 +14,5 @@ fi
 git ls-files -z '*.sh' .ci/run | xargs -0 "$venv/bin/shellcheck"
 "$venv/bin/check-jsonschema" --builtin-schema vendor.github-actions action.yml
 "$venv/bin/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
-"$venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose.yaml
+"$venv/bin/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose*.yaml
 "$venv/bin/pre-commit" validate-manifest .pre-commit-hooks.yaml
