@@ -2,7 +2,7 @@
 # The whole suite, quickest checks first. Installs what it needs for itself into target/.
 #
 # Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found; Redis, libfaketime,
-# buildah and HAProxy are installed by apt-get where they are missing.
+# buildah, HAProxy and Prometheus are installed by apt-get where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,6 +41,9 @@ cargo test --quiet --locked --benches
 
 step "where it runs: image, chart, sidecar, network"
 tests/deploy/run.sh
+
+step "dashboards, rules, collectors"
+tests/observability/run.sh
 
 step "real servers and clients, directly and through the gate"
 tests/interop/run.sh
