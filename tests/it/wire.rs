@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::support::issuer::{Issuer, Signer, published, seconds};
+use crate::support::issuer::{Answer as KeysOfIssuer, Issuer, Signer, published, seconds};
 use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, message, post, post_modern, post_with, tool_call};
 use crate::support::raw::{self, Answer, Connection, Response};
@@ -151,6 +151,7 @@ async fn every_refusal_sounds_as_written_down() {
     unreadable(&mut page, gate.data).await;
     unauthenticated(&mut page, gate.data).await;
     with_tokens(&mut page).await;
+    without_issuer(&mut page).await;
     out_of_place(&mut page, gate.data).await;
     not_granted(&mut page, gate.data).await;
     limited(&mut page, gate.data, &upstream).await;
@@ -229,6 +230,19 @@ async fn with_tokens(page: &mut Page) {
         headers.extend(shown.map(|token| ("authorization", token.as_str())));
         page.hear(title, gate.data, &post_with(&headers, &delete)).await;
     }
+}
+
+/// Where nobody can be asked who somebody is.
+async fn without_issuer(page: &mut Page) {
+    let (upstream, issuer) = (Upstream::start().await, Issuer::start(KeysOfIssuer::Down).await);
+    let url = issuer.url();
+    let principals = format!("tokens: [{{ issuer: \"{url}\", audience: gate, allow_addresses: [127.0.0.1/32] }}]\n");
+    let gate = World::new(&upstream.url()).policy("principals.yaml", &principals).start().await;
+    let claims = json!({ "iss": url, "aud": "gate", "sub": "alice", "exp": seconds(300) });
+    let token = format!("Bearer {}", Signer::es256("k1").token(&claims));
+    let mut headers = with(&[("x-api-key", "")]);
+    headers.push(("authorization", &token));
+    page.hear("a token whose issuer cannot be asked", gate.data, &post_with(&headers, &search("{}"))).await;
 }
 
 async fn out_of_place(page: &mut Page, gate: SocketAddr) {
