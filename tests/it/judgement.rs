@@ -102,5 +102,5 @@ async fn a_file_in_shadow_refuses_nothing_and_says_what_it_would() {
         assert!(answer.get("result").is_some(), "{tool}: {answer}");
         assert_eq!(line["would_deny"], would_deny, "{line}");
     }
-    assert!(gate.log.text().contains("shadow"), "whoever runs it is told:\n{}", gate.log.text());
+    assert!(gate.log.says("shadow").await, "whoever runs it is told:\n{}", gate.log.text());
 }

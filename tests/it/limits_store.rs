@@ -175,7 +175,7 @@ async fn what_was_taken_while_the_store_was_away_is_not_forgotten() {
     }
     assert_eq!(passed, 10, "the other gate knows of them");
     assert_eq!(search(one.data).await, LIMITED);
-    assert!(one.log.text().contains("the limits store is there again"), "{}", one.log.text());
+    assert!(one.log.says("the limits store is there again").await, "{}", one.log.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

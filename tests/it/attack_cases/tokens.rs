@@ -49,7 +49,7 @@ async fn every_attack_case_on_tokens_ends_as_the_corpus_says() {
             for _ in 0..case.repeat.unwrap_or(1) {
                 outcome = outcome.and(bench.run_with_token(case).await);
             }
-            let outcome = outcome.and_then(|()| asserted(case, &bench, &issuer));
+            let outcome = outcome.and(asserted(case, &bench, &issuer).await);
             table.enter(case, keys, outcome, (&bench.gate.decisions, before)).await;
         }
         if keys == "down" && ready_now(&bench).await {
@@ -71,12 +71,12 @@ async fn ready_now(bench: &Bench) -> bool {
     raw::get(bench.gate.admin, "/readyz").await.status == 200
 }
 
-fn asserted(case: &Case, bench: &Bench, issuer: &Issuer) -> Result<(), String> {
+async fn asserted(case: &Case, bench: &Bench, issuer: &Issuer) -> Result<(), String> {
     if case.asserts("jwks mock saw <= 2 requests") && issuer.asked() > 2 {
         return Err(format!("the issuer was asked {} times", issuer.asked()));
     }
     // Wherever nothing can be seen of a connection, it is seen why there was none.
-    if case.asserts("no connection to 169.254.169.254") && !bench.gate.log.text().contains("answered with 302") {
+    if case.asserts("no connection to 169.254.169.254") && !bench.gate.log.says("answered with 302").await {
         return Err("nothing says that the redirect was not followed".to_owned());
     }
     let written = bench.gate.log.text() + &bench.gate.decisions.text();

@@ -58,6 +58,11 @@ impl Lines {
         self.written.lock().unwrap().join("\n")
     }
 
+    /// Whether some line says this, or will: lines are written while nobody waits for them.
+    pub(crate) async fn says(&self, what: &str) -> bool {
+        self.wait_since(0, DEADLINE, |line| line.contains(what)).await.is_some()
+    }
+
     /// Waits for the first line from the nth on that `wanted` accepts.
     pub(crate) async fn wait_since(
         &self,
