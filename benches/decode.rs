@@ -102,6 +102,7 @@ fn redact(criterion: &mut Criterion) {
         ("16KiB_of_keys", "-----BEGIN PRIVATE KEY-----".repeat(606)),
         ("16KiB_of_colons", "a://b:c".repeat(2340)),
         ("16KiB_of_words", "A1 4 ".repeat(3276)),
+        ("16KiB_of_accounts", "DE89 ".repeat(3276)),
     ] {
         let finder = Finder::new(all, Vec::new());
         group.throughput(Throughput::Bytes(evil.len() as u64));
