@@ -113,11 +113,13 @@ pub(super) fn private_key(rest: &[u8]) -> Option<usize> {
     if label.len() > LONGEST_LABEL || memmem::find(label, b"PRIVATE KEY").is_none() {
         return None;
     }
-    let end = memmem::find(rest, b"-----END ").map(|end| {
-        let behind = end + b"-----END ".len() + label.len();
-        behind + run(rest.get(behind..).unwrap_or_default(), |byte| byte == b'-')
-    });
-    Some(end.unwrap_or(rest.len()).min(rest.len()))
+    let Some(end) = memmem::find(rest, b"-----END ").map(|end| end + b"-----END ".len()) else {
+        return Some(rest.len());
+    };
+    // Whatever else stands there is no part of it.
+    let behind = rest.get(end..)?;
+    let behind = behind.strip_prefix(label).unwrap_or(behind);
+    Some(rest.len() - behind.len() + run(behind, |byte| byte == b'-'))
 }
 
 /// A signed token: two objects and a signature, each in base64url. It begins where nothing of that stands before it, so

@@ -95,6 +95,11 @@ fn each_detector_finds_its_own_wherever_it_stands() {
             assert_eq!(found(name, &text), std::slice::from_ref(secret), "{name} in {text:?}");
         }
     }
+    // What is wrong with the end of a key does not cut what stands behind it.
+    assert_eq!(
+        found("private_key", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END \u{fc}"),
+        ["-----BEGIN PRIVATE KEY-----\nMIIE\n-----END "]
+    );
     assert_eq!(found("url_password", "see postgres://app:s3cret@db:5432/x"), ["app:s3cret"]);
 }
 
