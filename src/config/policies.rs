@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read as _};
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
@@ -95,10 +98,7 @@ impl Folder {
         let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
         let mut lock = None;
         let digest = digest(&files);
-        for (file, bytes) in files {
-            let path = join(&name, &file);
-            let read =
-                if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) };
+        for read in read_all(&name, files) {
             match read {
                 Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
@@ -288,6 +288,30 @@ impl Folder {
             }
         }
     }
+}
+
+/// What each file is, in their order. Reading is most of what a large folder costs, so that one is shared out.
+fn read_all(folder: &str, mut files: Vec<Named>) -> Vec<Result<Kind, Diagnostics>> {
+    const WORTH_A_THREAD: usize = 128 << 10;
+    let read = move |(file, bytes): Named| {
+        let path = join(folder, &file);
+        if file == LOCK_FILE { ToolLock::read(&path, &bytes).map(Kind::Lock) } else { read(&path, &bytes) }
+    };
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(bytes / WORTH_A_THREAD).max(1);
+    let share = files.len().div_ceil(threads);
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        while files.len() > share {
+            let theirs = files.split_off(files.len() - share);
+            others.push(scope.spawn(move || theirs.into_iter().map(read).collect::<Vec<_>>()));
+        }
+        let mut kinds: Vec<_> = files.into_iter().map(read).collect();
+        for other in others.into_iter().rev() {
+            kinds.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        kinds
+    })
 }
 
 /// What a file is, by the keys at its top.
