@@ -1,5 +1,7 @@
 //! Secrets in every place that takes one. Nothing that the gate writes, measures, exports or answers shows any of them.
 
+mod server;
+
 use std::fs;
 use std::path::Path;
 
@@ -280,21 +282,19 @@ fn seeds(jwt: &str, keys: [(&str, &str); 2]) -> Vec<(String, String)> {
         "the secret of introspection, encoded".to_owned(),
         STANDARD.encode(format!("gate:{}", seed("the secret of introspection"))),
     ));
-    for (place, text) in keys {
-        seeds.extend(
-            text.lines()
-                .filter(|line| line.len() > 20 && !line.contains("---"))
-                .map(|line| (place.to_owned(), line.to_owned())),
-        );
-    }
+    seeds.extend(keys.into_iter().flat_map(|(place, pem)| lines(place, pem)));
     seeds
+}
+
+/// What makes a key in PEM a secret.
+fn lines(place: &str, pem: &str) -> Vec<(String, String)> {
+    let lines = pem.lines().filter(|line| line.len() > 20 && !line.contains("---"));
+    lines.map(|line| (place.to_owned(), line.to_owned())).collect()
 }
 
 /// Ends the gate, and takes what it has written and exported.
 async fn written(gate: &mut Gate, collector: &Upstream, said: &mut Said) {
-    assert_eq!(gate.terminate().await, Some(0));
-    said.add("the log", gate.log.text());
-    said.add("the decisions", gate.decisions.text());
+    logged(gate, said).await;
     files(&gate.file("log"), said);
     let exported = collector.since(0);
     assert!(exported.iter().any(|request| request.holds(seed("headers of OTLP"))), "{} exports", exported.len());
@@ -303,6 +303,13 @@ async fn written(gate: &mut Gate, collector: &Upstream, said: &mut Said) {
     }
     let records = said.0.iter().filter(|(place, _)| place.contains("/log/")).map(|(_, text)| text.lines().count());
     assert!(records.sum::<usize>() > 10 && gate.log.count() > 20, "there is something to look through");
+}
+
+/// Ends the gate, and takes what it has said of its own.
+async fn logged(gate: &mut Gate, said: &mut Said) {
+    assert_eq!(gate.terminate().await, Some(0));
+    said.add("the log", gate.log.text());
+    said.add("the decisions", gate.decisions.text());
 }
 
 /// The secrets were shown where they belong: or that they are not seen elsewhere would say nothing.
