@@ -14,6 +14,7 @@ use crate::mcp::{
     self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
 };
 use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
+use crate::redact::Part;
 use crate::sse::Event;
 use crate::state::{About, Conversation, Declined, State};
 use crate::upstream::Unsound;
@@ -203,7 +204,7 @@ impl Judge {
             ServerMessage::Request { id, asked } => {
                 let (verdict, sort) = self.asks(id, &asked)?;
                 let call = Arc::clone(&self.call);
-                Ok((self.seemly(verdict, message, call.target().tool())?, sort))
+                Ok((self.seemly(verdict, (message, Part::Said), call.target().tool())?, sort))
             }
             ServerMessage::Notification(notice) => {
                 self.acknowledged |= matches!(notice, Notice::Acknowledged);
@@ -212,7 +213,7 @@ impl Judge {
                 }
                 let verdict = self.notice(&notice, message)?;
                 let call = Arc::clone(&self.call);
-                match self.seemly(verdict, message, call.target().tool()) {
+                match self.seemly(verdict, (message, Part::Said), call.target().tool()) {
                     Err(Unsound::Withheld(_)) => Ok((Verdict::Drop, Sort::Notification)),
                     seemly => Ok((seemly?, Sort::Notification)),
                 }
@@ -233,7 +234,7 @@ impl Judge {
                     // What there is, is no answer to a call, and was filtered.
                     Method::Initialize | Method::ServerDiscover => verdict,
                     method if List::of(method).is_some() => verdict,
-                    _ => self.seemly(verdict, message, about.tool.as_deref())?,
+                    _ => self.seemly(verdict, (message, Part::Said), about.tool.as_deref())?,
                 };
                 // What does not pass is no answer to anybody.
                 self.settle(answer.id.as_ref(), answer.form)?;
@@ -247,7 +248,8 @@ impl Judge {
         match (self.message(page), self.awaits) {
             (Ok((verdict, sort)), _) => Ok((verdict, Some(sort))),
             (Err(Unsound::Message(problem)), Awaits::TheCallOrNone) if !matches!(problem, Problem::Json(_)) => {
-                Ok((Verdict::Pass, None))
+                let call = Arc::clone(&self.call);
+                Ok((self.seemly(Verdict::Pass, (page, Part::Whole), call.target().tool())?, None))
             }
             (Err(unsound), _) => Err(unsound),
         }
@@ -384,7 +386,12 @@ impl Judge {
     }
 
     /// The message as it may be seen, if it is about this tool or nothing in particular.
-    fn seemly(&mut self, verdict: Verdict, message: &[u8], tool: Option<&str>) -> Result<Verdict, Unsound> {
+    fn seemly(
+        &mut self,
+        verdict: Verdict,
+        (message, part): (&[u8], Part),
+        tool: Option<&str>,
+    ) -> Result<Verdict, Unsound> {
         let redaction = self.policy.redaction(&self.server, tool);
         let text = match &verdict {
             _ if redaction.is_idle(Flow::Results) => return Ok(verdict),
@@ -392,7 +399,7 @@ impl Judge {
             Verdict::Edit(edited) => edited,
             Verdict::Drop => return Ok(verdict),
         };
-        let redacted = redaction.redact(text, Flow::Results);
+        let redacted = redaction.redact(text, Flow::Results, part);
         let blocked = redacted.blocked().cloned();
         self.sightings.extend(redacted.sightings);
         match (blocked, redacted.masked) {

@@ -20,6 +20,7 @@ pub struct Call {
     pub(super) id: Option<RequestId>,
     pub(super) target: Subject,
     pub(super) arguments: Option<Range<usize>>,
+    pub(super) answers: Option<Range<usize>>,
     pub(super) claimed: Option<String>,
     pub(super) traceparent: Option<Box<str>>,
     pub(super) tracestate: Option<Box<str>>,
@@ -39,6 +40,20 @@ pub(super) enum Subject {
     Prompt(Box<str>),
     Resource(Box<str>),
     Task(Box<str>),
+}
+
+/// A part of a message in which its client says something of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `params.arguments`.
+    Arguments,
+    /// What it was asked: `params.inputResponses`, or the `result` or `error` of an answer.
+    Answers,
+}
+
+impl Said {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Arguments, Self::Answers];
 }
 
 /// The tasks extension of 2026-07-28.
@@ -82,6 +97,7 @@ impl Call {
             id: None,
             target: Subject::None,
             arguments: None,
+            answers: None,
             claimed: None,
             traceparent: None,
             tracestate: None,
@@ -111,6 +127,7 @@ impl Call {
         Some(Self {
             body: Bytes::from(json::without(&self.body, &cuts)),
             arguments: self.arguments.clone().map(moved),
+            answers: self.answers.clone().map(moved),
             spot: self.spot.moved(moved),
             declared: Declared { asks: self.declared.asks & may, ..self.declared },
             offers: left.into_iter().map(|(offer, span)| (offer, moved(span))).collect(),
@@ -118,21 +135,22 @@ impl Call {
         })
     }
 
-    /// The same message with other arguments, every other byte as it came.
+    /// The same message with something else in this part, every other byte as it came.
     #[must_use]
-    pub fn with_arguments(&self, arguments: &[u8]) -> Self {
-        let Some(span) = self.arguments.clone() else {
+    pub fn saying(&self, said: Said, text: &[u8]) -> Self {
+        let Some(span) = self.span(said) else {
             return self.clone();
         };
         let [before, behind] = [0..span.start, span.end..self.body.len()];
         let part = |span: Range<usize>| self.body.get(span).unwrap_or_default();
-        let end = span.start + arguments.len();
+        let end = span.start + text.len();
         let shift = |at: usize| if at >= span.end { at - span.end + end } else { at };
         let moved = |span: Range<usize>| shift(span.start)..shift(span.end);
         Self {
-            body: Bytes::from([part(before), arguments, part(behind)].concat()),
+            body: Bytes::from([part(before), text, part(behind)].concat()),
             offers: self.offers.iter().map(|(offer, span)| (*offer, moved(span.clone()))).collect(),
-            arguments: Some(span.start..end),
+            arguments: self.arguments.clone().map(moved),
+            answers: self.answers.clone().map(moved),
             spot: self.spot.moved(moved),
             ..self.clone()
         }
@@ -171,7 +189,19 @@ impl Call {
 
     /// `params.arguments`, as it came.
     pub fn arguments(&self) -> Option<Bytes> {
-        self.arguments.clone().map(|span| self.body.slice(span))
+        self.said(Said::Arguments)
+    }
+
+    /// What its client says of its own in this part, as it came.
+    pub fn said(&self, said: Said) -> Option<Bytes> {
+        self.span(said).map(|span| self.body.slice(span))
+    }
+
+    fn span(&self, said: Said) -> Option<Range<usize>> {
+        match said {
+            Said::Arguments => self.arguments.clone(),
+            Said::Answers => self.answers.clone(),
+        }
     }
 
     /// The protocol revision that the body claims (`params._meta`), as it came.

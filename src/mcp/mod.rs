@@ -19,7 +19,7 @@ mod tests;
 mod trace_context;
 mod version;
 
-pub use call::{Call, Declared, Era, TASKS};
+pub use call::{Call, Declared, Era, Said, TASKS};
 pub use definition::{Definition, Fingerprint};
 pub use header::{Mismatch, agree, decode_sentinel, encode_sentinel, may_batch};
 pub use method::{Method, Subject};

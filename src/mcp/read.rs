@@ -114,6 +114,7 @@ enum Place {
     Uri,
     TaskId,
     Arguments,
+    Answers,
     Meta,
     MetaVersion,
     Trace(Member),
@@ -143,12 +144,13 @@ struct Found {
     id: Option<Value>,
     method: Option<Value>,
     params: Option<Value>,
-    result: Option<Kind>,
-    error: Option<Kind>,
+    result: Option<Value>,
+    error: Option<Value>,
     name: Option<Value>,
     uri: Option<Value>,
     task_id: Option<Value>,
     arguments: Option<Value>,
+    answers: Option<Value>,
     meta: Option<Value>,
     version: Option<Value>,
     trace: Vec<(Member, Value)>,
@@ -203,6 +205,7 @@ impl Lens for Found {
             (Place::Params, "uri") => Place::Uri,
             (Place::Params, "taskId") => Place::TaskId,
             (Place::Params, "arguments") => Place::Arguments,
+            (Place::Params, "inputResponses") => Place::Answers,
             (Place::Params, "_meta") => Place::Meta,
             (Place::Params, "ref") => Place::Ref,
             (Place::Params, "requestId") => Place::RequestId,
@@ -241,12 +244,13 @@ impl Lens for Found {
             Place::Id => self.id = value,
             Place::Method => self.method = value,
             Place::Params => self.params = value,
-            Place::Result => self.result = Some(kind),
-            Place::Error => self.error = Some(kind),
+            Place::Result => self.result = value,
+            Place::Error => self.error = value,
             Place::Name => self.name = value,
             Place::Uri => self.uri = value,
             Place::TaskId => self.task_id = value,
             Place::Arguments => self.arguments = value,
+            Place::Answers => self.answers = value,
             Place::Meta => self.meta = value,
             Place::MetaVersion => self.version = value,
             Place::Trace(member) => self.trace.extend(value.map(|value| (member, value))),
@@ -303,6 +307,7 @@ impl Found {
             declared: self.declared,
             offers: self.offers(method),
             arguments: self.arguments.map(|value| value.span),
+            answers: self.answers.or(self.result).or(self.error).map(|value| value.span),
             id,
         })
     }
@@ -311,7 +316,8 @@ impl Found {
     fn method(&self, text: Text<'_>, id: Option<&RequestId>) -> Result<(Method, Cow<'static, str>), Problem> {
         let answer = self.result.is_some() || self.error.is_some();
         let Some(method) = &self.method else {
-            return match (self.result, self.error, id) {
+            let kind = |value: &Option<Value>| value.as_ref().map(|value| value.kind);
+            return match (kind(&self.result), kind(&self.error), id) {
                 (Some(_), Some(_), _) => Err(Problem::RequestAndResponse),
                 (Some(_), None, Some(_)) | (None, Some(Kind::Object), Some(_)) => {
                     Ok((Method::Answer, Cow::Borrowed(Method::Answer.name())))

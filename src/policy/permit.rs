@@ -10,7 +10,8 @@ use super::{
     Sighting, ToolRules, Unmet,
 };
 use crate::identity::{Principal, Scope};
-use crate::mcp::{Call, Method, ServerName, Subject, Target};
+use crate::mcp::{Call, Method, Said, ServerName, Subject, Target};
+use crate::redact::Part;
 
 /// This principal may make this call to this server.
 #[derive(Debug)]
@@ -130,25 +131,32 @@ impl PolicySet {
     }
 }
 
-/// The call as it may be carried: without what must not be seen in its arguments.
+/// The call as it may be carried: without what must not be seen in its arguments, and in answers to what was asked.
 fn seemly(
     call: &Arc<Call>,
     redaction: &Redaction,
     would_deny: &mut Option<Shadowed>,
 ) -> Result<(Arc<Call>, Vec<Sighting>), Denial> {
-    let Some(arguments) = call.arguments().filter(|_| !redaction.is_idle(Flow::Arguments)) else {
-        return Ok((Arc::clone(call), Vec::new()));
-    };
-    let redacted = redaction.redact(&arguments, Flow::Arguments);
-    if let Some(Sighting { name, rule, .. }) = redacted.blocked() {
-        let unmet = Some(Unmet(format!("they hold something that must not be sent ({name}); leave it out")));
-        return Err(Denial { reason: Reason::Sensitive, rule: rule.clone(), unmet, scopes: None });
+    let (mut call, mut sightings) = (Arc::clone(call), Vec::new());
+    if redaction.is_idle(Flow::Arguments) {
+        return Ok((call, sightings));
     }
-    if let Some(Sighting { rule, .. }) = redacted.would_block() {
-        *would_deny = would_deny.take().or(Some(Shadowed { reason: Reason::Sensitive, rule: rule.clone() }));
+    for part in Said::ALL {
+        let Some(said) = call.said(part) else { continue };
+        let redacted = redaction.redact(&said, Flow::Arguments, Part::Whole);
+        if let Some(Sighting { name, rule, .. }) = redacted.blocked() {
+            let unmet = Some(Unmet(format!("they hold something that must not be sent ({name}); leave it out")));
+            return Err(Denial { reason: Reason::Sensitive, rule: rule.clone(), unmet, scopes: None });
+        }
+        if let Some(Sighting { rule, .. }) = redacted.would_block() {
+            *would_deny = would_deny.take().or(Some(Shadowed { reason: Reason::Sensitive, rule: rule.clone() }));
+        }
+        if let Some(masked) = redacted.masked {
+            call = Arc::new(call.saying(part, &masked));
+        }
+        sightings.extend(redacted.sightings);
     }
-    let call = redacted.masked.map_or_else(|| Arc::clone(call), |masked| Arc::new(call.with_arguments(&masked)));
-    Ok((call, redacted.sightings))
+    Ok((call, sightings))
 }
 
 impl Permit {

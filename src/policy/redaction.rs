@@ -383,11 +383,7 @@ impl Redactor {
         self.handled.get_key_value(name).map(|(name, handled)| (&**name, handled))
     }
 
-    fn redact(&self, text: &[u8], (flow, mode): (Flow, Mode), redacted: &mut Redacted) {
-        let part = match flow {
-            Flow::Arguments => Part::Whole,
-            Flow::Results => Part::Said,
-        };
+    fn redact(&self, text: &[u8], (flow, part): (Flow, Part), mode: Mode, redacted: &mut Redacted) {
         let hits = redact::search(&self.finder, text, part);
         let handled = hits.iter().filter_map(|hit| self.handled(hit.what).map(|handled| (hit, handled)));
         let handled: Vec<_> = handled.collect();
@@ -425,19 +421,19 @@ impl Redaction {
     pub fn masked(&self, text: &str) -> String {
         let mut quoted = String::new();
         json::quote(text, &mut quoted);
-        let masked = self.redact(quoted.as_bytes(), Flow::Arguments).masked;
+        let masked = self.redact(quoted.as_bytes(), Flow::Arguments, Part::Whole).masked;
         let masked = masked.and_then(|masked| String::from_utf8(masked).ok());
         let inner = masked.as_deref().and_then(|masked| masked.strip_prefix('"')?.strip_suffix('"'));
         inner.map_or_else(|| text.to_owned(), |inner| json::decode(inner).into_owned())
     }
 
-    /// Looks through a text: the arguments of a call, or a message of a server. It has been proved to have one reading.
-    pub fn redact(&self, text: &[u8], flow: Flow) -> Redacted {
+    /// Looks through this part of a JSON text that is on this way. It has been proved to have one reading.
+    pub fn redact(&self, text: &[u8], flow: Flow, part: Part) -> Redacted {
         let mut redacted = Redacted::default();
         for list in &self.0 {
             if let Some(redactor) = list.of(flow) {
                 let before = redacted.masked.take();
-                redactor.redact(before.as_deref().unwrap_or(text), (flow, list.mode), &mut redacted);
+                redactor.redact(before.as_deref().unwrap_or(text), (flow, part), list.mode, &mut redacted);
                 // What the first list has masked stays so if the second finds nothing.
                 redacted.masked = redacted.masked.take().or(before);
             }

@@ -213,3 +213,20 @@ async fn an_error_that_sends_the_user_to_an_address_asks_like_any_question() {
         assert_eq!(answer["error"]["data"]["reason"] == "reply_asks", !passes, "{answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_masked_on_its_way_to_the_server_and_refused_where_it_must_not_go() {
+    let upstream = Upstream::start().await;
+    let rules =
+        "server_may: [elicitation]\nredact:\n  - { find: [email], then: mask }\n  - { find: [card], then: block }";
+    let session = Session::begin(&upstream, rules).await;
+    let mut stream = session.call().await;
+    next(&mut stream).await;
+    let answer = |text: &str| ANSWER.replace(r#""content":{}"#, &format!(r#""content":{{"name":"{text}"}}"#));
+    let mark = upstream.count();
+    let refused = raw::call(session.gate.data, &session.post(&answer("4111 1111 1111 1111"))).await;
+    assert_eq!((refused.status, upstream.count()), (400, mark), "{}", refused.text());
+    assert!(refused.text().contains("card"), "{}", refused.text());
+    let answered = raw::call(session.gate.data, &session.post(&answer("jane@example.com"))).await;
+    assert_eq!((answered.status, upstream.since(mark)[0].text()), (202, answer("[redacted: email]")));
+}

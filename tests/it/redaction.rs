@@ -189,3 +189,56 @@ async fn what_there_is_to_call_is_shown_as_it_is() {
     let answer = raw::call(gate.data, &post(ALICE, &message("1", "tools/list", "{}"))).await;
     assert!(answer.text().contains("ask jane@example.com"), "{}", answer.text());
 }
+
+/// A web server's own error page is no message of MCP, and may tell as much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_page_is_masked_and_withheld_like_an_answer() {
+    let (upstream, gate) = world().await;
+    let page = json!({ "detail": "cannot connect to postgres://app:s3cret@db/records", "by": "jane@example.com" });
+    upstream.answer(Reply::status(500, &page));
+    let (answer, line) = call(&gate, "search_records", "{}").await;
+    assert!(
+        answer.contains("postgres://[redacted: url_password]@db") && answer.contains("[redacted: email]"),
+        "{answer}"
+    );
+    assert!(!answer.contains("s3cret") && !answer.contains("jane"), "{answer}");
+    assert_eq!(line["redacted"], json!({ "email": "mask", "url_password": "mask" }));
+
+    upstream.answer(Reply::status(500, &json!({ "detail": "-----BEGIN PRIVATE KEY-----\nMIIE" })));
+    let (answer, line) = call(&gate, "search_records", "{}").await;
+    assert!(answer.contains("-31451") && !answer.contains("MIIE"), "{answer}");
+    assert_eq!(line["refused"], "withheld");
+}
+
+/// What a client says to a server that has asked it (2026-07-28, MRTR) goes the way of arguments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_answers_to_a_question_is_masked_and_refused_like_arguments() {
+    let (upstream, gate) = world().await;
+    let answers = |text: &str| {
+        let said = format!(r#"{{"who":{{"action":"accept","content":{{"name":"{text}"}}}}}}"#);
+        let params = format!(
+            r#""name":"search_records","arguments":{{"to":"bob@example.com"}},"inputResponses":{said},"requestState":"s@t.com""#
+        );
+        post_modern("tools/call", &params, Some("search_records"))
+    };
+    raw::call(gate.data, &answers("jane@example.com")).await;
+    let got = upstream.since(0).pop().expect("a call").text();
+    assert!(got.contains(r#""arguments":{"to":"[redacted: email]"}"#), "{got}");
+    assert!(got.contains(r#""content":{"name":"[redacted: email]"}"#), "{got}");
+    assert!(got.contains(r#""requestState":"s@t.com""#), "what is the server's own comes back as it was: {got}");
+
+    let before = upstream.count();
+    let answer = raw::call(gate.data, &answers("4111 1111 1111 1111")).await.text();
+    assert!(answer.contains("isError") && answer.contains("card") && answer.contains("leave it out"), "{answer}");
+    assert_eq!(upstream.count(), before, "nothing reached the server");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prompt_with_what_must_not_be_sent_is_refused_as_a_prompt_is() {
+    let (upstream, gate) = world().await;
+    let asked = message("1", "prompts/get", r#"{"name":"greet","arguments":{"card":"4111111111111111"}}"#);
+    let answer = raw::call(gate.data, &post(ALICE, &asked)).await.json().expect("JSON");
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    assert!(answer["error"]["message"].as_str().is_some_and(|text| text.contains("card")), "{answer}");
+    assert_eq!(upstream.count(), 0);
+}

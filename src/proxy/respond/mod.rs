@@ -54,7 +54,7 @@ pub(super) fn refusal(
     let call = exchange.call.as_deref();
     let id = answered(refusal, call);
     let saying = say(refusal, call);
-    let (code, body) = match unmet(refusal).zip(call) {
+    let (code, body) = match unmet(refusal, call).zip(call) {
         Some((unmet, call)) => (None, tool_error(unmet, exchange.id, call)),
         None => (Some(saying.error.code()), message(saying.error, exchange.id, id)),
     };
@@ -84,7 +84,7 @@ pub(super) fn refusal(
 pub fn heard(refusal: &Refusal, call: Option<&Call>) -> String {
     let saying = say(refusal, call);
     let status = saying.status.of(answered(refusal, call)).as_u16();
-    match unmet(refusal) {
+    match unmet(refusal, call) {
         Some(unmet) => format!("HTTP {status}, a result with isError: {}", not_allowed(unmet)),
         None => format!("HTTP {status}, error {}: {}", saying.error.code(), saying.error.message()),
     }
@@ -118,10 +118,10 @@ fn message(error: ErrorObject, decision: DecisionId, id: Option<&RequestId>) -> 
     error.with(ORIGIN, "gateway").with(DECISION, &decision.to_string()).to_json(id)
 }
 
-/// What is wrong with the arguments, if that is why.
-fn unmet(refusal: &Refusal) -> Option<&Unmet> {
+/// What is wrong with the arguments of a tool, if that is why.
+fn unmet<'a>(refusal: &'a Refusal, call: Option<&Call>) -> Option<&'a Unmet> {
     match refusal {
-        Refusal::Policy(denial) => denial.unmet.as_ref(),
+        Refusal::Policy(denial) if call.map(Call::method) == Some(Method::ToolsCall) => denial.unmet.as_ref(),
         _ => None,
     }
 }
@@ -308,7 +308,9 @@ fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
                 "your identity lacks what this server must know of you; ask whoever issued it",
             ),
         ),
-        (Reason::Arguments | Reason::Sensitive, _) => unknown("the arguments are not allowed".to_owned()),
+        (Reason::Arguments | Reason::Sensitive, _) => {
+            unknown(denial.unmet.as_ref().map_or_else(|| "Arguments not allowed".to_owned(), not_allowed))
+        }
         (Reason::UnknownMethod, _) => no_method(call),
         // Whoever can ask for nothing at all is told so: to look for another tool would be no use.
         (Reason::Killed(Stopped::Everything), _) => {
