@@ -1,8 +1,9 @@
 //! Calls at once, by key.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use hashbrown::HashMap;
 
 /// One bound, counted for every key apart. Only keys with calls in flight take memory.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
 //! What is known by key, in bounded memory.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
 
 /// Something for every key apart.
 #[derive(Debug)]

@@ -8,12 +8,13 @@ mod store;
 mod taking;
 mod window;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
 
 use crate::clock;
 use crate::mcp::Target;

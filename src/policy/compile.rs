@@ -1,7 +1,9 @@
 //! From policy files as written to the rules in force, or every problem in them at once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::inheritance;
 use super::limit::LimitRule;

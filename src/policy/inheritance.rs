@@ -1,7 +1,9 @@
 //! What each role grants in the end: its own grants and those of all that it inherits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::compile::{Role, RolesElsewhere};
 use super::list::List;

@@ -44,8 +44,9 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::mcp::{Questions, ServerName};
 

@@ -1,9 +1,10 @@
 //! What the lock means to the gate: a tool of a locked server is what it was when somebody looked at it, or it is not
 //! there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

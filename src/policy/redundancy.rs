@@ -3,8 +3,10 @@
 //!
 //! No decision depends on this. It looks only at policies without errors.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::compile::Role;
 use super::list::List;

@@ -1,10 +1,11 @@
 //! The rules of one server, compiled: grants by role, settings by tool. Built by `compile`, read by `decide`.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
+
+use hashbrown::{HashMap, HashSet};
 
 use super::limit::LimitRule;
 use super::names::Kind;

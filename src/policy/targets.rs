@@ -1,7 +1,8 @@
 //! Lists of names as written, compiled.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 use super::RuleId;
 use super::list::List;

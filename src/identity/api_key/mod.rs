@@ -6,9 +6,11 @@ mod hash;
 mod pepper;
 mod source;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use hashbrown::HashMap;
 
 use super::{AuthError, Principal};
 
