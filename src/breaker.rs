@@ -74,7 +74,7 @@ enum State {
     Open {
         until: Instant,
     },
-    /// One call tries, or has been given up without a word.
+    /// One call tries; or may, for the one before was given up without a word, or somebody else has seen an answer.
     HalfOpen {
         gives_up: Instant,
     },
@@ -131,8 +131,17 @@ impl Breaker {
     /// Somebody else has seen the server answer: the next call may try.
     pub fn answers(&self, now: Instant) {
         let mut state = self.lock();
-        if let State::Open { until } = &mut *state {
-            *until = now;
+        if matches!(*state, State::Open { .. }) {
+            self.enter(&mut state, State::HalfOpen { gives_up: now });
+        }
+    }
+
+    /// Whether it fails, as far as anybody has seen. Then no call need try that can go elsewhere.
+    pub fn is_suspect(&self, now: Instant) -> bool {
+        match *self.lock() {
+            State::Closed(_) => false,
+            State::Open { .. } => true,
+            State::HalfOpen { gives_up } => now < gives_up,
         }
     }
 

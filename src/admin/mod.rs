@@ -41,7 +41,7 @@ use crate::json;
 use crate::kill_switch::KillSwitch;
 use crate::mcp::ProtocolVersion;
 use crate::telemetry::Telemetry;
-use crate::upstream::Assertions;
+use crate::upstream::{Assertions, Endpoint};
 
 pub use readiness::{Latch, Readiness};
 
@@ -71,8 +71,8 @@ pub struct AdminState {
     pub telemetry: Arc<Telemetry>,
     /// What operators stop, if that can be asked for here.
     pub kill_switch: Option<Arc<KillSwitch>>,
-    /// Whether the server is left alone because it fails.
-    pub circuit: watch::Receiver<Phase>,
+    /// Where the server is, and whether it is left alone there because it fails.
+    pub endpoints: Vec<Arc<Endpoint>>,
     /// The same of the store of limits, if there is one.
     pub limits_store: Option<watch::Receiver<Phase>>,
     /// What signs who asks, if the server is told so.
@@ -185,7 +185,9 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
         }
     }
     if is_verbose(query) {
-        text.extend(["circuit ", state.circuit.borrow().word(), "\n"]);
+        for endpoint in &state.endpoints {
+            text.extend(["circuit ", &endpoint.url().to_string(), " ", endpoint.phases().borrow().word(), "\n"]);
+        }
         if let Some(store) = &state.limits_store {
             text.extend(["limits_store ", store.borrow().word(), "\n"]);
         }

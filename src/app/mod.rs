@@ -32,7 +32,7 @@ use crate::limits::{Limits, Store};
 use crate::proxy::{Door, Gateway, Snapshot, Transports};
 use crate::state::{Ended, State};
 use crate::telemetry::{Telemetry, Watched};
-use crate::upstream::Upstream;
+use crate::upstream::{Endpoint, Upstream};
 
 use handshake::Handshakes;
 use listener::Port;
@@ -91,7 +91,7 @@ impl Process {
         let listener = listener::bind(config.listen.address)?;
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let upstream = Arc::new(Upstream::new(config.server.endpoints.clone(), &config.server.shown, tasks.clone())?);
+        let upstream = Arc::new(Upstream::new(&config.server.endpoints, &config.server.shown, tasks.clone())?);
         let (server, told) = (config.server.name.clone(), Arc::clone(&telemetry));
         let ended = Ended::telling(move |lived| told.session_ended(&server, lived));
         let gateway = Arc::new(Gateway {
@@ -113,7 +113,7 @@ impl Process {
         telemetry.watch(Watched {
             server: gateway.server.clone(),
             connections: Arc::clone(gateway.upstream.connections()),
-            circuit: gateway.upstream.phases(),
+            endpoints: gateway.upstream.endpoints().cloned().collect(),
             sessions: Arc::clone(gateway.state.sessions()),
         });
         let kill_switch = kill_switch(&config, &gateway)?;
@@ -130,7 +130,9 @@ impl Process {
         let upstream = &gateway.upstream;
         tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
         tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
-        tasks.spawn(tell(upstream.phases(), stop.clone()));
+        for endpoint in upstream.endpoints() {
+            tasks.spawn(tell(Arc::clone(endpoint), stop.clone()));
+        }
         tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
         limits_store::watch(&gateway, &state, &tasks, &ended).await;
         tasks.spawn(probe(Arc::clone(upstream), Arc::clone(&state), stop.clone()));
@@ -179,8 +181,9 @@ fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option
     let readiness = Readiness::new();
     readiness.release(Latch::Policies);
     let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
-    let (circuit, assertions) = (gateway.upstream.phases(), gateway.upstream.assertions().cloned());
-    AdminState { readiness, telemetry, kill_switch, circuit, limits_store, assertions }
+    let endpoints = gateway.upstream.endpoints().cloned().collect();
+    let assertions = gateway.upstream.assertions().cloned();
+    AdminState { readiness, telemetry, kill_switch, endpoints, limits_store, assertions }
 }
 
 /// Looks after what callers prove themselves by.
@@ -284,8 +287,8 @@ impl Signals {
 }
 
 /// Says when the server is left alone because it fails, and when not any more.
-async fn tell(mut phases: watch::Receiver<Phase>, stop: CancellationToken) {
-    let mut told = Phase::Closed;
+async fn tell(endpoint: Arc<Endpoint>, stop: CancellationToken) {
+    let (url, mut phases, mut told) = (endpoint.url(), endpoint.phases(), Phase::Closed);
     loop {
         tokio::select! {
             changed = phases.changed() => if changed.is_err() { return },
@@ -294,8 +297,8 @@ async fn tell(mut phases: watch::Receiver<Phase>, stop: CancellationToken) {
         let phase = *phases.borrow_and_update();
         // While it fails, one call after the other tries: that is said once.
         match (told, phase) {
-            (Phase::Closed, Phase::Open) => tracing::warn!("the server fails, and is left alone (circuit open)"),
-            (Phase::Open, Phase::Closed) => tracing::info!("the server answers again (circuit closed)"),
+            (Phase::Closed, Phase::Open) => tracing::warn!(%url, "the server fails, and is left alone (circuit open)"),
+            (Phase::Open, Phase::Closed) => tracing::info!(%url, "the server answers again (circuit closed)"),
             (_, Phase::Closed | Phase::Open | Phase::HalfOpen) => continue,
         }
         told = phase;
@@ -375,6 +378,6 @@ fn door(config: &Config, address: SocketAddr) -> Door {
         max_body_bytes: *max_body_bytes,
         request_decompression: *request_decompression,
         batches: *batches,
-        transports: Transports { streamable: endpoints.streamable().is_some(), sse: endpoints.sse().is_some() },
+        transports: Transports { streamable: !endpoints.streamable().is_empty(), sse: !endpoints.sse().is_empty() },
     }
 }

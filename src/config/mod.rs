@@ -7,6 +7,7 @@ mod breaker;
 mod build;
 mod callers;
 mod credential;
+mod endpoints;
 mod form;
 mod cases;
 mod given;

@@ -9,7 +9,7 @@ use super::build::number;
 use super::given::Place;
 use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
-use super::{Policies, Server, address};
+use super::{Policies, Server, address, endpoints};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::{Endpoints, Settings};
@@ -44,7 +44,7 @@ impl ServerDraft {
             (Some(text), written) => Some(Self::from_flag(text, written, found)),
             (None, []) => None,
             (None, [entry]) => {
-                let endpoints = entry.endpoints(found);
+                let endpoints = endpoints::read(file, entry.name.referenced, entry.server, found);
                 Some(entry.read(endpoints, found))
             }
             (None, [_, second, ..]) => {
@@ -81,7 +81,7 @@ impl ServerDraft {
             (None, []) => None,
         };
         if let Some(entry) = entry {
-            return entry.read(url.map(Endpoints::Streamable), found);
+            return entry.read(url.map(Endpoints::from), found);
         }
         match (url, name.map(|name| read_name(name, place, found))) {
             (Some(url), None) => Self::Unnamed(url),
@@ -151,25 +151,6 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn endpoints(&self, found: &mut Diagnostics) -> Option<Endpoints> {
-        let mut url = |written: &Option<Spanned<String>>| {
-            written.as_ref().map(|url| read_url(&url.value, Place::File(self.file, url.referenced), found))
-        };
-        match (url(&self.server.url), url(&self.server.sse)) {
-            (Some(Some(streamable)), Some(Some(sse))) => Some(Endpoints::Both { streamable, sse }),
-            (Some(Some(streamable)), None) => Some(Endpoints::Streamable(streamable)),
-            (None, Some(Some(sse))) => Some(Endpoints::Sse(sse)),
-            (None, None) => {
-                let message = "nothing says where this server is";
-                found.push(self.file.error(Code::MissingServer, self.name.referenced, message).help(
-                    "give its `url`, such as `http://127.0.0.1:8000/mcp`; or `sse`, if it speaks HTTP+SSE of 2024-11-05",
-                ));
-                None
-            }
-            _ => None,
-        }
-    }
-
     /// The server, at these endpoints.
     fn read(&self, endpoints: Option<Endpoints>, found: &mut Diagnostics) -> ServerDraft {
         let Self { file, beside, name, server } = self;
@@ -188,7 +169,7 @@ impl Entry<'_> {
 
 /// What a flag says of a server: nothing but its URL.
 fn server(name: ServerName, url: Uri) -> Server {
-    let (endpoints, shown) = (Endpoints::Streamable(url), Settings::default());
+    let (endpoints, shown) = (Endpoints::from(url), Settings::default());
     Server { name, endpoints, max_reply_bytes: DEFAULT_REPLY, shown, credential: None }
 }
 
@@ -202,7 +183,7 @@ fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Se
 }
 
 /// The URL itself is not repeated if it is wrong: it may hold a password.
-fn read_url(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Uri> {
+pub(super) fn read_url(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<Uri> {
     address::endpoint(text)
         .map_err(|expected| {
             let problem = place.error(Code::InvalidUrl, "this is not the URL of an MCP server");

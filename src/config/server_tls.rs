@@ -45,8 +45,8 @@ pub(super) fn read(
     found: &mut Diagnostics,
 ) -> Option<TlsSettings> {
     let source = &written.value;
-    let urls = endpoints.into_iter().flat_map(|it| it.streamable().into_iter().chain(it.sse()));
-    if endpoints.is_some() && !urls.into_iter().any(|url| url.scheme() == Some(&Scheme::HTTPS)) {
+    let mut urls = endpoints.into_iter().flat_map(Endpoints::all);
+    if endpoints.is_some() && !urls.any(|url| url.scheme() == Some(&Scheme::HTTPS)) {
         let problem = file.error(Code::InvalidUrl, written.referenced, "the server is not reached by https");
         found.push(problem.help("begin its URL with `https://`, or leave `tls` out"));
         return None;

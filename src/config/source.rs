@@ -9,6 +9,7 @@ use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::credential::CredentialSource;
+use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
 use super::server::MAX_REPLY;
 use super::server_tls::ServerTlsSource;
@@ -250,18 +251,24 @@ pub(super) struct AdminSource {
     pub(super) address: Option<Spanned<String>>,
 }
 
-/// A server behind the gate: either `url` or `sse`.
+/// A server behind the gate: either `url` or `sse`. Each may be a list: places that do the same.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Server")]
 pub(super) struct ServerSource {
     /// Its Streamable HTTP endpoint.
-    #[schemars(example = "http://127.0.0.1:8000/mcp")]
-    pub(super) url: Option<Spanned<String>>,
+    #[schemars(example = "http://127.0.0.1:8000/mcp", example = ["http://records-0:8000/mcp", "http://records-1:8000/mcp"])]
+    pub(super) url: Option<Spanned<UrlsSource>>,
     /// Or instead its stream of 2024-11-05 (HTTP+SSE). Clients find it at /sse.
     #[schemars(example = "http://127.0.0.1:8000/sse")]
-    pub(super) sse: Option<Spanned<String>>,
-    /// When it is left alone because it fails.
+    pub(super) sse: Option<Spanned<UrlsSource>>,
+    /// Which of several URLs gets the next call: `least_requests` or `round_robin`. `least_requests` if not said.
+    #[serde(default)]
+    pub(super) balance: BalanceSource,
+    /// How many calls may be under way at each of its URLs, but for streams without an end. 512 if not said.
+    #[schemars(range(min = 1, max = MAX_IN_FLIGHT))]
+    pub(super) max_in_flight: Option<Spanned<u64>>,
+    /// When it is left alone, at one of its URLs, because it fails.
     #[serde(default)]
     pub(super) breaker: BreakerSource,
     /// How many bytes its reply to one request may have. 67108864 if not said.

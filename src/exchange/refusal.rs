@@ -69,15 +69,17 @@ impl Refusal {
     /// How such a message ended.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Http(HttpRefusal::Overloaded) | Self::Limit(_) | Self::State(StateError::TooManySessions) => {
-                Outcome::Limited
-            }
+            Self::Http(HttpRefusal::Overloaded)
+            | Self::Limit(_)
+            | Self::State(StateError::TooManySessions)
+            | Self::Upstream(UpstreamError::Busy) => Outcome::Limited,
             Self::Http(_)
             | Self::Message(_)
             | Self::Header(_)
             | Self::State(
                 StateError::NoSession | StateError::NoTasks | StateError::NothingToCancel | StateError::NothingAsked,
-            ) => Outcome::Invalid,
+            )
+            | Self::Upstream(UpstreamError::SessionLost) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,
             Self::Policy(_)
             | Self::State(StateError::NoTask)

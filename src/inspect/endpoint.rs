@@ -13,7 +13,7 @@ use crate::upstream::Unsound;
 /// The event is no endpoint, or one that is not of the stream's own origin.
 pub(super) fn begin(seat: Seat, event: &Event<'_>, stream: &http::Uri) -> Result<(Vec<u8>, Conversation), Unsound> {
     let theirs = endpoint(event, stream).ok_or(Unsound::Endpoint)?;
-    let (ours, session) = seat.begin(Known::Url(theirs)).ok_or(Unsound::Endpoint)?;
+    let (ours, session) = seat.begin(Known::Url(theirs), stream).ok_or(Unsound::Endpoint)?;
     let place = [MESSAGES.as_bytes(), ours.as_bytes()].concat();
     Ok((place, Conversation::Within { ours: Some(ours), session }))
 }

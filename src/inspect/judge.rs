@@ -29,6 +29,8 @@ pub(super) struct Judge {
     policy: Arc<PolicySet>,
     state: Arc<State>,
     conversation: Conversation,
+    /// The endpoint that replies.
+    from: Uri,
     awaits: Awaits,
     answered: Option<Form>,
     /// A subscription has begun.
@@ -79,7 +81,7 @@ impl Judge {
         policy: &Arc<PolicySet>,
         state: &Arc<State>,
         conversation: Conversation,
-        head: &response::Parts,
+        (head, from): (&response::Parts, &Uri),
     ) -> Self {
         // A refusal of a stream opens none: it is an answer like any other refusal's.
         let awaits = match permit.call().method() {
@@ -95,6 +97,7 @@ impl Judge {
             policy: Arc::clone(policy),
             state: Arc::clone(state),
             conversation,
+            from: from.clone(),
             awaits,
             answered: None,
             acknowledged: false,
@@ -412,7 +415,9 @@ impl Judge {
     /// Whoever calls a tool owns the task that begins with it.
     fn task(&self, about: &About, task: Option<&str>) -> Result<(), Unsound> {
         match (&about.tool, task) {
-            (Some(tool), Some(task)) if !self.state.tasks().begin(task, &self.principal, tool) => Err(Unsound::Task),
+            (Some(tool), Some(task)) if !self.state.tasks().begin(task, &self.principal, (tool, &self.from)) => {
+                Err(Unsound::Task)
+            }
             _ => Ok(()),
         }
     }

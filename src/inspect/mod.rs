@@ -18,7 +18,7 @@ use http::header;
 use crate::mcp::{Call, Form, Method};
 use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Session, State};
-use crate::upstream::{Endpoints, MediaType, Reply, ReplyBody, Unsound, media_type};
+use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
 
 use catalog::List;
 use events::{Events, Most};
@@ -114,8 +114,6 @@ pub struct Watcher<'a> {
     pub policy: &'a Arc<PolicySet>,
     /// What is remembered of the server.
     pub state: &'a Arc<State>,
-    /// Where the server is.
-    pub endpoints: &'a Endpoints,
     /// How many bytes a reply to a request may have in all.
     pub max_reply_bytes: usize,
 }
@@ -128,12 +126,13 @@ impl Watcher<'_> {
     /// It is not what it must be.
     pub fn watch(&self, conversation: Conversation, mut reply: Reply) -> Result<(Watch, Reply), Unsound> {
         let call = self.permit.call();
-        let conversation = conversation.replied(call.method(), &mut reply.head, self.state.sessions());
+        let from = reply.from.url();
+        let conversation = conversation.replied(call.method(), (&mut reply.head, from), self.state.sessions());
         let limit = most(self.permit);
         let elsewhere = conversation.url().is_some();
-        let opens = self.endpoints.sse().filter(|_| matches!(conversation, Conversation::Begins(_))).cloned();
-        let opens = opens.filter(|_| call.method() == Method::OpenStream);
-        let mut judge = Judge::new(self.permit, self.policy, self.state, conversation, &reply.head);
+        let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
+        let opens = opens.then(|| from.clone());
+        let mut judge = Judge::new(self.permit, self.policy, self.state, conversation, (&reply.head, from));
         let mut heard = None;
         let mode = match (media_type(&reply.head.headers), &mut reply.body) {
             // Its answer comes on the session's stream; a notification has none. So nothing here is one.

@@ -49,7 +49,13 @@ impl Gate {
         let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
         let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
         let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
-        Judge::new(&permit, &self.policy, &self.state, conversation, &head)
+        Judge::new(
+            &permit,
+            &self.policy,
+            &self.state,
+            conversation,
+            (&head, &"http://127.0.0.1:8000/mcp".parse().unwrap()),
+        )
     }
 }
 

@@ -67,7 +67,7 @@ impl Elsewhere {
     }
 
     fn behalf<'a>(&'a self, room: &'a Room, conversation: &'a Conversation) -> Behalf<'a> {
-        Behalf { admission: &room.admission, conversation, version: self.version.as_ref() }
+        Behalf { admission: &room.admission, conversation, to: room.server.url(), version: self.version.as_ref() }
     }
 }
 
@@ -108,6 +108,7 @@ impl Waiting {
         self.gateway.upstream.abandon(Behalf {
             admission: &room.admission,
             conversation,
+            to: room.server.url(),
             version: self.version.as_ref(),
         });
         if let Some(id) = call.id() {

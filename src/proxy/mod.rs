@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request};
+use http::{HeaderValue, Request, Response, request, response};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ use crate::limits::{Admission, QuotaHeader};
 use crate::mcp::{Call, Method, ServerName};
 use crate::state::{Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
-use crate::upstream::{Carried, REQUEST_ID, Reply, ReplyBody, Upstream, VERSION};
+use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, Upstream, UpstreamError, VERSION};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
@@ -133,32 +133,38 @@ impl Gateway {
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
         let carried = Carried {
-            trace: seen.begin_attempt(&self.upstream.url(call.method(), &conversation)),
             request_id: seen.request_name(),
             headers: &head.headers,
             peer: peer.address().ip(),
+            home: self.state.home(call.target(), &conversation),
+            attempts: seen,
             held: inspect::held(admission.permit()),
         };
         let reply = tokio::select! {
             reply = self.upstream.send(&admission, &conversation, carried) => reply, // ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
-        }?;
+        };
+        if let Err(UpstreamError::SessionLost) = reply {
+            conversation.end(self.state.sessions()); // its client begins a new one
+        }
+        let reply = reply?;
         seen.answered(reply.head.status.as_u16());
         let watcher = Watcher {
             permit: admission.permit(),
             policy: &now.policy,
             state: &self.state,
-            endpoints: self.upstream.endpoints(),
             max_reply_bytes: self.max_reply_bytes,
         };
         let (mut watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
         seen.saw(watch.sightings());
         seen.session = watch.conversation().ours().cloned();
+        let Reply { head: replied, body, from } = reply;
         Ok(Carriage {
-            reply,
+            head: replied,
+            body,
             watch,
             under_way,
-            room: Room { admission, _gate: room },
+            room: Room { admission, server: from, _gate: room },
             version: head.headers.remove(VERSION),
         })
     }
@@ -240,20 +246,20 @@ impl Gateway {
     }
 
     fn relay(self: &Arc<Self>, carriage: Carriage, mut seen: Recorder) -> Response<GateBody> {
-        let Carriage { mut reply, watch, under_way, room, version } = carriage;
+        let Carriage { mut head, body, watch, under_way, room, version } = carriage;
         if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
-            respond::quota(quota, &mut reply.head.headers);
+            respond::quota(quota, &mut head.headers);
         }
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
         let elsewhere = Elsewhere { gateway: Arc::clone(self), version };
-        let body = match reply.body {
+        let body = match body {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
                 room.admission.brings(bytes.len());
                 seen.replied = bytes.len();
                 seen.answer = Some(bytes.clone());
-                match under_way.filter(|_| watch.conversation().url().is_some() && reply.head.status.is_success()) {
+                match under_way.filter(|_| watch.conversation().url().is_some() && head.status.is_success()) {
                     Some(under_way) => elsewhere.wait(under_way, watch.conversation(), room, seen),
                     None => seen.close(body::outcome(answered, None)),
                 }
@@ -284,7 +290,7 @@ impl Gateway {
                 })
             }
         };
-        Response::from_parts(reply.head, body)
+        Response::from_parts(head, body)
     }
 }
 
@@ -331,15 +337,17 @@ struct Asking {
 
 /// A reply, with everything that must last as long as it flows.
 struct Carriage {
-    reply: Reply,
+    head: response::Parts,
+    body: ReplyBody,
     watch: Watch,
     under_way: Option<UnderWay>,
     room: Room,
     version: Option<HeaderValue>,
 }
 
-/// The room that a call takes until its answer has come: under the limits of its tool, and in the gate.
+/// The room that a call takes until its answer has come: under the limits of its tool, at the server, and in the gate.
 struct Room {
     admission: Admission,
+    server: InFlight,
     _gate: OwnedSemaphorePermit,
 }

@@ -71,14 +71,19 @@ impl Conversation {
         Some(UnderWay { session: Arc::clone(session), id: id.clone(), place, told })
     }
 
-    /// What a reply's head means for the session: one begins, goes on or ends. The server's name for it gives way to
-    /// ours.
+    /// Ends the session: its server does not know of it any more.
+    pub fn end(&self, sessions: &Sessions) {
+        self.ours().into_iter().for_each(|ours| sessions.end(ours));
+    }
+
+    /// What the head of a reply from there means for the session: one begins, goes on or ends. The server's name for it
+    /// gives way to ours.
     #[must_use]
-    pub fn replied(self, method: Method, head: &mut response::Parts, sessions: &Sessions) -> Self {
+    pub fn replied(self, method: Method, (head, from): (&mut response::Parts, &Uri), sessions: &Sessions) -> Self {
         let theirs = head.headers.remove(&SESSION_ID);
         match (self, theirs) {
             (Self::Begins(seat), Some(theirs)) if method == Method::Initialize && head.status.is_success() => {
-                let Some((ours, session)) = seat.begin(Known::Header(theirs)) else {
+                let Some((ours, session)) = seat.begin(Known::Header(theirs), from) else {
                     return Self::Stateless;
                 };
                 head.headers.insert(SESSION_ID, ours.clone());

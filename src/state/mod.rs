@@ -14,7 +14,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use crate::json::Fault;
 use crate::mcp::{self, Era, Method, Target};
@@ -126,6 +126,15 @@ impl State {
             (Method::Answer, _, Some(id)) if !conversation.takes_answer(id) => Err(StateError::NothingAsked),
             _ => Ok(conversation),
         }
+    }
+
+    /// The endpoint of the server that has what this is about, if not every one of them does: the session or the task.
+    pub fn home(&self, target: Target<'_>, conversation: &Conversation) -> Option<Uri> {
+        let session = conversation.session().and_then(|session| session.home().cloned());
+        session.or_else(|| match target {
+            Target::Task(task) => self.tasks.home(task),
+            Target::None | Target::Tool(_) | Target::Prompt(_) | Target::Resource(_) => None,
+        })
     }
 
     /// A task is its principal's, for as long as that principal may call the tool that began it.

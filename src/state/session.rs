@@ -17,6 +17,8 @@ use crate::mcp::{Call, Form, Method, Question, Target};
 pub struct Session {
     principal: Arc<str>,
     known: Known,
+    /// Where the server keeps it, if it does.
+    home: Option<Uri>,
     begun: Instant,
     talk: Mutex<Talk>,
 }
@@ -96,7 +98,7 @@ pub struct Declined {
 }
 
 impl Session {
-    pub(super) fn new(principal: Arc<str>, known: Known) -> Self {
+    pub(super) fn new(principal: Arc<str>, known: Known, home: Option<Uri>) -> Self {
         let begun = clock::monotonic();
         let talk = Talk {
             used: begun,
@@ -106,7 +108,7 @@ impl Session {
             count: 0,
             stream: None,
         };
-        Self { principal, known, begun, talk: Mutex::new(talk) }
+        Self { principal, known, home, begun, talk: Mutex::new(talk) }
     }
 
     /// Whose it is.
@@ -117,6 +119,11 @@ impl Session {
     /// What the server calls it.
     pub fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// The endpoint where the server keeps it: no other one knows of it.
+    pub fn home(&self) -> Option<&Uri> {
+        self.home.as_ref()
     }
 
     pub(super) fn begun(&self) -> Instant {

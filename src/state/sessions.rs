@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::{Conversation, Known, Session, StateError};
 use crate::clock;
@@ -113,7 +113,7 @@ impl Sessions {
         let known = table.outside.get(principal.account()).and_then(Weak::upgrade);
         let session = known.unwrap_or_else(|| {
             table.outside.retain(|_, session| session.strong_count() > 0);
-            let session = Arc::new(Session::new(Arc::clone(principal.account()), Known::Nowhere));
+            let session = Arc::new(Session::new(Arc::clone(principal.account()), Known::Nowhere, None));
             table.outside.insert(Arc::clone(principal.account()), Arc::downgrade(&session));
             session
         });
@@ -198,10 +198,10 @@ fn is_unused(session: &Arc<Session>, holders: usize, now: Instant, after: Durati
 }
 
 impl Seat {
-    /// Begins the session that the server knows so; returns what the client may call it: 128 random bits.
-    pub fn begin(self, known: Known) -> Option<(HeaderValue, Arc<Session>)> {
+    /// Begins the session that the server knows so, at this endpoint; returns what the client may call it: 128 random bits.
+    pub fn begin(self, known: Known, home: &Uri) -> Option<(HeaderValue, Arc<Session>)> {
         let ours = HeaderValue::from_str(&format!("{:032x}", rand::random::<u128>())).ok()?;
-        let session = Arc::new(Session::new(Arc::clone(&self.principal), known));
+        let session = Arc::new(Session::new(Arc::clone(&self.principal), known, Some(home.clone())));
         let mut table = self.sessions.table();
         table.sessions.insert(ours.clone(), Arc::clone(&session));
         // Dropping the seat gives its place back; the session has taken it.

@@ -1,9 +1,11 @@
-//! Who began which task. Task ids are as good as credentials, so only their principal may use them (MCP 2025-11-25,
+//! Who began which task, and where. Task ids are as good as credentials, so only their principal may use them (MCP 2025-11-25,
 //! Tasks, Security; tasks extension of 2026-07-28).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use http::Uri;
 
 use crate::clock;
 use crate::identity::Principal;
@@ -16,6 +18,8 @@ pub struct Tasks(Mutex<HashMap<Box<str>, Task>>);
 struct Task {
     principal: Arc<str>,
     tool: Box<str>,
+    /// The endpoint that has it.
+    home: Uri,
     used: Instant,
 }
 
@@ -25,9 +29,9 @@ const MOST: usize = 100_000;
 const IDLE: Duration = Duration::from_hours(24);
 
 impl Tasks {
-    /// Remembers who began a task, by calling which tool. A server that gives two principals the same id is wrong about
+    /// Remembers who began a task, by calling which tool where. A server that gives two principals the same id is wrong about
     /// one of them: the first keeps it, and the other is told `false`.
-    pub fn begin(&self, task: &str, principal: &Principal, tool: &str) -> bool {
+    pub fn begin(&self, task: &str, principal: &Principal, (tool, home): (&str, &Uri)) -> bool {
         let now = clock::monotonic();
         let mut tasks = self.tasks();
         if let Some(known) = tasks.get(task) {
@@ -40,7 +44,8 @@ impl Tasks {
             let oldest = tasks.iter().min_by_key(|(_, task)| task.used).map(|(id, _)| id.clone());
             oldest.and_then(|id| tasks.remove(&id));
         }
-        tasks.insert(task.into(), Task { principal: Arc::clone(principal.account()), tool: tool.into(), used: now });
+        let (principal, tool, home) = (Arc::clone(principal.account()), tool.into(), home.clone());
+        tasks.insert(task.into(), Task { principal, tool, home, used: now });
         true
     }
 
@@ -50,6 +55,11 @@ impl Tasks {
         let task = tasks.get_mut(task).filter(|task| task.principal == *principal.account())?;
         task.used = clock::monotonic();
         Some(task.tool.clone())
+    }
+
+    /// Where it is.
+    pub(super) fn home(&self, task: &str) -> Option<Uri> {
+        self.tasks().get(task).map(|task| task.home.clone())
     }
 
     /// Whether somebody else began it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 
 use super::{Conversation, Ended, Known, Place, SESSION_ID, SessionBounds, Sessions, State, StateError};
 use crate::identity::Principal;
@@ -14,6 +14,10 @@ use crate::policy::{Context, PolicySet, Shown};
 
 const BOUNDS: SessionBounds = SessionBounds { most: 3, most_per_principal: 2, idle: Duration::from_mins(1) };
 const OK: Form = Form::Result { failed: false };
+
+fn home() -> Uri {
+    Uri::from_static("http://127.0.0.1:8000/mcp")
+}
 
 fn principal(id: &str) -> Principal {
     Principal::for_test(id, &["reader"])
@@ -39,7 +43,7 @@ fn sent(state: &State, who: &str, session: Option<&HeaderValue>, call: Call) -> 
 
 fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
     let seat = sessions.reserve(&principal(who)).unwrap();
-    seat.begin(Known::Header(HeaderValue::from_static("theirs"))).unwrap().0
+    seat.begin(Known::Header(HeaderValue::from_static("theirs")), &home()).unwrap().0
 }
 
 #[test]
@@ -127,11 +131,11 @@ fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
     let get = || call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}"#);
     let state = State::new(BOUNDS, Ended::default());
     assert_eq!(sent(&state, "alice", None, get()).unwrap_err(), StateError::NoTask);
-    assert!(state.tasks().begin("t", &principal("alice"), "a"));
+    assert!(state.tasks().begin("t", &principal("alice"), ("a", &home())));
     assert!(sent(&state, "alice", None, get()).is_ok());
     assert_eq!(sent(&state, "bob", None, get()).unwrap_err(), StateError::NoTask);
-    assert!(!state.tasks().begin("t", &principal("bob"), "a"));
-    assert!(state.tasks().begin("u", &principal("alice"), "not_granted_any_more"));
+    assert!(!state.tasks().begin("t", &principal("bob"), ("a", &home())));
+    assert!(state.tasks().begin("u", &principal("alice"), ("not_granted_any_more", &home())));
     let other = call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"u"}}"#);
     assert_eq!(sent(&state, "alice", None, other).unwrap_err(), StateError::NoTask);
 }

@@ -125,6 +125,8 @@ pub(super) const METHOD: &str = "method";
 pub(super) const OUTCOME: &str = "outcome";
 /// Label of `tollgate.rule.decisions`: file and path of the rule that decided.
 pub(super) const RULE: &str = "rule";
+/// Label of `tollgate.upstream.circuit` and `tollgate.upstream.in_flight`: a URL of the server, as configured.
+pub(super) const ENDPOINT: &str = "endpoint";
 /// Label of `tollgate.upstream.circuit`.
 pub(super) const STATE: &str = "state";
 /// Label of `tollgate.log.dropped`.

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::exchange::{Attempt, Exchange, Outcome, Unrecorded};
 use crate::identity::AuthError;
 use crate::mcp::{Question, TraceContext};
+use crate::upstream::Attempts;
 
 /// An exchange under way. Closing it records it; so does dropping it, as cancelled.
 ///
@@ -92,15 +93,6 @@ impl Recorder {
         Ok(())
     }
 
-    /// Notes that the upstream is asked now, there, and says what trace context it is to be given.
-    pub fn begin_attempt(&mut self, url: &Uri) -> Option<TraceContext> {
-        let now = clock::monotonic();
-        let started_at = self.calendar(now);
-        self.attempt = Some(now);
-        self.exchange.attempt = Some(Attempt { started_at, server: url.authority().cloned(), status: None });
-        self.spans.begin_attempt(&self.exchange, started_at)
-    }
-
     /// Notes the HTTP status that the upstream answered with.
     pub fn answered(&mut self, status: impl Into<u16>) {
         if let Some(attempt) = &mut self.exchange.attempt {
@@ -145,6 +137,16 @@ impl Recorder {
     /// The calendar time of a moment of this trip; within a trip the calendar does not jump.
     fn calendar(&self, moment: Instant) -> SystemTime {
         self.exchange.started_at + moment.saturating_duration_since(self.exchange.started)
+    }
+}
+
+impl Attempts for Recorder {
+    fn begin(&mut self, url: &Uri) -> Option<TraceContext> {
+        let now = clock::monotonic();
+        let started_at = self.calendar(now);
+        self.attempt = Some(now);
+        self.exchange.attempt = Some(Attempt { started_at, server: url.authority().cloned(), status: None });
+        self.spans.begin_attempt(&self.exchange, started_at)
     }
 }
 

@@ -76,12 +76,10 @@ pub(super) fn client(
 impl Schemes {
     fn of(endpoints: &Endpoints) -> Self {
         let is_https = |url: &Uri| url.scheme() == Some(&Scheme::HTTPS);
-        let mut urls = endpoints.streamable().into_iter().chain(endpoints.sse()).map(is_https);
-        let first = urls.next().unwrap_or_default();
-        match (first, urls.next().unwrap_or(first)) {
-            (true, true) => Self::Https,
+        match (endpoints.all().any(is_https), endpoints.all().all(is_https)) {
+            (_, true) => Self::Https,
+            (true, false) => Self::Both,
             (false, false) => Self::Http,
-            (true, false) | (false, true) => Self::Both,
         }
     }
 }

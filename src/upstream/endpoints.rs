@@ -2,43 +2,39 @@
 
 use http::uri::Uri;
 
-/// Where a server is.
+/// Where a server is: in one place, or in several that do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoints {
-    /// It speaks Streamable HTTP here.
-    Streamable(Uri),
-    /// It speaks HTTP+SSE (2024-11-05): its stream is here.
-    Sse(Uri),
-    /// It speaks both.
-    Both {
-        /// Its endpoint of Streamable HTTP.
-        streamable: Uri,
-        /// Its stream of HTTP+SSE.
-        sse: Uri,
-    },
+pub struct Endpoints {
+    streamable: Box<[Uri]>,
+    sse: Box<[Uri]>,
 }
 
 impl Endpoints {
-    /// Its endpoint of Streamable HTTP.
-    pub fn streamable(&self) -> Option<&Uri> {
-        match self {
-            Self::Streamable(url) | Self::Both { streamable: url, .. } => Some(url),
-            Self::Sse(_) => None,
-        }
+    /// Where it speaks Streamable HTTP, and where its streams of HTTP+SSE (2024-11-05) are. `None` if nowhere.
+    pub fn new(streamable: Vec<Uri>, sse: Vec<Uri>) -> Option<Self> {
+        let somewhere = !streamable.is_empty() || !sse.is_empty();
+        somewhere.then(|| Self { streamable: streamable.into(), sse: sse.into() })
     }
 
-    /// Its stream of HTTP+SSE.
-    pub fn sse(&self) -> Option<&Uri> {
-        match self {
-            Self::Sse(url) | Self::Both { sse: url, .. } => Some(url),
-            Self::Streamable(_) => None,
-        }
+    /// Where it speaks Streamable HTTP.
+    pub fn streamable(&self) -> &[Uri] {
+        &self.streamable
     }
 
-    /// Whichever there is.
-    pub fn any(&self) -> &Uri {
-        match self {
-            Self::Streamable(url) | Self::Sse(url) | Self::Both { streamable: url, .. } => url,
-        }
+    /// Where its streams of HTTP+SSE are.
+    pub fn sse(&self) -> &[Uri] {
+        &self.sse
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Uri> {
+        self.streamable.iter().chain(&self.sse)
+    }
+}
+
+/// It speaks Streamable HTTP there.
+impl From<Uri> for Endpoints {
+    fn from(url: Uri) -> Self {
+        Self { streamable: Box::new([url]), sse: Box::default() }
     }
 }

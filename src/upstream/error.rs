@@ -25,6 +25,10 @@ pub enum UpstreamError {
     Credential(CredentialError),
     /// The server fails, so it is left alone for so long: nothing ran.
     LeftAlone(Duration),
+    /// The server has as many calls under way as it may: nothing ran.
+    Busy,
+    /// Where the session was nobody answers; it cannot go on elsewhere, but a new one can. Nothing ran.
+    SessionLost,
     /// An operator has ended the call while it was under way (kill switch): it may have run.
     Stopped(RuleId),
 }
@@ -67,6 +71,8 @@ impl UpstreamError {
             Self::Unsound(unsound) => unsound.reason(),
             Self::Credential(error) => error.reason(),
             Self::LeftAlone(_) => "circuit_open",
+            Self::Busy => "upstream_busy",
+            Self::SessionLost => "session_lost",
             Self::Stopped(_) => "killed",
         }
     }
@@ -84,6 +90,8 @@ impl UpstreamError {
             | Self::Unacceptable(_)
             | Self::Unsound(_)
             | Self::LeftAlone(_)
+            | Self::Busy
+            | Self::SessionLost
             | Self::Credential(_) => None,
         }
     }
@@ -108,6 +116,8 @@ impl fmt::Display for UpstreamError {
             Self::Unsound(unsound) => unsound.fmt(f),
             Self::Credential(error) => error.fmt(f),
             Self::LeftAlone(pause) => write!(f, "the server fails; it is left alone for {pause:?} (circuit open)"),
+            Self::Busy => f.write_str("the server has as many calls under way as it may (max_in_flight)"),
+            Self::SessionLost => f.write_str("the endpoint that had the session does not answer, and others do"),
             Self::Stopped(rule) => write!(f, "an operator has ended the call ({rule})"),
         }
     }

@@ -1,5 +1,6 @@
 //! Streamable HTTP to one server, over pooled connections.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +11,20 @@ use http::uri::Uri;
 use http::{Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::assertion::Assertions;
+use super::balance::EndpointSet;
 use super::client::{CONNECT, Client};
 use super::credential::{self, Asks, Credential, Shown};
 use super::error::chain;
 use super::headers::REQUEST_ID;
 use super::kept::Kept;
 use super::reply::{self, Reply};
-use super::{Connections, CredentialError, Endpoints, Settings, UpstreamError, client, headers};
-use crate::breaker::{Breaker, Ended, Phase};
+use super::{Connections, CredentialError, Endpoint, Endpoints, InFlight, Settings, UpstreamError, client, headers};
+use crate::breaker::Ended;
 use crate::clock;
 use crate::limits::Admission;
 use crate::mcp::{Baggage, Era, Method, TraceContext, alike};
@@ -32,14 +34,13 @@ use crate::state::{Conversation, Declined, SESSION_ID};
 /// An MCP server behind the gate.
 #[derive(Debug)]
 pub struct Upstream {
-    endpoints: Endpoints,
+    endpoints: EndpointSet,
     client: Kept<Client>,
     connections: Arc<Connections>,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Arc<Credential>,
     assertions: Option<Arc<Assertions>>,
-    breaker: Breaker,
     tasks: TaskTracker,
 }
 
@@ -52,10 +53,26 @@ pub struct Carried<'a> {
     pub peer: IpAddr,
     /// What the request is called in everybody's logs.
     pub request_id: HeaderValue,
-    /// Who is the parent of what the server does; `None`: what the caller says of that goes on as it came.
-    pub trace: Option<TraceContext>,
+    /// The endpoint that has what it is about, if not every one of them does.
+    pub home: Option<Uri>,
+    /// Hears of each attempt.
+    pub attempts: &'a mut dyn Attempts,
     /// JSON up to this length is read before anything of it passes.
     pub held: usize,
+}
+
+/// Hears of attempts at a server.
+pub trait Attempts: fmt::Debug + Send {
+    /// One begins there. Says who is the parent of what the server does; `None`: what the caller says of that goes on as
+    /// it came.
+    fn begin(&mut self, url: &Uri) -> Option<TraceContext>;
+}
+
+/// A call on its way.
+struct Sending<'a> {
+    admission: &'a Admission,
+    conversation: &'a Conversation,
+    carried: Carried<'a>,
 }
 
 /// On whose behalf the gate says something of its own to a server.
@@ -65,6 +82,8 @@ pub struct Behalf<'a> {
     pub admission: &'a Admission,
     /// Where that belongs.
     pub conversation: &'a Conversation,
+    /// The endpoint that has the call.
+    pub to: &'a Uri,
     /// The protocol revision that its caller's headers name.
     pub version: Option<&'a HeaderValue>,
 }
@@ -85,14 +104,14 @@ impl Upstream {
     ///
     /// # Errors
     /// The machine's certificates cannot be read, or a secret that the settings name.
-    pub fn new(endpoints: Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
+    pub fn new(endpoints: &Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let connections = Arc::<Connections>::default();
-        let client = client::client(&endpoints, &settings.tls, Arc::clone(&connections))?;
+        let client = client::client(endpoints, &settings.tls, Arc::clone(&connections))?;
         let credential = Arc::new(Credential::new(&settings.credential, tasks.clone())?);
         let assertions = settings.assertion.as_ref().map(Assertions::new).transpose()?.map(Arc::new);
-        let (forward_headers, breaker) =
-            (settings.forward_headers.clone(), Breaker::new(settings.breaker, clock::monotonic()));
-        Ok(Self { endpoints, client, connections, forward_headers, credential, assertions, breaker, tasks })
+        let endpoints = EndpointSet::new(endpoints, settings);
+        let forward_headers = settings.forward_headers.clone();
+        Ok(Self { endpoints, client, connections, forward_headers, credential, assertions, tasks })
     }
 
     /// What signs who asks, if the server is told so.
@@ -101,8 +120,8 @@ impl Upstream {
     }
 
     /// Where the server is.
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.all()
     }
 
     /// Looks whether secrets that are kept in files have changed, and uses the new ones from now on.
@@ -112,22 +131,31 @@ impl Upstream {
         self.assertions.iter().for_each(|assertions| assertions.renew());
     }
 
-    /// Asks the server for anything at all, and waits a moment for any answer: then it is there. A server that could not be
-    /// shown the gate's own credential is as good as not there.
+    /// Asks the server for anything at all wherever it is, and waits a moment for any answer. It is there if for each
+    /// transport that it speaks there is an endpoint that answers. A server that could not be shown the gate's own
+    /// credential is as good as not there.
     pub async fn answers(&self) -> bool {
         let Ok(Ok(shown)) = timeout(CONNECT, self.credential.shown(Asks::Gate)).await else {
             return false;
         };
-        // OPTIONS begins no session and runs nothing, whatever the server makes of it.
-        let mut request = Request::new(Full::new(Bytes::new()));
-        *request.method_mut() = HttpMethod::OPTIONS;
-        *request.uri_mut() = self.endpoints.any().clone();
-        credential::put(shown, request.headers_mut());
-        let answers = matches!(timeout(CONNECT, self.client.now().request(request)).await, Ok(Ok(_)));
-        if answers {
-            self.breaker.answers(clock::monotonic());
+        let mut asked = JoinSet::new();
+        for endpoint in self.endpoints() {
+            let (endpoint, client, shown) = (Arc::clone(endpoint), self.client.now(), shown.clone());
+            asked.spawn(async move {
+                // OPTIONS begins no session and runs nothing, whatever the server makes of it.
+                let mut request = Request::new(Full::new(Bytes::new()));
+                *request.method_mut() = HttpMethod::OPTIONS;
+                *request.uri_mut() = endpoint.url().clone();
+                credential::put(shown, request.headers_mut());
+                let answers = matches!(timeout(CONNECT, client.request(request)).await, Ok(Ok(_)));
+                if answers {
+                    endpoint.answers();
+                }
+                answers.then_some(endpoint)
+            });
         }
-        answers
+        let there: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
+        self.endpoints.is_served_by(&there)
     }
 
     /// The connections to it, counted.
@@ -135,26 +163,33 @@ impl Upstream {
         &self.connections
     }
 
-    /// What becomes of calls: now, and at every change.
-    pub fn phases(&self) -> watch::Receiver<Phase> {
-        self.breaker.phases()
-    }
-
     /// Carries an admitted call. Never twice: what was sent once may have run.
     ///
     /// # Errors
     /// There is no proper reply; the error says whether the call may have run.
-    pub async fn send(
+    pub async fn send<'a>(
         &self,
-        admission: &Admission,
-        conversation: &Conversation,
-        carried: Carried<'_>,
+        admission: &'a Admission,
+        conversation: &'a Conversation,
+        carried: Carried<'a>,
     ) -> Result<Reply, UpstreamError> {
-        let behalf = Behalf { admission, conversation, version: carried.headers.get(VERSION) };
         // Before the breaker: that there is none says nothing of the server.
         let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
-        let attempt = self.breaker.ask(clock::monotonic()).map_err(UpstreamError::LeftAlone)?;
-        let reply = self.attempt(admission, conversation, carried, shown).await;
+        let mut sending = Sending { admission, conversation, carried };
+        let reply = self.send_once(&mut sending, shown).await;
+        match conversation.session().and_then(|session| session.home()) {
+            Some(home) => reply.map_err(|error| self.endpoints.without(home, error)),
+            None => reply,
+        }
+    }
+
+    async fn send_once(&self, sending: &mut Sending<'_>, shown: Shown) -> Result<Reply, UpstreamError> {
+        let Sending { admission, conversation, carried } = sending;
+        let method = admission.permit().call().method();
+        let (to, attempt) = self.endpoints.ask(method, conversation, carried.home.as_ref())?;
+        let (url, version) = (to.url().clone(), carried.headers.get(VERSION));
+        let behalf = Behalf { admission, conversation, to: &url, version };
+        let reply = self.attempt(sending, to, shown).await;
         attempt.end(ended(&reply), clock::monotonic());
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
             self.abandon(behalf);
@@ -162,20 +197,14 @@ impl Upstream {
         reply
     }
 
-    async fn attempt(
-        &self,
-        admission: &Admission,
-        conversation: &Conversation,
-        carried: Carried<'_>,
-        shown: Shown,
-    ) -> Result<Reply, UpstreamError> {
-        let whole_up_to = carried.held;
-        let mut request = self.request(admission, conversation, carried)?;
+    async fn attempt(&self, sending: &mut Sending<'_>, to: InFlight, shown: Shown) -> Result<Reply, UpstreamError> {
+        let whole_up_to = sending.carried.held;
+        let mut request = self.request(sending, to.url())?;
         // Last: whatever else there is, this is what lets it in.
         credential::put(shown.clone(), request.headers_mut());
-        let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
-        let method = admission.permit().call().method();
-        let response = match timeout(silence, self.ask(request, method)).await {
+        let permit = sending.admission.permit();
+        let silence = permit.tool().map_or(SILENCE, |tool| tool.timeout);
+        let response = match timeout(silence, self.ask(request, permit.call().method())).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_connect() => {
                 return Err(UpstreamError::Unreachable(chain(&error)));
@@ -185,12 +214,12 @@ impl Upstream {
         };
         let (mut head, body) = response.into_parts();
         if let Some((_, shown)) = shown.filter(|_| head.status == StatusCode::UNAUTHORIZED) {
-            self.credential.rejected(admission.permit().principal(), &shown);
+            self.credential.rejected(permit.principal(), &shown);
         }
         reply::acceptable(&head)?;
         headers::to_caller(&mut head.headers);
         let body = reply::whole(&head.headers, body, whole_up_to, silence).await?;
-        Ok(Reply { head, body })
+        Ok(Reply { head, body, from: to })
     }
 
     /// Sends it and waits for the head of the answer. A listening stream that is refused because the session's last one
@@ -246,7 +275,7 @@ impl Upstream {
 
     /// Sends a message of the gate's own. Whether the server took it.
     fn tell(&self, message: Bytes, behalf: Behalf<'_>) -> impl Future<Output = bool> + use<> {
-        let Behalf { admission, conversation, version } = behalf;
+        let Behalf { admission, conversation, to, version } = behalf;
         let permit = admission.permit();
         let headers = [
             (header::CONTENT_TYPE, Some(HeaderValue::from_static("application/json"))),
@@ -258,7 +287,7 @@ impl Upstream {
         let told = self.introduce(permit, &message, &format!("{:016x}", rand::random::<u64>()), &mut headers);
         let mut request = Request::new(Full::new(message));
         *request.method_mut() = HttpMethod::POST;
-        *request.uri_mut() = self.url(permit.call().method(), conversation);
+        *request.uri_mut() = conversation.url().unwrap_or(to).clone();
         *request.headers_mut() = headers;
         let (lets_in, principal) = (Arc::clone(&self.credential), Arc::clone(permit.principal()));
         let client = self.client.now();
@@ -294,38 +323,23 @@ impl Upstream {
         Ok(())
     }
 
-    /// Where this goes.
-    pub fn url(&self, method: Method, conversation: &Conversation) -> Uri {
-        let url = match (conversation, method) {
-            (Conversation::Begins(_), Method::OpenStream) => self.endpoints.sse(),
-            (Conversation::Begins(_) | Conversation::Stateless | Conversation::Within { .. }, _) => {
-                conversation.url().or(self.endpoints.streamable())
-            }
-        };
-        url.unwrap_or(self.endpoints.any()).clone()
-    }
-
-    fn request(
-        &self,
-        admission: &Admission,
-        conversation: &Conversation,
-        carried: Carried<'_>,
-    ) -> Result<Request<Full<Bytes>>, CredentialError> {
-        let permit = admission.permit();
-        let call = permit.call();
+    fn request(&self, sending: &mut Sending<'_>, to: &Uri) -> Result<Request<Full<Bytes>>, CredentialError> {
+        let Sending { admission, conversation, carried } = sending;
+        let (permit, url) = (admission.permit(), conversation.url().unwrap_or(to));
+        let (call, trace) = (permit.call(), carried.attempts.begin(url));
         let baggage = if self.forward_headers.contains(&headers::BAGGAGE) { Baggage::Passed } else { Baggage::Dropped };
-        let body = call.carrying(carried.trace.as_ref(), baggage);
+        let body = call.carrying(trace.as_ref(), baggage);
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = match call.method() {
             Method::OpenStream => HttpMethod::GET,
             Method::EndSession => HttpMethod::DELETE,
             _ => HttpMethod::POST,
         };
-        *request.uri_mut() = self.url(call.method(), conversation);
+        *request.uri_mut() = url.clone();
         let mut headers = headers::to_server(carried.headers, &self.forward_headers, permit.upstream_headers());
         let id = carried.request_id.to_str().unwrap_or_default();
         self.introduce(permit, &body, id, &mut headers)?;
-        if let Some(trace) = &carried.trace {
+        if let Some(trace) = &trace {
             headers::traced(&mut headers, trace);
         }
         if let Some(redaction) = permit.masked() {
@@ -334,7 +348,7 @@ impl Upstream {
         let own = [
             (SESSION_ID, conversation.header().cloned()),
             (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),
-            (REQUEST_ID, Some(carried.request_id)),
+            (REQUEST_ID, Some(carried.request_id.clone())),
         ];
         for (name, value) in own {
             if let Some(value) = value {
@@ -358,6 +372,8 @@ fn ended(reply: &Result<Reply, UpstreamError>) -> Ended {
             | UpstreamError::Unsound(_)
             | UpstreamError::Stopped(_)
             | UpstreamError::LeftAlone(_)
+            | UpstreamError::Busy
+            | UpstreamError::SessionLost
             | UpstreamError::Credential(_),
         ) => Ended::Answered,
     }

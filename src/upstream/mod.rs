@@ -1,9 +1,11 @@
 //! Where it goes: [`Upstream::send`] carries an admitted call to its server and brings the reply back.
 
 mod assertion;
+mod balance;
 mod client;
 mod connections;
 mod credential;
+mod endpoint;
 mod endpoints;
 mod error;
 mod headers;
@@ -14,12 +16,14 @@ mod settings;
 mod signing;
 
 pub use assertion::{Assertions, OWN_CLAIMS};
+pub use balance::Balance;
 pub use connections::Connections;
 pub use credential::CredentialError;
+pub use endpoint::{Endpoint, InFlight};
 pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use headers::{REQUEST_ID, TRACEPARENT, TRACESTATE};
-pub use http::{Behalf, Carried, Upstream, VERSION};
+pub use http::{Attempts, Behalf, Carried, Upstream, VERSION};
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
 pub use settings::{AssertionSettings, ClientProof, CredentialSettings, Settings, TlsSettings, TokenEndpoint};
 pub use signing::SigningKey;

@@ -8,8 +8,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::timeout;
 
-use super::UpstreamError;
 use super::error::chain;
+use super::{InFlight, UpstreamError};
 
 /// What the server said.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Reply {
     pub head: http::response::Parts,
     /// The body.
     pub body: ReplyBody,
+    /// Who says it; it has the call as long as this is held.
+    pub from: InFlight,
 }
 
 /// A reply's body: short JSON as a whole, anything else as it comes.

@@ -9,11 +9,12 @@ use ipnet::IpNet;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
+use super::Balance;
 use crate::breaker::BreakerSettings;
 use crate::secret::Reference;
 
 /// What a server is shown.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Headers of callers that it may see beside those that the protocol needs.
     pub forward_headers: Vec<HeaderName>,
@@ -23,8 +24,26 @@ pub struct Settings {
     pub assertion: Option<AssertionSettings>,
     /// How it is reached by TLS.
     pub tls: TlsSettings,
-    /// When it is left alone.
+    /// When one of its endpoints is left alone.
     pub breaker: BreakerSettings,
+    /// Which of its endpoints gets the next call.
+    pub balance: Balance,
+    /// How many calls one of them may have under way, but for streams without an end.
+    pub max_in_flight: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            forward_headers: Vec::new(),
+            credential: CredentialSettings::None,
+            assertion: None,
+            tls: TlsSettings::default(),
+            breaker: BreakerSettings::default(),
+            balance: Balance::default(),
+            max_in_flight: 512,
+        }
+    }
 }
 
 /// TLS towards a server; by default as the system has it.

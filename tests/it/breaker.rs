@@ -22,13 +22,11 @@ fn said(answer: &Value) -> (i64, &str, &str) {
 
 const LEFT_ALONE: (i64, &str, &str) = (-31503, "circuit_open", "no");
 
-/// Tells whether the circuit is open.
-const OPEN: &str = r#"tollgate_upstream_circuit{server="records",state="open"}"#;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     let address = Upstream::start().await.address;
-    let gate = World::new(&format!("http://{address}/mcp")).server("breaker: { failures: 3, pause: 1m }").start().await;
+    let url = format!("http://{address}/mcp");
+    let gate = World::new(&url).server("breaker: { failures: 3, pause: 1m }").start().await;
     for _ in 0..3 {
         assert_eq!(said(&search(gate.data, "{}").await), (-31502, "", "no"));
     }
@@ -37,18 +35,19 @@ async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     assert!(refused.head.first("retry-after").is_some());
     let line = gate.decisions.wait_since(0, DEADLINE, |line| line.contains("circuit_open")).await.unwrap();
     assert!(line.contains(r#""outcome":"upstream_error""#), "{line}");
-    let open = async || gate.metric(OPEN).await == Some(1.0);
+    let circuit = format!("tollgate_upstream_circuit{{endpoint=\"{url}\",server=\"records\",state=\"open\"}}");
+    let open = async || gate.metric(&circuit).await == Some(1.0);
     assert!(until(DEADLINE, open).await);
-    assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains("circuit open\n"));
+    assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains(&format!("circuit {url} open\n")));
 
     // However long the pause is: what looks for the server tells that it is there.
     let upstream = Upstream::start_at(address).await;
     let again = async || search(gate.data, "{}").await.get("result").is_some();
     assert!(until(DEADLINE, again).await);
     assert!(upstream.count() > 0);
-    let closed = async || gate.metric(OPEN).await == Some(0.0);
+    let closed = async || gate.metric(&circuit).await == Some(0.0);
     assert!(until(DEADLINE, closed).await);
-    assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains("circuit closed\n"));
+    assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains(&format!("circuit {url} closed\n")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,6 +40,7 @@ mod protected_resource;
 mod pull_request;
 mod questions;
 mod redaction;
+mod reliability;
 mod reload;
 mod replay;
 mod review;

@@ -104,7 +104,7 @@ fn failed(problems: &Diagnostics) -> ExitCode {
 }
 
 fn ask(config: &Config) -> Result<Offer, String> {
-    let Some(url) = config.server.endpoints.streamable() else {
+    let Some(url) = config.server.endpoints.streamable().first() else {
         return Err("the server has no Streamable HTTP endpoint to ask; `--server URL` names one".to_owned());
     };
     ask::offer(url)

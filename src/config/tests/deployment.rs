@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{HASH, lines};
 use crate::config::{self, Hosts, Kept, Loaded, Overrides, RequestDecompression};
 use crate::diagnostic::Diagnostics;
-use crate::upstream::CredentialSettings;
+use crate::upstream::{Balance, CredentialSettings};
 
 /// A folder with a policy for the server `records`, and this `tollgate.yaml`.
 pub(super) fn deployment(config: &str) -> tempfile::TempDir {
@@ -50,8 +50,30 @@ fn defaults_stand_where_nothing_is_written() {
     assert_eq!(config.listen.request_decompression, RequestDecompression::Off);
     assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
     assert_eq!(config.server.name.as_str(), "records");
-    assert_eq!(*config.server.endpoints.any(), "http://127.0.0.1:8000/mcp");
+    assert_eq!(config.server.endpoints.streamable()[0], "http://127.0.0.1:8000/mcp");
     assert_eq!(config.drain_timeout.as_secs(), 30);
+}
+
+#[test]
+fn a_server_is_in_one_place_or_in_several() {
+    let server = |said: &str| format!("servers: {{ records: {{ {said} }} }}\n");
+    let several = "url: [http://a/mcp, 'http://b/mcp'], sse: http://a/sse, balance: round_robin, max_in_flight: 7";
+    let config = loaded(&server(several)).unwrap().config.server;
+    assert_eq!(config.endpoints.streamable(), ["http://a/mcp", "http://b/mcp"]);
+    assert_eq!(config.endpoints.sse(), ["http://a/sse"]);
+    assert_eq!((config.shown.balance, config.shown.max_in_flight), (Balance::RoundRobin, 7));
+    for (said, problem) in [
+        ("url: []", "nothing says where this server is"),
+        ("url: [http://a/mcp, http://b/mcp, http://a/mcp]", "`http://a/mcp` stands there twice"),
+        ("url: [http://a/mcp, 'ftp://b/mcp']", "this is not the URL of an MCP server"),
+        ("url: 7", "a list of them"),
+        ("url: [http://a/mcp, 7]", "put text in quotes"),
+        ("url: http://a/mcp, max_in_flight: 0", "expected a number from 1 to 100000"),
+        ("url: http://a/mcp, balance: random", "random"),
+    ] {
+        let told = told(&server(said));
+        assert!(told.starts_with("tollgate.yaml:1:") && told.contains(problem), "{said}: {told}");
+    }
 }
 
 #[test]
@@ -117,7 +139,7 @@ fn flags_beat_the_file() {
     let config = load(&flags).unwrap().config;
     assert_eq!(config.listen.address.port(), 3);
     assert_eq!(config.admin.port(), 4);
-    assert_eq!((config.server.name.as_str(), config.server.endpoints.any().host()), ("records", Some("b")));
+    assert_eq!((config.server.name.as_str(), config.server.endpoints.streamable()[0].host()), ("records", Some("b")));
 }
 
 #[test]
@@ -128,7 +150,7 @@ fn a_flag_says_where_a_server_is_and_the_file_the_rest_of_it() {
     let flags = |server: &str| Overrides { server: Some(server.to_owned()), ..file_of(folder.path()) };
     for flag in ["http://b/mcp", "records=http://b/mcp"] {
         let server = load(&flags(flag)).unwrap().config.server;
-        assert_eq!(server.endpoints.any().host(), Some("b"), "{flag}");
+        assert_eq!(server.endpoints.streamable()[0].host(), Some("b"), "{flag}");
         assert!(matches!(server.shown.credential, CredentialSettings::Bearer(_)), "{flag}");
         assert_eq!(server.max_reply_bytes, 7, "{flag}");
     }

@@ -1,11 +1,17 @@
 //! What the caller hears when the server's answer does not come, or must not pass.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
-use super::{EXECUTED, Saying, Status, later};
+use super::{EXECUTED, Saying, Status, later, misplaced};
 use crate::jsonrpc::{ErrorObject, code};
 use crate::policy::Sighting;
+use crate::state::StateError;
 use crate::upstream::{CredentialError, Unsound, UpstreamError};
+
+/// After so long a server that has too much to do may have room again.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Why there is no answer of the server's, whether anything ran, and what to do.
 pub(super) fn say(error: &UpstreamError) -> Saying {
@@ -39,6 +45,13 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
             "ended by an operator; the call may have run: look before you repeat it",
             "unknown",
         ),
+        UpstreamError::Busy => (
+            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
+            code::UNAVAILABLE,
+            "the server has as many calls under way as it may; nothing ran",
+            "no",
+        ),
+        UpstreamError::SessionLost => return misplaced(StateError::NoSession, None),
         UpstreamError::Unsound(Unsound::Withheld(found)) => return withheld(found),
         UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
             (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")
@@ -49,8 +62,12 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
         UpstreamError::Unacceptable(status) => object = object.with_number("upstreamStatus", u64::from(*status)),
         UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
         UpstreamError::LeftAlone(pause) => return later(status, object.with("reason", error.reason()), *pause),
+        UpstreamError::Busy => return later(status, object.with("reason", error.reason()), A_MOMENT),
         UpstreamError::Stopped(_) | UpstreamError::Credential(_) => object = object.with("reason", error.reason()),
-        UpstreamError::Unreachable(_) | UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_) => {}
+        UpstreamError::Unreachable(_)
+        | UpstreamError::BrokeOff(_)
+        | UpstreamError::TimedOut(_)
+        | UpstreamError::SessionLost => {}
     }
     Saying::new(status, object)
 }

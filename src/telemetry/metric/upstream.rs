@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
-use tokio::sync::watch;
 
-use super::super::attribute::{RESULT, SERVER, STATE};
+use super::super::attribute::{ENDPOINT, RESULT, SERVER, STATE};
 use crate::breaker::Phase;
 use crate::mcp::ServerName;
 use crate::state::Sessions;
-use crate::upstream::Connections;
+use crate::upstream::{Connections, Endpoint};
 
 /// What is looked at of one server when metrics are collected.
 #[derive(Clone, Debug)]
@@ -19,15 +18,15 @@ pub struct Watched {
     pub server: ServerName,
     /// The connections to it.
     pub connections: Arc<Connections>,
-    /// Whether it is left alone because it fails.
-    pub circuit: watch::Receiver<Phase>,
+    /// Where it is, whether it is left alone there, and how much it has to do.
+    pub endpoints: Arc<[Arc<Endpoint>]>,
     /// The sessions with it.
     pub sessions: Arc<Sessions>,
 }
 
 impl Watched {
     pub(in crate::telemetry) fn register(self, meter: &Meter) {
-        let Self { server, connections, circuit, sessions } = self;
+        let Self { server, connections, endpoints, sessions } = self;
         let label = KeyValue::new(SERVER, server.as_str().to_owned());
         let own = label.clone();
         meter
@@ -37,14 +36,30 @@ impl Watched {
                 observer.observe(i64::try_from(sessions.count()).unwrap_or(i64::MAX), std::slice::from_ref(&own));
             })
             .build();
-        let own = label.clone();
+        let place = {
+            let own = label.clone();
+            move |endpoint: &Endpoint| [own.clone(), KeyValue::new(ENDPOINT, endpoint.url().to_string())]
+        };
+        let (at, all) = (place.clone(), Arc::clone(&endpoints));
         meter
             .i64_observable_gauge("tollgate.upstream.circuit")
-            .with_description("1 for the state of the circuit breaker, 0 for the others")
+            .with_description("1 for the state of an endpoint's circuit breaker, 0 for the others")
             .with_callback(move |observer| {
-                let now = *circuit.borrow();
-                for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {
-                    observer.observe(i64::from(phase == now), &[own.clone(), KeyValue::new(STATE, phase.word())]);
+                for endpoint in &*all {
+                    let (now, [server, url]) = (*endpoint.phases().borrow(), at(endpoint));
+                    for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {
+                        let state = KeyValue::new(STATE, phase.word());
+                        observer.observe(i64::from(phase == now), &[server.clone(), url.clone(), state]);
+                    }
+                }
+            })
+            .build();
+        meter
+            .i64_observable_up_down_counter("tollgate.upstream.in_flight")
+            .with_description("Calls that an endpoint has, but for streams without an end")
+            .with_callback(move |observer| {
+                for endpoint in &*endpoints {
+                    observer.observe(i64::try_from(endpoint.in_flight()).unwrap_or(i64::MAX), &place(endpoint));
                 }
             })
             .build();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::audit::Audit;
 use crate::telemetry::{attribute, line};
+use crate::upstream::Attempts as _;
 
 #[test]
 fn labels_come_from_closed_sets() {
@@ -93,7 +94,7 @@ fn measure(what: &str, telemetry: &Arc<Telemetry>, headers: &HeaderMap) {
     let prepared = search();
     each(what, || {
         let mut recorder = telemetry.open(exchange_like(&prepared), headers);
-        drop(recorder.begin_attempt(&url()));
+        drop(recorder.begin(&url()));
         recorder.close(Outcome::Ok);
     });
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::telemetry::context;
+use crate::upstream::Attempts as _;
 
 #[test]
 fn the_message_names_the_parent_and_http_is_linked() {
@@ -29,7 +30,7 @@ fn the_message_names_the_parent_and_http_is_linked() {
 fn the_attempt_is_the_parent_of_what_the_upstream_does() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-    let sent = recorder.begin_attempt(&url()).unwrap();
+    let sent = recorder.begin(&url()).unwrap();
     recorder.answered(200_u16);
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
@@ -64,8 +65,8 @@ fn the_attempt_is_the_parent_of_what_the_upstream_does() {
 fn an_attempt_that_is_repeated_has_two_spans() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-    drop(recorder.begin_attempt(&url()));
-    drop(recorder.begin_attempt(&url()));
+    drop(recorder.begin(&url()));
+    drop(recorder.begin(&url()));
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
     let clients: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Client).collect();
@@ -82,14 +83,14 @@ fn a_trace_that_is_not_sampled_is_said_to_be_so_and_one_without_tracing_is_left_
     let unsampled = HTTP.replace("-01", "-00");
     let fixture = Fixture::sampling(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)));
     let mut recorder = fixture.telemetry.open(search(), &headers(&unsampled));
-    let header = recorder.begin_attempt(&url()).unwrap().traceparent;
+    let header = recorder.begin(&url()).unwrap().traceparent;
     assert!(header.starts_with("00-11111111111111111111111111111111-") && header.ends_with("-00"), "{header}");
     recorder.close(Outcome::Ok);
     assert!(fixture.spans().is_empty());
 
     let fixture = Fixture::untraced();
     let mut recorder = fixture.telemetry.open(search(), &headers(HTTP));
-    assert_eq!(recorder.begin_attempt(&url()), None);
+    assert_eq!(recorder.begin(&url()), None);
     recorder.close(Outcome::Ok);
     assert_eq!(fixture.lines()[0]["trace_id"], "11111111111111111111111111111111");
 }
@@ -113,7 +114,7 @@ fn only_what_is_not_the_callers_fault_is_an_error() {
     for (outcome, received, sent) in cases {
         let fixture = Fixture::sampling(Sampler::AlwaysOn);
         let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
-        drop(recorder.begin_attempt(&url()));
+        drop(recorder.begin(&url()));
         recorder.close(outcome);
         let spans = fixture.spans();
         let (server, client) = (of_kind(&spans, &SpanKind::Server), of_kind(&spans, &SpanKind::Client));
@@ -130,7 +131,7 @@ fn what_is_said_stands_on_spans_only_where_that_is_switched_on() {
         let (fixture, mut exchange) = (Fixture::showing(content), search());
         exchange.answer = Some(answer.clone());
         let mut recorder = fixture.telemetry.open(exchange, &HeaderMap::new());
-        drop(recorder.begin_attempt(&url()));
+        drop(recorder.begin(&url()));
         recorder.close(Outcome::Ok);
         let spans = fixture.spans();
         let of = |span: SpanData| {

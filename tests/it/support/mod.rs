@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod pki;
 pub(crate) mod raw;
+pub(crate) mod shim;
 pub(crate) mod sse;
 pub(crate) mod store;
 pub(crate) mod tunnel;

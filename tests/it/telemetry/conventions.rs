@@ -121,7 +121,7 @@ async fn a_collector_gets_what_the_conventions_say() {
         parents(&servers, &clients, &upstream);
         attributes(&servers, &clients, &upstream);
         buckets(&received);
-        labels(&received);
+        labels(&received, &upstream.url());
         units(&received);
     }
 }
@@ -224,7 +224,7 @@ fn buckets(received: &Received) {
     }
 }
 
-fn labels(received: &Received) {
+fn labels(received: &Received, url: &str) {
     let labels = |name: &str| -> Vec<Vec<String>> {
         match &metric(received, name).data {
             Some(Data::Histogram(it)) => it.data_points.iter().map(|point| told(&point.attributes)).collect(),
@@ -254,7 +254,8 @@ fn labels(received: &Received) {
         ("tollgate.decisions", "method=tools/list outcome=ok server=records".to_owned()),
         ("tollgate.reply.size", "method=tools/list server=records".to_owned()),
         ("tollgate.reply.tokens", "method=tools/call server=records tool_name=search_records".to_owned()),
-        ("tollgate.upstream.circuit", "server=records state=closed".to_owned()),
+        ("tollgate.upstream.circuit", format!("endpoint={url} server=records state=closed")),
+        ("tollgate.upstream.in_flight", format!("endpoint={url} server=records")),
         ("tollgate.upstream.connections", "server=records".to_owned()),
         ("tollgate.sessions", "server=records".to_owned()),
         ("process.cpu.time", "cpu.mode=user".to_owned()),
