@@ -26,6 +26,7 @@ pub mod limits; // how much
 // Hands: ask, and look at what comes back.
 pub mod state; // what is remembered between messages
 pub mod upstream; // where it goes
+pub mod cache; // answers that are given again
 pub mod inspect; // what comes back
 
 // Memory: what happened.

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminState, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::breaker::Phase;
+use crate::cache::Cache;
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
@@ -102,6 +103,7 @@ impl Process {
             server: config.server.name.clone(),
             upstream,
             state: Arc::new(State::new(config.sessions, ended)),
+            cache: Arc::new(Cache::new(config.cache_bytes)),
             max_reply_bytes: config.server.max_reply_bytes,
             keep_alive: config.listen.keep_alive,
             quota_header: config.listen.quota_header,
@@ -110,6 +112,7 @@ impl Process {
             draining: stop.clone(),
             waiting: tasks.clone(),
         });
+        telemetry.cache(Arc::clone(&gateway.cache));
         telemetry.watch(Watched {
             server: gateway.server.clone(),
             connections: Arc::clone(gateway.upstream.connections()),

@@ -11,6 +11,7 @@ use aws_lc_rs::hmac;
 use serde::Serialize;
 
 use super::chain::{Chain, hex};
+use crate::cache::Served;
 use crate::exchange::{DecisionId, Exchange, Outcome, WouldDeny};
 use crate::identity::Principal;
 use crate::mcp::{Call, ServerName, Target};
@@ -60,6 +61,7 @@ pub(super) struct Ended {
     outcome: Outcome,
     refused: Option<&'static str>,
     code: Option<i64>,
+    cache: Option<Served>,
     status: Option<u16>,
     /// What was found that is not for everyone's eyes, by name.
     redacted: Vec<Box<str>>,
@@ -111,6 +113,8 @@ pub(super) struct Line<'a> {
     auth: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,6 +245,7 @@ impl Ended {
             outcome,
             refused: exchange.refused,
             code: exchange.answered_code(outcome),
+            cache: exchange.cache,
             status: exchange.attempt.as_ref().and_then(|attempt| attempt.status),
             redacted: exchange.sightings.iter().map(|found| found.name.clone()).collect(),
         }
@@ -251,6 +256,7 @@ impl Ended {
         line.redacted = self.redacted.iter().map(|name| &**name).collect();
         line.refused = self.refused;
         line.code = self.code;
+        line.cache = self.cache.map(Served::word);
         line.status = self.status;
         line.duration_us = Some(u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX));
     }
@@ -358,6 +364,7 @@ mod tests {
             arguments: Some(odd.to_owned()),
             auth: Some("token"),
             bytes: Some(1),
+            cache: Some("hit"),
             code: Some(-32602),
             decision: Some(odd.to_owned()),
             duration_us: Some(1 << 52),

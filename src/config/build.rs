@@ -25,6 +25,8 @@ const DEFAULT_BODY: usize = 1 << 20;
 pub(super) const MAX_BODY: u64 = 256 << 20;
 const DEFAULT_IN_FLIGHT: usize = 1024;
 pub(super) const MAX_IN_FLIGHT: u64 = 100_000;
+const DEFAULT_CACHE: usize = 64 << 20;
+pub(super) const MAX_CACHE: u64 = 1 << 40;
 const DEFAULT_SESSIONS: usize = 10_000;
 const DEFAULT_SESSIONS_PER_PRINCIPAL: usize = 1_000;
 pub(super) const MAX_SESSIONS: u64 = 1_000_000;
@@ -44,6 +46,7 @@ pub(super) struct Draft {
     kill_switch: Option<KillSwitchConfig>,
     pub(super) callers: Option<Callers>,
     audit: Option<AuditSettings>,
+    cache_bytes: Option<usize>,
     limits_store: Option<StoreSettings>,
     drain_timeout: Option<Duration>,
 }
@@ -80,6 +83,7 @@ impl Draft {
                 .audit
                 .as_ref()
                 .and_then(|written| audit::build(folder(path.as_deref()), file, written, found)),
+            cache_bytes: number(file, source.cache.max_bytes.as_ref(), DEFAULT_CACHE, MAX_CACHE, found),
             limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
@@ -113,6 +117,7 @@ impl Draft {
             kill_switch: self.kill_switch,
             callers: self.callers?,
             audit: self.audit,
+            cache_bytes: self.cache_bytes?,
             limits_store: self.limits_store,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,

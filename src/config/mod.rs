@@ -89,6 +89,8 @@ pub struct Config {
     pub callers: Callers,
     /// How it is recorded what happens, if it is.
     pub audit: Option<AuditSettings>,
+    /// How many bytes answers may take that are given again.
+    pub cache_bytes: usize,
     /// Where limits are counted together with other gates, if they are.
     pub limits_store: Option<StoreSettings>,
     /// The folder of policy files.

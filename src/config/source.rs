@@ -7,7 +7,7 @@ use serde_json::json;
 use super::assertion::AssertionSource;
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
-use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS};
+use super::build::{MAX_BODY, MAX_CACHE, MAX_IN_FLIGHT, MAX_SESSIONS};
 use super::credential::CredentialSource;
 use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
@@ -35,6 +35,9 @@ pub struct ConfigSource {
     /// The sessions of clients up to 2025-11-25. Later ones have none.
     #[serde(default)]
     pub(super) sessions: SessionsSource,
+    /// Answers that are given again, where policies say so of a tool (`cache`).
+    #[serde(default)]
+    pub(super) cache: CacheSource,
     /// The kill switch: what operators stop at once, whatever the policies say.
     #[serde(default)]
     pub(super) kill_switch: KillSwitchSource,
@@ -121,6 +124,16 @@ pub(super) struct SessionsSource {
     /// Unused for so long, one is over. 24h if not said, up to `30d`.
     #[schemars(regex(pattern = DURATION), example = "24h")]
     pub(super) idle: Option<Spanned<String>>,
+}
+
+/// Answers that are given again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Cache")]
+pub(super) struct CacheSource {
+    /// About how many bytes they may take, in memory. What is asked least goes first. 67108864 if not said.
+    #[schemars(range(min = 1, max = MAX_CACHE))]
+    pub(super) max_bytes: Option<Spanned<u64>>,
 }
 
 /// The kill switch. There is none if neither is said.

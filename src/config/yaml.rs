@@ -110,7 +110,7 @@ fn problem(file: &SourceFile, error: &Error) -> Diagnostic {
             .help(format!("the entry that this is part of needs one: `{field}: …`")),
         Error::SerdeUnknownVariant { variant, expected, .. } => file
             .error(Code::WrongType, at, format!("{} is none of {}", quoted(variant), listed(expected)))
-            .maybe_help(did_you_mean(variant, expected.iter().copied())),
+            .help(did_you_mean(variant, expected.iter().copied()).unwrap_or_else(|| "write one of these".to_owned())),
         Error::Unexpected { expected, .. } => wrong_type(file, at, expected),
         Error::SerdeInvalidType { expected, .. } => wrong_type(file, at, expected),
         Error::InvalidScalar { ty, .. } => wrong_type(file, at, ty),

@@ -98,6 +98,7 @@ codes! {
     IncompleteRedaction "incomplete-redaction" "An entry of `redact` that does not say what to find or what becomes of it.";
     UnknownDetector "unknown-detector" "A detector that does not exist.";
     InvalidPattern "invalid-pattern" "A pattern that is no regular expression, finds nothing in particular, or has no end.";
+    UnnamedCache "unnamed-cache" "Answers of all tools without an entry of their own would be given again.";
     UnknownScope "unknown-scope" "A limit that is counted per something it cannot be counted per.";
     IneffectiveLimit "ineffective-limit" "A limit that is never reached: another one always is before.";
     ImpossibleCost "impossible-cost" "A call that costs more than a limit ever lets through.";
@@ -112,6 +113,7 @@ codes! {
     UnknownPrompt "unknown-prompt" "A prompt that the lock does not have.";
     UnmatchedPattern "unmatched-pattern" "A pattern that matches no tool or prompt of the lock.";
     DestructiveByPattern "destructive-by-pattern" "A tool that destroys something and is granted by a pattern.";
+    CachedEffect "cached-effect" "Answers are given again of a tool that changes something.";
     UnknownArgument "unknown-argument" "An argument that the tool does not have.";
 
     // Conditions on arguments.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Version};
 
+use crate::cache::Served;
 use crate::clock;
 use crate::identity::Principal;
 use crate::limits::Admission;
@@ -60,6 +61,8 @@ pub struct Exchange {
     pub would_deny: Option<WouldDeny>,
     /// What was found that is not for everyone's eyes, once by name and direction.
     pub sightings: Vec<Sighting>,
+    /// How the cache served it, if its answers may be given again.
+    pub cache: Option<Served>,
     /// The attempt at the upstream; once it was asked.
     pub attempt: Option<Attempt>,
     /// The server's answer, where it came as a whole.
@@ -212,6 +215,7 @@ impl Exchange {
             rule: None,
             would_deny: None,
             sightings: Vec::new(),
+            cache: None,
             attempt: None,
             answer: None,
             timeout: None,

@@ -7,6 +7,7 @@ use http::{Uri, response};
 use super::catalog::{self, CatalogFilter, List};
 use super::endpoint;
 use super::outline::LongAnswer;
+use crate::cache::Turn;
 use crate::clock;
 use crate::identity::Principal;
 use crate::jsonrpc::RequestId;
@@ -17,7 +18,7 @@ use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
 use crate::redact::Part;
 use crate::sse::Event;
 use crate::state::{About, Conversation, Declined, State};
-use crate::upstream::Unsound;
+use crate::upstream::{InFlight, Unsound};
 
 /// Judges the messages of one reply.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Judge {
     from: Uri,
     awaits: Awaits,
     answered: Option<Form>,
+    /// Others may ask the same, and have the same answer.
+    turn: Option<(Turn, InFlight)>,
     /// A subscription has begun.
     acknowledged: bool,
     /// Other tools are there than the client knows.
@@ -100,11 +103,17 @@ impl Judge {
             from: from.clone(),
             awaits,
             answered: None,
+            turn: None,
             acknowledged: false,
             tools_changed: false,
             declined: Vec::new(),
             sightings: Vec::new(),
         }
+    }
+
+    /// The answer, which comes from there, is for others, too, if it may be.
+    pub(super) fn answering(self, turn: Option<(Turn, InFlight)>) -> Self {
+        Self { turn, ..self }
     }
 
     /// From now on this decides.
@@ -241,6 +250,7 @@ impl Judge {
                 };
                 // What does not pass is no answer to anybody.
                 self.settle(answer.id.as_ref(), answer.form)?;
+                self.share(Some(message));
                 Ok((verdict, Sort::Answer(answer.form)))
             }
         }
@@ -263,6 +273,7 @@ impl Judge {
         let answer = answer.ok_or(Unsound::Message(Problem::Answer))?;
         self.about(Some(&answer.id), answer.form)?;
         self.settle(Some(&answer.id), answer.form)?;
+        self.share(None);
         Ok(Sort::Answer(answer.form))
     }
 
@@ -297,6 +308,16 @@ impl Judge {
                 self.answered = Some(form);
                 Ok(())
             }
+        }
+    }
+
+    /// Whoever waits for the answer to the same call is told: of one that was held as a whole, all of it. They get it as it
+    /// came; what they may see of it is judged then.
+    fn share(&mut self, message: Option<&[u8]>) {
+        match (self.turn.take(), message) {
+            (Some((turn, from)), Some(message)) if self.awaits == Awaits::TheCall => turn.answered(message, from),
+            (Some((turn, _)), _) => turn.unshared(),
+            (None, _) => {}
         }
     }
 

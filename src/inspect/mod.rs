@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header;
 
+use crate::cache::Turn;
 use crate::mcp::{Call, Form, Method};
 use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Session, State};
@@ -122,9 +123,16 @@ impl Watcher<'_> {
     /// Begins to watch a reply. What is already here as a whole is judged now, so that what is wrong with it can still
     /// be told properly.
     ///
+    /// Who has the `turn` to ask for others is answered for them, too.
+    ///
     /// # Errors
     /// It is not what it must be.
-    pub fn watch(&self, conversation: Conversation, mut reply: Reply) -> Result<(Watch, Reply), Unsound> {
+    pub fn watch(
+        &self,
+        conversation: Conversation,
+        mut reply: Reply,
+        turn: Option<Turn>,
+    ) -> Result<(Watch, Reply), Unsound> {
         let call = self.permit.call();
         let from = reply.from.url();
         let conversation = conversation.replied(call.method(), (&mut reply.head, from), self.state.sessions());
@@ -132,7 +140,8 @@ impl Watcher<'_> {
         let elsewhere = conversation.url().is_some();
         let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
         let opens = opens.then(|| from.clone());
-        let mut judge = Judge::new(self.permit, self.policy, self.state, conversation, (&reply.head, from));
+        let judge = Judge::new(self.permit, self.policy, self.state, conversation, (&reply.head, from));
+        let mut judge = judge.answering(turn.map(|turn| (turn, reply.from.ended())));
         let mut heard = None;
         let mode = match (media_type(&reply.head.headers), &mut reply.body) {
             // Its answer comes on the session's stream; a notification has none. So nothing here is one.

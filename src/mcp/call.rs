@@ -27,6 +27,8 @@ pub struct Call {
     pub(super) spot: Spot,
     pub(super) cancels: Option<RequestId>,
     pub(super) declared: Declared,
+    /// Its params say something beside a name, arguments and `_meta`.
+    pub(super) more: More,
     /// Where its client offers to be asked, in the order of the body.
     pub(super) offers: Vec<(Question, Range<usize>)>,
     pub(super) era: Era,
@@ -54,6 +56,16 @@ pub enum Said {
 impl Said {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Arguments, Self::Answers];
+}
+
+/// Whether the params of a message say something beside a name, arguments and `_meta`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum More {
+    /// They do not.
+    #[default]
+    Nothing,
+    /// They do: to what the server has asked meanwhile (`inputResponses`, `requestState`), or that a task be begun.
+    Something,
 }
 
 /// The tasks extension of 2026-07-28.
@@ -104,6 +116,7 @@ impl Call {
             spot: Spot::default(),
             cancels: None,
             declared: Declared::default(),
+            more: More::Nothing,
             offers: Vec::new(),
             era: Era::Legacy,
         }
@@ -202,6 +215,11 @@ impl Call {
             Said::Arguments => self.arguments.clone(),
             Said::Answers => self.answers.clone(),
         }
+    }
+
+    /// Whether its name and arguments are all that it asks.
+    pub fn is_self_contained(&self) -> bool {
+        self.more == More::Nothing
     }
 
     /// The protocol revision that the body claims (`params._meta`), as it came.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::call::{Subject as Named, TASKS};
+use super::call::{More, Subject as Named, TASKS};
 use super::confusable::{is_confusable, is_format};
 use super::problem::Problem;
 use super::span::{Text, Value};
@@ -155,6 +155,7 @@ struct Found {
     version: Option<Value>,
     trace: Vec<(Member, Value)>,
     declared: Declared,
+    more: More,
     offers: Vec<(Era, Question, Range<usize>)>,
     request_id: Option<Value>,
     ref_name: Option<Value>,
@@ -193,6 +194,9 @@ impl Lens for Found {
         };
         if !known.is_empty() && is_confusable(name, known) {
             return Err(Flaw::ConfusableMember);
+        }
+        if place == Place::Params && !matches!(name, "name" | "arguments" | "_meta") {
+            self.more = More::Something;
         }
         Ok(match (place, name) {
             (Place::Message, "jsonrpc") => Place::JsonRpc,
@@ -305,6 +309,7 @@ impl Found {
             spot: self.spot(method),
             cancels: self.cancelled(text, method)?,
             declared: self.declared,
+            more: self.more,
             offers: self.offers(method),
             arguments: self.arguments.map(|value| value.span),
             answers: self.answers.or(self.result).or(self.error).map(|value| value.span),

@@ -113,7 +113,8 @@ impl<'a> Clauses<'a, '_> {
     }
 
     fn tool(&mut self, tool: &'a ToolRules) {
-        let ToolRules { arguments, restriction, scopes, cost: _, limits, redactors, timeout: _, mode: _ } = tool;
+        let ToolRules { arguments, restriction, scopes, cost: _, limits, redactors, timeout: _, caching: _, mode: _ } =
+            tool;
         if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);

@@ -1,6 +1,7 @@
 //! What is allowed. Pure and total: no IO, no clock, no await. Read [`PolicySet::decide`] first.
 
 mod bearing;
+mod caching;
 mod clause;
 mod compile;
 mod condition;
@@ -51,6 +52,7 @@ use hashbrown::HashMap;
 use crate::mcp::{Questions, ServerName};
 
 pub use bearing::Bearing;
+pub use caching::{Caching, SharedBy};
 pub use clause::{Clause, Decided};
 pub use compile::{Compiled, RolesElsewhere, compile};
 pub use condition::{Condition, Unmet};

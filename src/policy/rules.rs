@@ -13,7 +13,7 @@ use super::query::Context;
 use super::redaction::Redactors;
 use super::restriction::Restriction;
 use super::upstream_headers::UpstreamHeader;
-use super::{Condition, Mode, Pins, Reason, RuleId, Scopes};
+use super::{Caching, Condition, Mode, Pins, Reason, RuleId, Scopes};
 use crate::mcp::Questions;
 
 /// What one server's policy says.
@@ -135,7 +135,9 @@ pub struct ToolRules {
     pub(super) redactors: Option<Arc<Redactors>>,
     /// How long the server may stay silent about a call.
     pub timeout: Duration,
-    /// Whether all this is enforced. The timeout always is.
+    /// Which of its answers are given again.
+    pub caching: Option<Caching>,
+    /// Whether all this is enforced. The timeout and the cache always are.
     pub mode: Mode,
 }
 
@@ -152,6 +154,7 @@ impl Default for ToolRules {
             limits: Vec::new(),
             redactors: None,
             timeout: DEFAULT_TIMEOUT,
+            caching: None,
             mode: Mode::Enforce,
         }
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
+use super::caching::CachingSource;
 use super::keywords::Keywords;
 use super::limit_source::Limits;
 use super::list::List;
@@ -188,7 +189,9 @@ pub(super) struct ToolSource {
     /// How long the server may stay silent about a call of it. 5s if not said.
     #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
-    /// `shadow` only records what the keys beside it would refuse, but for `timeout`. `enforce` if not said.
+    /// Answers that are given again to the same call. Only for what changes nothing. None if not said.
+    pub(super) cache: Option<Spanned<CachingSource>>,
+    /// `shadow` only records what the keys beside it would refuse. `timeout` and `cache` count all the same.
     #[schemars(extend("enum" = when::MODES))]
     pub(super) mode: Option<Spanned<String>>,
 }

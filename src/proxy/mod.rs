@@ -18,18 +18,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, request, response};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::{Cache, Found, Question, Turn};
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
 use crate::identity::{AuthError, Presented, Principal};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::{Admission, QuotaHeader};
 use crate::mcp::{Call, Method, ServerName};
-use crate::state::{Place, Session, State, UnderWay};
+use crate::policy::PolicySet;
+use crate::state::{Conversation, Place, Session, State, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, Upstream, UpstreamError, VERSION};
 
@@ -63,6 +65,8 @@ pub struct Gateway {
     pub upstream: Arc<Upstream>,
     /// What is remembered of it between messages.
     pub state: Arc<State>,
+    /// Its answers that are given again.
+    pub cache: Arc<Cache>,
     /// How many bytes its reply to one request may have.
     pub max_reply_bytes: usize,
     /// A stream says something at least so often.
@@ -132,30 +136,18 @@ impl Gateway {
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
-        let carried = Carried {
-            request_id: seen.request_name(),
-            headers: &head.headers,
-            peer: peer.address().ip(),
-            home: self.state.home(call.target(), &conversation),
-            attempts: seen,
-            held: inspect::held(admission.permit()),
-        };
-        let reply = tokio::select! {
-            reply = self.upstream.send(&admission, &conversation, carried) => reply, // ask the server
+        let asked = Asked { admission: &admission, conversation: &conversation, headers: &head.headers, peer };
+        let (reply, turn) = tokio::select! {
+            reply = self.reply(&asked, &now.policy, seen) => reply, // was it asked before? if not, ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
-        };
-        if let Err(UpstreamError::SessionLost) = reply {
-            conversation.end(self.state.sessions()); // its client begins a new one
-        }
-        let reply = reply?;
-        seen.answered(reply.head.status.as_u16());
+        }?;
         let watcher = Watcher {
             permit: admission.permit(),
             policy: &now.policy,
             state: &self.state,
             max_reply_bytes: self.max_reply_bytes,
         };
-        let (mut watch, reply) = watcher.watch(conversation, reply)?; // and watch what comes back
+        let (mut watch, reply) = watcher.watch(conversation, reply, turn)?; // and watch what comes back
         seen.saw(watch.sightings());
         seen.session = watch.conversation().ours().cloned();
         let Reply { head: replied, body, from } = reply;
@@ -167,6 +159,40 @@ impl Gateway {
             room: Room { admission, server: from, _gate: room },
             version: head.headers.remove(VERSION),
         })
+    }
+
+    /// What the cache has of this, or else what the server says. Whoever asks the server may ask for others, too.
+    async fn reply(
+        &self,
+        asked: &Asked<'_>,
+        policy: &PolicySet,
+        seen: &mut Recorder,
+    ) -> Result<(Reply, Option<Turn>), UpstreamError> {
+        let Asked { admission, conversation, headers, peer } = *asked;
+        let (permit, upstream) = (admission.permit(), &*self.upstream);
+        let question = Question { permit, conversation, headers, upstream, policy: policy.digest() };
+        let found = self.cache.find(question).await;
+        seen.cache = found.served();
+        let turn = match found {
+            Found::Answer(reply) => return Ok((reply, None)),
+            Found::Nothing(turn) => Some(turn),
+            Found::Uncached => None,
+        };
+        let carried = Carried {
+            request_id: seen.request_name(),
+            headers,
+            peer: peer.address().ip(),
+            home: self.state.home(permit.call().target(), conversation),
+            attempts: seen,
+            held: inspect::held(permit),
+        };
+        let reply = upstream.send(admission, conversation, carried).await;
+        if let Err(UpstreamError::SessionLost) = reply {
+            conversation.end(self.state.sessions()); // its client begins a new one
+        }
+        let reply = reply?;
+        seen.answered(reply.head.status.as_u16());
+        Ok((reply, turn))
     }
 
     /// Answers one request. Whatever happens, every message in it is recorded once.
@@ -333,6 +359,15 @@ struct Asking {
     caller: Caller,
     call: Arc<Call>,
     room: OwnedSemaphorePermit,
+}
+
+/// A call that may be made.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    admission: &'a Admission,
+    conversation: &'a Conversation,
+    headers: &'a HeaderMap,
+    peer: &'a Peer,
 }
 
 /// A reply, with everything that must last as long as it flows.

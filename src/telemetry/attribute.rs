@@ -14,7 +14,7 @@ use crate::jsonrpc::code;
 use crate::mcp::{Call, Era, Method, ServerName, Target};
 use crate::policy::{Action, Flow, Reason, Sighting};
 
-use Signal::{ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
+use Signal::{Cached, ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
 
 /// Where an attribute shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(super) enum Signal {
     Decisions,
     /// `tollgate.reply.size` and `tollgate.reply.tokens`.
     Replies,
+    /// `tollgate.cache.calls`.
+    Cached,
 }
 
 /// What telemetry tells of a message that has ended.
@@ -106,10 +108,12 @@ const TABLE: &[Attribute] = &[
         let found: Vec<_> = f.exchange.sightings.iter().map(|found| &*found.name).collect();
         (!found.is_empty()).then(|| text(found.join(",")))
     }),
+    row("tollgate.cache", &[ServerSpan], |f| f.exchange.cache.map(|served| served.word().into())),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tollgate.request.id", &[ServerSpan], |f| f.exchange.request_id.as_ref()?.to_str().ok().map(text)),
-    row("tool_name", &[ToolCalls, Replies], |f| f.tool_label().map(text)),
-    row(SERVER, &[ToolCalls, Decisions, Replies], |f| Some(f.server())),
+    row("tool_name", &[ToolCalls, Replies, Cached], |f| f.tool_label().map(text)),
+    row(SERVER, &[ToolCalls, Decisions, Replies, Cached], |f| Some(f.server())),
+    row(RESULT, &[Cached], |f| f.exchange.cache.map(|served| served.word().into())),
     row(OUTCOME, &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
     row("tollgate.timeout.kind", SPANS, |f| f.exchange.timeout.map(|kind| kind.label().into())),
     row("timeout_kind", &[Decisions], |f| f.exchange.timeout.map(|kind| kind.label().into())),
@@ -133,7 +137,7 @@ pub(super) const STATE: &str = "state";
 pub(super) const LOG: &str = "log";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
-/// Label of `tollgate.policy.reloads`, `tollgate.tls.reloads`, `tollgate.tls.handshakes`, `tollgate.issuer.fetches` and
+/// Label of `tollgate.cache.calls`, `tollgate.policy.reloads`, `tollgate.tls.reloads`, `tollgate.tls.handshakes`, `tollgate.issuer.fetches` and
 /// `tollgate.upstream.connects`.
 pub(super) const RESULT: &str = "result";
 /// Label of `tollgate.issuer.*`: an issuer of tokens, as the principals file has it.

@@ -46,6 +46,9 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
     if let Some(code) = facts.code() {
         let _ = write!(line, ",\"code\":{code}");
     }
+    if let Some(served) = exchange.cache {
+        let _ = write!(line, ",\"cache\":\"{}\"", served.word());
+    }
     line.push_str(",\"rule\":");
     rule(exchange.rule.as_ref(), line);
     if let Some(would) = &exchange.would_deny {

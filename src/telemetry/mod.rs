@@ -36,6 +36,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use prometheus::{Registry, TextEncoder};
 
 use crate::audit::Audit;
+use crate::cache::Cache;
 use crate::clock;
 use crate::exchange::Exchange;
 use crate::identity::IssuerState;
@@ -171,6 +172,11 @@ impl Telemetry {
     /// Says how the store of limits fares, from now on.
     pub fn limits_store(&self, store: Arc<Store>) {
         *self.observed.limits_store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    }
+
+    /// Says which answers are given again, from now on.
+    pub fn cache(&self, cache: Arc<Cache>) {
+        *self.observed.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(cache);
     }
 
     /// Counts a reload of the policy.

@@ -86,4 +86,19 @@ impl InFlight {
     pub fn url(&self) -> &Uri {
         &self.endpoint.url
     }
+
+    /// The same call, of which nothing is left to do there.
+    #[must_use]
+    pub fn ended(&self) -> Self {
+        Self { endpoint: Arc::clone(&self.endpoint), _room: None }
+    }
+}
+
+#[cfg(test)]
+impl InFlight {
+    /// A call that is over, of an endpoint out of thin air.
+    pub fn for_test() -> Self {
+        let endpoint = Endpoint::new(Uri::from_static("http://127.0.0.1:8000/mcp"), &Settings::default());
+        Self { endpoint: Arc::new(endpoint), _room: None }
+    }
 }

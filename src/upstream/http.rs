@@ -163,6 +163,20 @@ impl Upstream {
         &self.connections
     }
 
+    /// What it would be told by headers of such a call, but for what only traces or names that. `None` where it is shown
+    /// each caller's own token, by which it may answer each of them otherwise.
+    pub fn sees(&self, permit: &Permit, caller: &HeaderMap) -> Option<HeaderMap> {
+        if self.credential.is_callers() {
+            return None;
+        }
+        let mut seen = headers::to_server(caller, &self.forward_headers, permit.upstream_headers());
+        for name in [headers::TRACEPARENT, headers::TRACESTATE, headers::BAGGAGE, REQUEST_ID, header::ACCEPT] {
+            seen.remove(name);
+        }
+        seen.extend(permit.upstream_headers().iter().cloned());
+        Some(seen)
+    }
+
     /// Carries an admitted call. Never twice: what was sent once may have run.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod assertion;
 mod attack_cases;
 mod audit;
 mod breaker;
+mod cache;
 mod cases;
 mod clocks;
 mod commands;

@@ -32,6 +32,7 @@ const SHAPE: &[Code] = &[
 
 /// Mistakes under one of these codes that no form shows.
 const UNSHOWN: &[&str] = &[
+    "cache-for-too-long",
     "limit-of-server-per-tool", // a form does not know where a limit stands
     "mode-enforce-in-shadow",   // each of the two is right by itself
     "octal-number",             // 10 to YAML 1.2

@@ -39,6 +39,24 @@ fn denials() {
 }
 
 #[test]
+fn answers_that_are_given_again() {
+    let policy = |cache: &str| format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ timeout: 5s{cache} }} }}");
+    let [none, own, longer, all] =
+        ["", ", cache: { for: 5m }", ", cache: { for: 1h, per: principal }", ", cache: { for: 5m, per: everyone }"]
+            .map(policy);
+    for (old, new, expected) in [
+        (&own, &own.replace("5m", "300s"), ""),
+        (&none, &own, "changed tool a [role r] cache: none → 5m per principal"),
+        (&own, &longer, "changed tool a [role r] cache: 5m per principal → 1h per principal"),
+        (&own, &all, "widened tool a [role r] cache: 5m per principal → 5m per everyone"),
+        (&none, &all, "widened tool a [role r] cache: none → 5m per everyone"),
+        (&all, &none, "narrowed tool a [role r] cache: 5m per everyone → none"),
+    ] {
+        assert_eq!(told(old, new), expected);
+    }
+}
+
+#[test]
 fn redactions() {
     let policy = |redact: &str| format!("roles: {{ r: {{ tools: [a] }} }}\nredact: [{redact}]");
     let mask = "{ find: [email, card], in: results, then: mask }";

@@ -7,7 +7,7 @@ use crate::duration::written;
 use crate::policy::names::Kind;
 use crate::policy::restriction::Restriction;
 use crate::policy::rules::ToolRules;
-use crate::policy::{Condition, LimitRule, Mode, RuleId, Scopes};
+use crate::policy::{Caching, Condition, LimitRule, Mode, RuleId, Scopes, SharedBy};
 
 /// What is different, each with its direction.
 type Details = Vec<(Direction, String)>;
@@ -62,7 +62,22 @@ impl Both<'_> {
             let text = format!("timeout: {} → {}", written(old.timeout), written(new.timeout));
             told([None, None], vec![(Direction::Changed, text)]);
         }
+        told([old, new].map(|it| it.caching.as_ref().map(|caching| &caching.rule)), caching(old, new));
     }
+}
+
+/// What one caller was answered, others see: that is wider, however few they are.
+fn caching(old: &ToolRules, new: &ToolRules) -> Details {
+    let [before, now] = [old, new].map(|it| it.caching.as_ref());
+    let shares = |caching: Option<&Caching>| caching.is_some_and(|it| it.per == SharedBy::Everyone);
+    let [said, says] = [before, now].map(|it| it.map_or_else(|| "none".to_owned(), ToString::to_string));
+    let direction = match (shares(before), shares(now)) {
+        _ if said == says => return Vec::new(),
+        (false, true) => Direction::Widened,
+        (true, false) => Direction::Narrowed,
+        (false, false) | (true, true) => Direction::Changed,
+    };
+    vec![(direction, format!("cache: {said} → {says}"))]
 }
 
 fn mode(old: &ToolRules, new: &ToolRules) -> Details {

@@ -88,7 +88,7 @@ impl Search<'_> {
 }
 
 /// What the server says of the tool counts, and only if it says nothing, what the tool is called.
-fn destroys(tool: &Definition) -> bool {
+pub(super) fn destroys(tool: &Definition) -> bool {
     match (tool.hint("readOnlyHint"), tool.hint("destructiveHint")) {
         (_, Some(said)) => said,
         (Some(true), None) => false,

@@ -5,6 +5,7 @@
 //! of it are warnings.
 
 mod arguments;
+mod cached;
 mod destructive;
 mod named;
 mod possible;
@@ -49,6 +50,7 @@ pub fn fits(files: &[PolicyFile], servers: &[ServerName], lock: Option<&ToolLock
         if let Some(locked) = locked {
             named::check(locked, &files, &mut found);
             destructive::check(locked, &files, &mut found);
+            cached::check(locked, &files, &mut found);
         }
         for file in files {
             for (name, tool) in file.written.tools.iter() {

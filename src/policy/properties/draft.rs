@@ -198,6 +198,10 @@ impl Dice {
         if self.chance(20) {
             tool.insert("redact".to_owned(), self.redact());
         }
+        if self.chance(10) {
+            let per = *self.one(&["principal", "everyone"]);
+            tool.insert("cache".to_owned(), json!({ "for": *self.one(&["5m", "1h"]), "per": per }));
+        }
         self.restrict(&mut tool);
         tool.insert("timeout".to_owned(), json!("5s"));
         Value::Object(tool)
@@ -324,6 +328,7 @@ impl Dice {
                     "limits",
                     "cost",
                     "redact",
+                    "cache",
                 ]);
                 match (fresh.get(key), tool.get_mut(key).and_then(Value::as_object_mut)) {
                     // A small edit of a condition rather than another one.

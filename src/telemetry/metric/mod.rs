@@ -54,6 +54,7 @@ pub(super) struct Metrics {
     by_rule: Counter<u64>,
     reply_size: Histogram<u64>,
     reply_tokens: Counter<u64>,
+    cached: Counter<u64>,
     sessions: [Histogram<f64>; 2],
     reloads: Counter<u64>,
     tls_reloads: Counter<u64>,
@@ -140,6 +141,7 @@ impl Metrics {
                 .with_unit("{token}")
                 .with_description("The same in tokens of a model, estimated: four bytes are one")
                 .build(),
+            cached: counter("tollgate.cache.calls", "Calls whose answers may be given again, by whether one was"),
             sessions: [
                 seconds("mcp.server.session.duration", "From the beginning of a client's session to its end"),
                 seconds("mcp.client.session.duration", "From the beginning of a session with a server to its end"),
@@ -175,6 +177,9 @@ impl Metrics {
         }
         self.count_rules(facts);
         self.count_sightings(facts);
+        if facts.exchange.cache.is_some() {
+            self.cached.add(1, &attribute::of(Signal::Cached, facts));
+        }
         let replied = facts.exchange.replied;
         if replied > 0 {
             let (size, tokens) = bound.reply.get_or_init(|| {

@@ -11,6 +11,7 @@ use super::super::credential::Ends;
 use super::{Gauge, process};
 use crate::audit::Audit;
 use crate::breaker::Phase;
+use crate::cache::Cache;
 use crate::clock;
 use crate::identity::{Asked, IssuerState};
 use crate::limits::Store;
@@ -35,6 +36,8 @@ pub(in crate::telemetry) struct Observed {
     pub(in crate::telemetry) ends: Ends,
     /// Issuers of tokens, and their keys.
     pub(in crate::telemetry) issuers: Arc<RwLock<Vec<IssuerState>>>,
+    /// Answers that are given again.
+    pub(in crate::telemetry) cache: Arc<RwLock<Option<Arc<Cache>>>>,
     /// Where limits are shared, if they are.
     pub(in crate::telemetry) limits_store: Arc<RwLock<Option<Arc<Store>>>>,
 }
@@ -91,6 +94,7 @@ impl Observed {
             .build();
         self.register_issuers(meter);
         self.register_limits_store(meter);
+        self.register_cache(meter);
         self.register_policy(meter);
     }
 
@@ -153,6 +157,26 @@ impl Observed {
             .build();
     }
 
+    fn register_cache(&self, meter: &Meter) {
+        let levels: [CacheLevel; 2] = [
+            ("tollgate.cache.size", "By", "Memory that answers take which are given again, about", Cache::bytes),
+            ("tollgate.cache.answers", "{answer}", "Answers that are given again", Cache::count),
+        ];
+        for (name, unit, what, level) in levels {
+            let cache = Arc::clone(&self.cache);
+            meter
+                .u64_observable_gauge(name)
+                .with_unit(unit)
+                .with_description(what)
+                .with_callback(move |observer| {
+                    if let Some(cache) = &*cache.read().unwrap_or_else(PoisonError::into_inner) {
+                        observer.observe(level(cache), &[]);
+                    }
+                })
+                .build();
+        }
+    }
+
     fn register_issuers(&self, meter: &Meter) {
         let known = Arc::clone(&self.issuers);
         meter
@@ -184,6 +208,9 @@ impl Observed {
             .build();
     }
 }
+
+/// A level of the cache: its name, its unit, what it is of, and how it is read.
+type CacheLevel = (&'static str, &'static str, &'static str, fn(&Cache) -> u64);
 
 /// A count of the audit log: its name, what it is of, and how it is read.
 type AuditCount = (&'static str, &'static str, fn(&Audit) -> u64);

@@ -92,6 +92,14 @@ impl Credential {
         Ok(Self { kind, tasks })
     }
 
+    /// Whether each caller's is its own.
+    pub(super) fn is_callers(&self) -> bool {
+        match self.kind {
+            Kind::Exchanged(_) | Kind::Passed => true,
+            Kind::None | Kind::Fixed(..) | Kind::Granted(..) => false,
+        }
+    }
+
     /// What is shown, once it is there.
     ///
     /// # Errors
