@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole suite, quickest checks first. Installs what it needs for itself into target/.
 #
-# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL is used where it is found; Redis, libfaketime,
+# Needs: Rust, a C compiler, Python 3 and Node 20 or later. PostgreSQL, Redis, libfaketime,
 # buildah, HAProxy and Prometheus are installed by apt-get where they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,5 +1,6 @@
-//! `tollgate audit`: makes the keys of audit logs, and verifies, proves and shows what is in them.
+//! `tollgate audit`: makes the keys of audit logs, and verifies, proves, shows and copies what is in them.
 
+mod export;
 mod keys;
 mod prove;
 mod tail;
@@ -31,6 +32,8 @@ enum Command {
     Prove(prove::Args),
     /// Print the records of a log, or its latest checkpoint, to be kept elsewhere
     Tail(tail::Args),
+    /// Copy a log into Postgres, for those who query
+    Export(export::Args),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -39,6 +42,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Tail(args) => tail::run(args),
+        Command::Export(args) => export::run(args),
     }
 }
 

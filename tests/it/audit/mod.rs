@@ -2,6 +2,7 @@
 //! process leaves, and that both verifiers see whatever is done to it.
 
 mod crash;
+mod export;
 mod failure;
 mod records;
 mod tampering;

@@ -11,6 +11,7 @@ pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod pki;
+pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod shim;
 pub(crate) mod sse;
