@@ -21,6 +21,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
@@ -39,7 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::breaker::Phase;
 use crate::json;
 use crate::kill_switch::KillSwitch;
-use crate::mcp::ProtocolVersion;
+use crate::mcp::{ProtocolVersion, ServerName};
 use crate::telemetry::Telemetry;
 use crate::upstream::{Assertions, Endpoint};
 
@@ -71,12 +72,38 @@ pub struct AdminState {
     pub telemetry: Arc<Telemetry>,
     /// What operators stop, if that can be asked for here.
     pub kill_switch: Option<Arc<KillSwitch>>,
-    /// Where the server is, and whether it is left alone there because it fails.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// The same of the store of limits, if there is one.
+    /// The servers behind the gate.
+    pub servers: Vec<Behind>,
+    /// Whether the store of limits is left alone because it fails, if there is one.
     pub limits_store: Option<watch::Receiver<Phase>>,
-    /// What signs who asks, if the server is told so.
+}
+
+/// A server behind the gate.
+#[derive(Debug)]
+pub struct Behind {
+    /// What it is called.
+    pub name: ServerName,
+    /// Whether it answered when it was looked for last.
+    pub answers: AtomicBool,
+    /// Where it is, and whether it is left alone there because it fails.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// What signs who asks, if it is told so.
     pub assertions: Option<Arc<Assertions>>,
+}
+
+impl AdminState {
+    /// Whoever looks for a server has noted whether it answers. The upstream latch is held while none does.
+    pub fn looked(&self) {
+        let any = || self.servers.iter().any(|behind| behind.answers.load(Ordering::SeqCst));
+        // Two may be noted at once: whoever comes last has seen both.
+        while any() == self.readiness.holds(Latch::Upstream) {
+            if any() {
+                self.readiness.release(Latch::Upstream);
+            } else {
+                self.readiness.hold(Latch::Upstream);
+            }
+        }
+    }
 }
 
 /// Answers until `shutdown` is done.
@@ -185,8 +212,8 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
         }
     }
     if is_verbose(query) {
-        for endpoint in &state.endpoints {
-            text.extend(["circuit ", &endpoint.url().to_string(), " ", endpoint.phases().borrow().word(), "\n"]);
+        for server in &state.servers {
+            text.push_str(&told(server, &state.servers));
         }
         if let Some(store) = &state.limits_store {
             text.extend(["limits_store ", store.borrow().word(), "\n"]);
@@ -200,11 +227,26 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
     respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text)
 }
 
-fn jwks(_: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
-    match &state.assertions {
-        Some(assertions) => respond(StatusCode::OK, JWKS, assertions.jwks()),
-        None => respond(StatusCode::NOT_FOUND, TEXT, "no assertions are made\n"),
+/// Its circuits; before those of one of several, whether it answers.
+fn told(server: &Behind, all: &[Behind]) -> String {
+    let mut told = String::new();
+    if all.len() > 1 {
+        let mark = if server.answers.load(Ordering::Relaxed) { "[+]" } else { "[-]" };
+        told.extend([mark, " upstream ", server.name.as_str(), "\n"]);
     }
+    for endpoint in &server.endpoints {
+        told.extend(["circuit ", &endpoint.url().to_string(), " ", endpoint.phases().borrow().word(), "\n"]);
+    }
+    told
+}
+
+/// The keys of all servers' assertions: each has its own, or shares one.
+fn jwks(_: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
+    let assertions: Vec<_> = state.servers.iter().filter_map(|server| server.assertions.as_deref()).collect();
+    if assertions.is_empty() {
+        return respond(StatusCode::NOT_FOUND, TEXT, "no assertions are made\n");
+    }
+    respond(StatusCode::OK, JWKS, Assertions::jwks(&assertions))
 }
 
 fn is_verbose(query: Option<&str>) -> bool {

@@ -9,6 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::telemetry::{TelemetryGuard, TelemetrySettings};
 
+fn behind(name: &str) -> Behind {
+    let (answers, endpoints) = (AtomicBool::new(false), Vec::new());
+    Behind { name: ServerName::new(name).unwrap(), answers, endpoints, assertions: None }
+}
+
 struct Admin {
     state: Arc<AdminState>,
     _guard: TelemetryGuard,
@@ -24,9 +29,8 @@ impl Admin {
             readiness: Readiness::new(),
             telemetry,
             kill_switch: None,
-            endpoints: Vec::new(),
+            servers: ["records"].map(behind).into(),
             limits_store: None,
-            assertions: None,
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -7,9 +7,11 @@ mod keys;
 mod limits_store;
 mod listener;
 mod reload;
+mod servers;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,23 +19,20 @@ use arc_swap::ArcSwap;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminState, Latch, Readiness};
+use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
-use crate::breaker::Phase;
 use crate::cache::Cache;
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
-use crate::proxy::{Door, Gateway, Snapshot, Transports};
-use crate::state::{Ended, State};
-use crate::telemetry::{Telemetry, Watched};
-use crate::upstream::{Endpoint, Upstream};
+use crate::proxy::{Door, Gateway, Routes, Snapshot};
+use crate::telemetry::Telemetry;
 
 use handshake::Handshakes;
 use listener::Port;
@@ -53,11 +52,6 @@ const SIGXFSZ: i32 = 25;
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// The last records may take this long to reach the disk.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
-/// How often the server is looked for while it does not answer, and while it does.
-const SEEK: Duration = Duration::from_millis(250);
-const PROBE: Duration = Duration::from_secs(5);
-/// How often secrets that are kept in files are read again.
-const RENEW: Duration = Duration::from_secs(1);
 
 /// Runs the gate until it is told to stop, and has.
 ///
@@ -92,33 +86,21 @@ impl Process {
         let listener = listener::bind(config.listen.address)?;
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let upstream = Arc::new(Upstream::new(&config.server.endpoints, &config.server.shown, tasks.clone())?);
-        let (server, told) = (config.server.name.clone(), Arc::clone(&telemetry));
-        let ended = Ended::telling(move |lived| told.session_ended(&server, lived));
+        let served = servers::serve(&config, &telemetry, &tasks)?;
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry)?),
             judging: Mutex::default(),
             judged: watch::Sender::default(),
             door: door(&config, listener.local_addr()?),
-            server: config.server.name.clone(),
-            upstream,
-            state: Arc::new(State::new(config.sessions, ended)),
+            routes: Routes::new(served, config.listen.public_url.as_ref()),
             cache: Arc::new(Cache::new(config.cache_bytes)),
-            max_reply_bytes: config.server.max_reply_bytes,
             keep_alive: config.listen.keep_alive,
             quota_header: config.listen.quota_header,
             telemetry: Arc::clone(&telemetry),
-            room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
             draining: stop.clone(),
             waiting: tasks.clone(),
         });
         telemetry.cache(Arc::clone(&gateway.cache));
-        telemetry.watch(Watched {
-            server: gateway.server.clone(),
-            connections: Arc::clone(gateway.upstream.connections()),
-            endpoints: gateway.upstream.endpoints().cloned().collect(),
-            sessions: Arc::clone(gateway.state.sessions()),
-        });
         let kill_switch = kill_switch(&config, &gateway)?;
         let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
         let config = Arc::new(config);
@@ -130,20 +112,17 @@ impl Process {
         let Self { config, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
         let [address, admin_address] = [&listener, &admin]
             .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
-        let upstream = &gateway.upstream;
         tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
-        tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
-        for endpoint in upstream.endpoints() {
-            tasks.spawn(tell(Arc::clone(endpoint), stop.clone()));
-        }
         tasks.spawn(recorded(Arc::clone(&state), stop.clone()));
         limits_store::watch(&gateway, &state, &tasks, &ended).await;
-        tasks.spawn(probe(Arc::clone(upstream), Arc::clone(&state), stop.clone()));
+        servers::look_after(&gateway, &state, &tasks, &stop);
         tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
         look_after_credentials(&tasks, &gateway, &state, &stop);
         tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
         tracing::info!("admin on http://{admin_address}");
-        tracing::info!("listening on {}://{address}/mcp", config.listen.scheme());
+        for path in gateway.routes.paths() {
+            tracing::info!("listening on {}://{address}{path}", config.listen.scheme());
+        }
         let tls = config.listen.tls.clone();
         let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
         let connections = TaskTracker::new();
@@ -184,9 +163,13 @@ fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option
     let readiness = Readiness::new();
     readiness.release(Latch::Policies);
     let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
-    let endpoints = gateway.upstream.endpoints().cloned().collect();
-    let assertions = gateway.upstream.assertions().cloned();
-    AdminState { readiness, telemetry, kill_switch, endpoints, limits_store, assertions }
+    let servers = gateway.routes.served().iter().map(|served| Behind {
+        name: served.name.clone(),
+        answers: AtomicBool::new(false),
+        endpoints: served.upstream.endpoints().cloned().collect(),
+        assertions: served.upstream.assertions().cloned(),
+    });
+    AdminState { readiness, telemetry, kill_switch, servers: servers.collect(), limits_store }
 }
 
 /// Looks after what callers prove themselves by.
@@ -253,15 +236,14 @@ fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry) -> io::R
     let limits = match &config.limits_store {
         None => Limits::of(&policies.policy, None),
         Some(settings) => {
-            let store = Store::open(settings.clone(), &config.server.name).map_err(io::Error::other)?;
+            let store = Store::open(settings.clone(), &config.server_names()).map_err(io::Error::other)?;
             Limits::shared(&policies.policy, Arc::new(store))
         }
     };
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
-    let public_url = config.listen.public_url.as_ref();
-    Ok(Snapshot::new(policies.authenticators, policies.policy, limits, public_url))
+    Ok(Snapshot::new(policies.authenticators, policies.policy, limits))
 }
 
 /// The signals that end the process.
@@ -285,56 +267,6 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Says when the server is left alone because it fails, and when not any more.
-async fn tell(endpoint: Arc<Endpoint>, stop: CancellationToken) {
-    let (url, mut phases, mut told) = (endpoint.url(), endpoint.phases(), Phase::Closed);
-    loop {
-        tokio::select! {
-            changed = phases.changed() => if changed.is_err() { return },
-            () = stop.cancelled() => return,
-        }
-        let phase = *phases.borrow_and_update();
-        // While it fails, one call after the other tries: that is said once.
-        match (told, phase) {
-            (Phase::Closed, Phase::Open) => tracing::warn!(%url, "the server fails, and is left alone (circuit open)"),
-            (Phase::Open, Phase::Closed) => tracing::info!(%url, "the server answers again (circuit closed)"),
-            (_, Phase::Closed | Phase::Open | Phase::HalfOpen) => continue,
-        }
-        told = phase;
-    }
-}
-
-/// Keeps the upstream latch in step with whether the server answers.
-async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, stop: CancellationToken) {
-    let readiness = &state.readiness;
-    loop {
-        let answers = upstream.answers().await;
-        if answers {
-            readiness.release(Latch::Upstream);
-        } else {
-            readiness.hold(Latch::Upstream);
-        }
-        tokio::select! {
-            () = sleep(if answers { PROBE } else { SEEK }) => {}
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// Looks again and again whether secrets that are kept in files have changed. It is cheap, and works on every file system.
-async fn renew(upstream: Arc<Upstream>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = sleep(RENEW) => {}
-            () = stop.cancelled() => return,
-        }
-        let upstream = Arc::clone(&upstream);
-        if let Err(error) = tokio::task::spawn_blocking(move || upstream.renew()).await {
-            tracing::error!(%error, "changed secrets could not be looked for");
         }
     }
 }
@@ -373,14 +305,16 @@ fn door(config: &Config, address: SocketAddr) -> Door {
             Some(own().to_vec())
         }
     };
+    let hosts = hosts.map(|mut hosts: Vec<String>| {
+        hosts.extend(config.servers.iter().flat_map(|server| server.hosts.iter().cloned()));
+        hosts
+    });
     let Listen { max_body_bytes, request_decompression, batches, .. } = &config.listen;
-    let endpoints = &config.server.endpoints;
     Door {
         hosts,
         origins,
         max_body_bytes: *max_body_bytes,
         request_decompression: *request_decompression,
         batches: *batches,
-        transports: Transports { streamable: !endpoints.streamable().is_empty(), sse: !endpoints.sse().is_empty() },
     }
 }

@@ -77,12 +77,11 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
     match config.read_policies(now.policy.digest())? {
         Ok(read) => {
             let digest = Arc::clone(read.policy.digest());
-            let public_url = config.listen.public_url.as_ref();
             warn_of_shadow(&read.policy);
             gateway.judge_by(|now| {
                 let limits = Limits::of(&read.policy, Some(&now.limits));
                 let policy = read.policy.stopping(now.policy.kills().clone());
-                Snapshot::new(read.authenticators.succeeding(&now.authenticators), policy, limits, public_url)
+                Snapshot::new(read.authenticators.succeeding(&now.authenticators), policy, limits)
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);

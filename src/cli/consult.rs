@@ -25,7 +25,8 @@ impl Consulted {
         let (folder, servers) = match configuration(path) {
             Some(overrides) => {
                 let config = config::load(&overrides, Kept::Elsewhere)?.config;
-                (config.policies, Some(vec![config.server.name]))
+                let servers = config.server_names();
+                (config.policies, Some(servers))
             }
             None => (path.to_owned(), None),
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::given::Given;
-use super::server::{self, ServerDraft};
+use super::server::{self, ServersDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
@@ -41,7 +41,7 @@ pub(super) struct Draft {
     pub(super) policies: PathBuf,
     listen: Option<Listen>,
     admin: Option<SocketAddr>,
-    server: ServerDraft,
+    servers: ServersDraft,
     sessions: Option<SessionBounds>,
     kill_switch: Option<KillSwitchConfig>,
     pub(super) callers: Option<Callers>,
@@ -60,14 +60,14 @@ impl Draft {
         let none = SourceFile::new(DEFAULT_FILE, "");
         let file = document.as_ref().map_or(&none, Document::file);
         let tls = source.listen.tls.as_ref().map(|tls| tls::server(file, path.as_deref(), tls, kept, found));
-        let server =
-            match ServerDraft::read(overrides.server.as_deref(), (file, folder(path.as_deref())), &source, found) {
-                Some(server) => server,
+        let servers =
+            match ServersDraft::read(overrides.server.as_deref(), (file, folder(path.as_deref())), &source, found) {
+                Some(servers) => servers,
                 // What a broken file says of servers is not known, so nothing is missing in it.
-                None if broken => ServerDraft::Wrong(None),
+                None if broken => ServersDraft::Wrong(None),
                 None => {
                     found.push(server::missing(path.as_deref()));
-                    ServerDraft::Wrong(None)
+                    ServersDraft::Wrong(None)
                 }
             };
         Self {
@@ -75,7 +75,7 @@ impl Draft {
             listen: listen(overrides.listen.as_deref(), file, &source.listen, found)
                 .map(|listen| Listen { tls: tls.flatten(), ..listen }),
             admin: admin(overrides.admin.as_deref(), file, source.admin.address.as_ref(), found),
-            server,
+            servers,
             sessions: sessions(file, &source.sessions, found),
             kill_switch: kill_switch::build(folder(path.as_deref()), file, &source.kill_switch, found),
             callers: Callers::read(file, &source, kept, found),
@@ -91,7 +91,17 @@ impl Draft {
 
     /// Gives the server the name that the policy files use, if it has none. Returns all names there are.
     pub(super) fn name_server(&mut self, folder: &Folder, found: &mut Diagnostics) -> Vec<ServerName> {
-        self.server.name(|| folder.servers(), found)
+        self.servers.name(|| folder.servers(), found)
+    }
+
+    /// Warnings of servers that no policy is for.
+    pub(super) fn unused(&self, folder: &Folder) -> Diagnostics {
+        let ServersDraft::Named(servers) = &self.servers else {
+            return Diagnostics::new();
+        };
+        let mut unused = Diagnostics::new();
+        servers.iter().filter_map(|server| server.unused(folder)).for_each(|warning| unused.push(warning));
+        unused
     }
 
     /// From where the listener can be reached.
@@ -106,13 +116,13 @@ impl Draft {
 
     /// The whole, if nothing is missing.
     pub(super) fn finish(self) -> Option<Config> {
-        let ServerDraft::Named(server) = self.server else {
+        let ServersDraft::Named(servers) = self.servers else {
             return None;
         };
         Some(Config {
             listen: self.listen?,
             admin: self.admin?,
-            server,
+            servers,
             sessions: self.sessions?,
             kill_switch: self.kill_switch,
             callers: self.callers?,
@@ -286,7 +296,7 @@ fn socket(given: Option<&Given<'_>>, default_port: u16, found: &mut Diagnostics)
 }
 
 /// All that can be read; the others are told.
-fn all(
+pub(super) fn all(
     file: &SourceFile,
     values: &[Spanned<String>],
     read: fn(&str) -> Result<String, &'static str>,

@@ -79,8 +79,8 @@ pub struct Config {
     pub listen: Listen,
     /// The port of probes and metrics.
     pub admin: SocketAddr,
-    /// The server behind the gate.
-    pub server: Server,
+    /// The servers behind the gate: at least one.
+    pub servers: Vec<Server>,
     /// How many legacy sessions there may be.
     pub sessions: SessionBounds,
     /// Where the kill switch is kept, if there is one.
@@ -155,19 +155,23 @@ pub enum Batches {
     Taken,
 }
 
-/// The server behind the gate.
+/// A server behind the gate.
 #[derive(Debug)]
 pub struct Server {
     /// What the policy calls it.
     pub name: ServerName,
     /// Where it is.
     pub endpoints: Endpoints,
+    /// The values of `Host`, in lower case, under which it stands alone.
+    pub hosts: Vec<String>,
     /// How many bytes its reply to one request may have.
     pub max_reply_bytes: usize,
     /// What it is shown beside its messages.
     pub shown: upstream::Settings,
     /// Where the file says what lets the gate in.
     credential: Option<(SourceFile, At)>,
+    /// Where the file names it.
+    written: Option<(SourceFile, At)>,
 }
 
 /// All that a start needs.
@@ -192,11 +196,15 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
     let servers = draft.name_server(&folder, &mut found);
     found.extend(draft.max_in_flight().map(|most| folder.beyond(most)).unwrap_or_default());
     found.extend(draft.callers.as_ref().map(|callers| callers.lacking(&folder)).unwrap_or_default());
+    let unused = draft.unused(&folder);
     let policies = found.take(folder.compile(&servers, draft.reach(), clock::wall()));
     match (draft.finish(), policies) {
         (Some(config), Some(mut policies)) if !found.has_errors() => {
             found.extend(std::mem::take(&mut policies.warnings));
-            found.extend(config.server.shut(&policies).map(Diagnostics::from).unwrap_or_default());
+            found.extend(unused);
+            for server in &config.servers {
+                found.extend(server.shut(&policies).map(Diagnostics::from).unwrap_or_default());
+            }
             Ok(Loaded { policies: policies.peppered(&config.callers.peppers), config, warnings: found })
         }
         (_, policies) => {
@@ -239,6 +247,11 @@ pub fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 impl Config {
+    /// What the servers are called.
+    pub fn server_names(&self) -> Vec<ServerName> {
+        self.servers.iter().map(|server| server.name.clone()).collect()
+    }
+
     /// Reads the policies anew: at a reload. `None` if they are those of this digest.
     ///
     /// # Errors
@@ -248,9 +261,9 @@ impl Config {
         if Folder::digest(&self.policies).as_ref() == Some(known) {
             return None;
         }
-        let (servers, folder) = (std::slice::from_ref(&self.server.name), Folder::read(&self.policies));
+        let (servers, folder) = (self.server_names(), Folder::read(&self.policies));
         let mut found = self.callers.lacking(&folder);
-        Some(match found.take(folder.compile(servers, self.listen.reach(), clock::wall())) {
+        Some(match found.take(folder.compile(&servers, self.listen.reach(), clock::wall())) {
             Some(policies) if !found.has_errors() => Ok(policies.peppered(&self.callers.peppers)),
             _ => Err(found),
         })

@@ -114,6 +114,12 @@ impl Folder {
         self.policies.is_empty() && self.principals.is_empty() && self.found.is_empty()
     }
 
+    /// Whether some policy file is for this server. One that names none is for whichever there is.
+    pub fn is_for(&self, server: &ServerName) -> bool {
+        let named = |file: &PolicyFile| file.server().is_none_or(|name| name.value == server.as_str());
+        self.policies.is_empty() || self.policies.iter().any(named)
+    }
+
     /// Whether a policy file says which server it is for.
     pub fn names_servers(&self) -> bool {
         self.policies.iter().any(|file| file.server().is_some())

@@ -1,15 +1,15 @@
-//! Which server the gate stands in front of: from a flag, from `tollgate.yaml`, and its name from the policy files.
+//! Which servers the gate stands in front of: from a flag, from `tollgate.yaml`, and a name from the policy files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use http::Uri;
 
-use super::build::number;
+use super::build::{all, number};
 use super::given::Place;
 use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
-use super::{Policies, Server, address, endpoints};
+use super::{Folder, Policies, Server, address, endpoints};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::ServerName;
 use crate::upstream::{Endpoints, Settings};
@@ -19,19 +19,18 @@ const SHUT_NAMED: usize = 3;
 const DEFAULT_REPLY: usize = 64 << 20;
 pub(super) const MAX_REPLY: u64 = 16 << 30;
 
-/// The server, as far as it is known.
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and not for long")]
-pub(super) enum ServerDraft {
-    /// Name and URL are.
-    Named(Server),
+/// The servers, as far as they are known.
+pub(super) enum ServersDraft {
+    /// Names and URLs are, of at least one.
+    Named(Vec<Server>),
     /// Only the URL is: `--server URL`.
     Unnamed(Uri),
-    /// Neither; that was told.
-    Wrong(Option<ServerName>),
+    /// Something of them is not; that was told. They are called so, if all names are known.
+    Wrong(Option<Vec<ServerName>>),
 }
 
-impl ServerDraft {
-    /// The server of the flag, or else of the file; `None` if neither names one.
+impl ServersDraft {
+    /// The server of the flag, or else those of the file; `None` if neither names one.
     pub(super) fn read(
         flag: Option<&str>,
         (file, beside): (&SourceFile, &Path),
@@ -43,22 +42,24 @@ impl ServerDraft {
         match (flag, written.as_slice()) {
             (Some(text), written) => Some(Self::from_flag(text, written, found)),
             (None, []) => None,
-            (None, [entry]) => {
-                let endpoints = endpoints::read(file, entry.name.referenced, entry.server, found);
-                Some(entry.read(endpoints, found))
-            }
-            (None, [_, second, ..]) => {
-                found.push(
-                    file.error(
-                        Code::SeveralServers,
-                        second.name.referenced,
-                        "this version of Tollgate stands in front of one server",
-                    )
-                    .help("run one gate for each server, or leave one of them out"),
-                );
-                Some(Self::Wrong(None))
+            (None, entries) => {
+                shared_hosts(entries, found);
+                let read = entries.iter().map(|entry| {
+                    let endpoints = endpoints::read(file, entry.name.referenced, entry.server, found);
+                    entry.read(endpoints, found)
+                });
+                Some(Self::of(read.collect()))
             }
         }
+    }
+
+    fn of(read: Vec<Result<Server, Option<ServerName>>>) -> Self {
+        let names = read.iter().map(|read| match read {
+            Ok(server) => Some(server.name.clone()),
+            Err(name) => name.clone(),
+        });
+        let names = names.collect();
+        read.into_iter().collect::<Result<_, _>>().map_or(Self::Wrong(names), Self::Named)
     }
 
     /// `URL`, or `NAME=URL`; without a name it is the one in the file, if there is one. It says where the server is, and
@@ -81,12 +82,12 @@ impl ServerDraft {
             (None, []) => None,
         };
         if let Some(entry) = entry {
-            return entry.read(url.map(Endpoints::from), found);
+            return Self::of(vec![entry.read(url.map(Endpoints::from), found)]);
         }
         match (url, name.map(|name| read_name(name, place, found))) {
             (Some(url), None) => Self::Unnamed(url),
-            (Some(url), Some(Some(name))) => Self::Named(server(name, url)),
-            (_, name) => Self::Wrong(name.flatten()),
+            (Some(url), Some(Some(name))) => Self::Named(vec![server(name, url)]),
+            (_, name) => Self::Wrong(name.flatten().map(|name| vec![name])),
         }
     }
 
@@ -97,15 +98,14 @@ impl ServerDraft {
         found: &mut Diagnostics,
     ) -> Vec<ServerName> {
         let url = match self {
-            Self::Named(Server { name, .. }) | Self::Wrong(Some(name)) => {
-                return vec![name.clone()];
-            }
+            Self::Named(servers) => return servers.iter().map(|server| server.name.clone()).collect(),
+            Self::Wrong(Some(names)) => return names.clone(),
             Self::Wrong(None) => return in_policies(),
             Self::Unnamed(url) => url.clone(),
         };
         let names = in_policies();
         if let [name] = names.as_slice() {
-            *self = Self::Named(server(name.clone(), url));
+            *self = Self::Named(vec![server(name.clone(), url)]);
         } else {
             let several = names.iter().map(ServerName::as_str).collect::<Vec<_>>().join(", ");
             found.push(
@@ -122,6 +122,17 @@ impl ServerDraft {
 }
 
 impl Server {
+    /// A warning that nobody may use it, where no policy file is for it.
+    pub(super) fn unused(&self, folder: &Folder) -> Option<Diagnostic> {
+        let (file, at) = self.written.as_ref()?;
+        if folder.is_for(&self.name) {
+            return None;
+        }
+        let message = format!("no policy file is for {}, so nobody may use it", quoted(self.name.as_str()));
+        let help = format!("write one that begins with `server: {}`, or leave the server out", self.name);
+        Some(file.warning(Code::ServerWithoutPolicy, *at, message).help(help))
+    }
+
     /// A warning of callers who may use it, and whom it never takes: it is shown callers' tokens, and they have none.
     pub(super) fn shut(&self, policies: &Policies) -> Option<Diagnostic> {
         let (file, at) = self.credential.as_ref().filter(|_| self.shown.credential.needs_callers_token())?;
@@ -151,26 +162,58 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// The hosts under which it stands alone, in lower case.
+    fn hosts(&self, found: &mut Diagnostics) -> Option<Vec<String>> {
+        let Some(written) = &self.server.hosts else {
+            return Some(Vec::new());
+        };
+        if written.value.is_empty() {
+            let problem = self.file.error(Code::EmptyList, written.referenced, "`hosts` is empty");
+            found.push(problem.help("name a host, or leave `hosts` out: the server is found by its path"));
+        }
+        let hosts = all(self.file, &written.value, address::host, found);
+        (hosts.len() == written.value.len() && !hosts.is_empty()).then_some(hosts)
+    }
+
     /// The server, at these endpoints.
-    fn read(&self, endpoints: Option<Endpoints>, found: &mut Diagnostics) -> ServerDraft {
+    ///
+    /// # Errors
+    /// Something of it is wrong; what it is called, if that is known.
+    fn read(&self, endpoints: Option<Endpoints>, found: &mut Diagnostics) -> Result<Server, Option<ServerName>> {
         let Self { file, beside, name, server } = self;
         let max_reply_bytes = number(file, server.max_reply_bytes.as_ref(), DEFAULT_REPLY, MAX_REPLY, found);
         let shown = Written { file, beside, name: &name.value, server }.read(endpoints.as_ref(), found);
         let name = read_name(&name.value, Place::File(file, name.referenced), found);
-        match (name, endpoints, max_reply_bytes, shown) {
-            (Some(name), Some(endpoints), Some(max_reply_bytes), Some(shown)) => {
+        let hosts = self.hosts(found);
+        match (name, endpoints, max_reply_bytes, (shown, hosts)) {
+            (Some(name), Some(endpoints), Some(max_reply_bytes), (Some(shown), Some(hosts))) => {
                 let credential = server.credential.as_ref().map(|written| ((*file).clone(), written.referenced));
-                ServerDraft::Named(Server { name, endpoints, max_reply_bytes, shown, credential })
+                let written = Some(((*file).clone(), self.name.referenced));
+                Ok(Server { name, endpoints, hosts, max_reply_bytes, shown, credential, written })
             }
-            (name, ..) => ServerDraft::Wrong(name),
+            (name, ..) => Err(name),
+        }
+    }
+}
+
+/// A request that names a host can be for one server only.
+fn shared_hosts(entries: &[Entry<'_>], found: &mut Diagnostics) {
+    let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+    for entry in entries {
+        for host in entry.server.hosts.iter().flat_map(|hosts| &hosts.value) {
+            if let Some(other) = taken.insert(host.value.to_ascii_lowercase(), &entry.name.value) {
+                let message = format!("{} is a host of {} already", quoted(&host.value), quoted(other));
+                let problem = entry.file.error(Code::DuplicateHost, host.referenced, message);
+                found.push(problem.help("give it to one server; each is also at its own path, `/NAME/mcp`"));
+            }
         }
     }
 }
 
 /// What a flag says of a server: nothing but its URL.
 fn server(name: ServerName, url: Uri) -> Server {
-    let (endpoints, shown) = (Endpoints::from(url), Settings::default());
-    Server { name, endpoints, max_reply_bytes: DEFAULT_REPLY, shown, credential: None }
+    let (endpoints, shown, hosts) = (Endpoints::from(url), Settings::default(), Vec::new());
+    Server { name, endpoints, hosts, max_reply_bytes: DEFAULT_REPLY, shown, credential: None, written: None }
 }
 
 fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<ServerName> {

@@ -29,10 +29,10 @@ pub struct ConfigSource {
     /// The port of probes and metrics.
     #[serde(default)]
     pub(super) admin: AdminSource,
-    /// The server behind the gate, under the name that the policies call it.
+    /// The servers behind the gate, under the names that the policies call them. Each is at `/NAME/mcp`, a single one at `/mcp`, too.
     #[serde(default)]
     pub(super) servers: Entries<ServerSource>,
-    /// The sessions of clients up to 2025-11-25. Later ones have none.
+    /// The sessions of clients up to 2025-11-25, with each server. Later ones have none.
     #[serde(default)]
     pub(super) sessions: SessionsSource,
     /// Answers that are given again, where policies say so of a tool (`cache`).
@@ -67,7 +67,7 @@ pub(super) struct ListenSource {
     /// Values of the header Host that are accepted. On a loopback address its own names if not said.
     #[schemars(length(min = 1), example = ["mcp.example.com"])]
     pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Where clients reach the MCP endpoint, as they write it. Clients that look for a token are told.
+    /// Where clients reach `/mcp`, as they write it. Clients that look for a token are told; of one server of several, `/NAME/mcp` beside it.
     #[schemars(example = "https://mcp.example.com/mcp")]
     pub(super) public_url: Option<Spanned<String>>,
     /// Web origins that are accepted beside the gate's own.
@@ -76,7 +76,7 @@ pub(super) struct ListenSource {
     /// The largest request body in bytes, unpacked. 1048576 if not said.
     #[schemars(range(min = 1, max = MAX_BODY))]
     pub(super) max_body_bytes: Option<Spanned<u64>>,
-    /// How many messages may be under way at once, streams included. 1024 if not said.
+    /// How many messages may be under way at once for each server, streams included. 1024 if not said.
     #[schemars(range(min = 1, max = MAX_IN_FLIGHT))]
     pub(super) max_in_flight: Option<Spanned<u64>>,
     /// Whether request bodies may be packed by gzip. They are checked and carried unpacked.
@@ -275,6 +275,9 @@ pub(super) struct ServerSource {
     /// Or instead its stream of 2024-11-05 (HTTP+SSE). Clients find it at /sse.
     #[schemars(example = "http://127.0.0.1:8000/sse")]
     pub(super) sse: Option<Spanned<UrlsSource>>,
+    /// Values of the header Host under which it stands alone, at `/mcp`. They are accepted beside those of `listen`.
+    #[schemars(length(min = 1), example = ["records.example.com"])]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
     /// Which of several URLs gets the next call: `least_requests` or `round_robin`. `least_requests` if not said.
     #[serde(default)]
     pub(super) balance: BalanceSource,

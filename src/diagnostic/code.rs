@@ -158,12 +158,14 @@ codes! {
 
     // Servers and addresses.
     MissingServer "missing-server" "There is no server, or nothing says which one or where it is.";
-    SeveralServers "several-servers" "More servers than one gate stands in front of.";
+    SeveralServers "several-servers" "Several servers, and nothing says which one is meant.";
+    ServerWithoutPolicy "server-without-policy" "A server that no policy file is for.";
     UnknownServer "unknown-server" "A server that the configuration does not have.";
     InvalidServerName "invalid-server-name" "A name that a server cannot have.";
     InvalidUrl "invalid-url" "A text that is not the URL of an MCP server, or of the gate.";
     InvalidAddress "invalid-address" "A text that is not an address with a port.";
     InvalidHost "invalid-host" "A text that is not a host or origin.";
+    DuplicateHost "duplicate-host" "A host that two servers have.";
     InvalidHeader "invalid-header" "A text that is not the name of a header.";
     ReservedHeader "reserved-header" "A header that neither callers nor files may set towards a server.";
     InvalidCredential "invalid-credential" "A way into a server that says too little, or two things.";

@@ -25,8 +25,6 @@ pub struct PublicUrl {
 /// The gate as clients see it that look for a token.
 #[derive(Debug)]
 pub struct ProtectedResource {
-    /// The paths that its metadata is at: with the resource's own path, where clients look first, and without.
-    paths: [String; 2],
     metadata_url: String,
     metadata: Bytes,
     /// What a client asks for that knows nothing else.
@@ -72,6 +70,30 @@ impl PublicUrl {
         let path = if url.path() == "/" { "" } else { url.path() };
         Ok(Self { origin: format!("{scheme}://{authority}"), path: path.to_owned() })
     }
+
+    /// Where one server of several is, if this is where clients reach the gate's `/mcp`.
+    #[must_use]
+    pub fn of_server(&self, name: &str) -> Self {
+        let base = self.path.strip_suffix("/mcp").unwrap_or(&self.path).trim_end_matches('/');
+        Self { path: format!("{base}/{name}/mcp"), ..self.clone() }
+    }
+
+    /// The same at another host.
+    #[must_use]
+    pub fn at_host(&self, host: &str) -> Self {
+        let scheme = self.origin.split_once("://").map_or("https", |(scheme, _)| scheme);
+        Self { origin: format!("{scheme}://{host}"), ..self.clone() }
+    }
+
+    /// Whether this path is where its metadata is: with its own path, where clients look first.
+    pub fn has_metadata_at(&self, path: &str) -> bool {
+        path.strip_prefix(WELL_KNOWN) == Some(&self.path)
+    }
+
+    /// Whether this path is where the metadata is of what needs no path.
+    pub fn is_metadata_root(path: &str) -> bool {
+        path == WELL_KNOWN
+    }
 }
 
 fn is_loopback(url: &Uri) -> bool {
@@ -94,14 +116,13 @@ impl ProtectedResource {
             bearer_methods_supported: ["header"],
         };
         let metadata = serde_json::to_vec(&metadata).ok()?;
-        let with_path = format!("{WELL_KNOWN}{path}");
-        let metadata_url = format!("{origin}{with_path}");
-        Some(Self { paths: [with_path, WELL_KNOWN.to_owned()], metadata_url, metadata: Bytes::from(metadata), scopes })
+        let metadata_url = format!("{origin}{WELL_KNOWN}{path}");
+        Some(Self { metadata_url, metadata: Bytes::from(metadata), scopes })
     }
 
-    /// Its metadata, if it is at this path.
-    pub fn metadata_at(&self, path: &str) -> Option<&Bytes> {
-        self.paths.iter().any(|it| it == path).then_some(&self.metadata)
+    /// Its metadata.
+    pub fn metadata(&self) -> &Bytes {
+        &self.metadata
     }
 }
 
@@ -154,28 +175,43 @@ mod tests {
 
     #[test]
     fn metadata_is_where_clients_look_for_it_and_nowhere_else() {
-        let at_a_path = resource("https://MCP.test/records/mcp", &["records:read"]);
-        let at_the_root = resource("https://mcp.test", &[]);
-        for (resource, path, is) in [
+        let at_a_path = url("https://MCP.test/records/mcp").unwrap();
+        let at_the_root = url("https://mcp.test").unwrap();
+        for (url, path, is) in [
             (&at_a_path, "/.well-known/oauth-protected-resource/records/mcp", true),
-            (&at_a_path, "/.well-known/oauth-protected-resource", true),
+            (&at_a_path, "/.well-known/oauth-protected-resource", false),
             (&at_a_path, "/.well-known/oauth-protected-resource/records", false),
             (&at_a_path, "/.well-known/oauth-protected-resource/", false),
             (&at_a_path, "/.well-known/oauth-authorization-server", false),
             (&at_the_root, "/.well-known/oauth-protected-resource", true),
             (&at_the_root, "/.well-known/oauth-protected-resource/mcp", false),
         ] {
-            assert_eq!(resource.metadata_at(path).is_some(), is, "{path}");
+            assert_eq!(url.has_metadata_at(path), is, "{path}");
         }
-        let document = at_a_path.metadata_at("/.well-known/oauth-protected-resource").unwrap();
+        assert!(PublicUrl::is_metadata_root("/.well-known/oauth-protected-resource"));
         assert_eq!(
-            str::from_utf8(document).unwrap(),
+            str::from_utf8(resource("https://MCP.test/records/mcp", &["records:read"]).metadata()).unwrap(),
             r#"{"resource":"https://mcp.test/records/mcp","authorization_servers":["https://idp.test/"],"#.to_owned()
                 + r#""scopes_supported":["records:read"],"bearer_methods_supported":["header"]}"#
         );
-        let document = at_the_root.metadata_at("/.well-known/oauth-protected-resource").unwrap();
+        let at_the_root = resource("https://mcp.test", &[]);
+        let document = at_the_root.metadata();
         assert!(document.starts_with(br#"{"resource":"https://mcp.test","authorization"#), "{document:?}");
         assert!(ProtectedResource::new(&url("https://mcp.test").unwrap(), &[], Vec::new()).is_none());
+    }
+
+    #[test]
+    fn each_server_is_a_resource_of_its_own() {
+        for (gate, server) in [
+            ("https://mcp.test/mcp", "https://mcp.test/records/mcp"),
+            ("https://mcp.test/tools/mcp", "https://mcp.test/tools/records/mcp"),
+            ("https://mcp.test", "https://mcp.test/records/mcp"),
+            ("https://mcp.test/tools/", "https://mcp.test/tools/records/mcp"),
+        ] {
+            assert_eq!(url(gate).unwrap().of_server("records"), url(server).unwrap(), "{gate}");
+        }
+        let elsewhere = url("https://mcp.test/mcp").unwrap().at_host("records.test:8443");
+        assert_eq!(elsewhere, url("https://records.test:8443/mcp").unwrap());
     }
 
     #[test]

@@ -7,14 +7,23 @@ use crate::sse::Event;
 use crate::state::{Conversation, Known, MESSAGES, Seat};
 use crate::upstream::Unsound;
 
+/// A stream that begins a session.
+#[derive(Debug)]
+pub(super) struct Opens {
+    /// Where the server has it.
+    pub(super) stream: http::Uri,
+    /// What stands before the protocol's own paths where its client has it.
+    pub(super) base: Box<str>,
+}
+
 /// Begins the session of a stream; returns where the client's messages go, and the conversation.
 ///
 /// # Errors
 /// The event is no endpoint, or one that is not of the stream's own origin.
-pub(super) fn begin(seat: Seat, event: &Event<'_>, stream: &http::Uri) -> Result<(Vec<u8>, Conversation), Unsound> {
-    let theirs = endpoint(event, stream).ok_or(Unsound::Endpoint)?;
-    let (ours, session) = seat.begin(Known::Url(theirs), stream).ok_or(Unsound::Endpoint)?;
-    let place = [MESSAGES.as_bytes(), ours.as_bytes()].concat();
+pub(super) fn begin(seat: Seat, event: &Event<'_>, opens: &Opens) -> Result<(Vec<u8>, Conversation), Unsound> {
+    let theirs = endpoint(event, &opens.stream).ok_or(Unsound::Endpoint)?;
+    let (ours, session) = seat.begin(Known::Url(theirs), &opens.stream).ok_or(Unsound::Endpoint)?;
+    let place = [opens.base.as_bytes(), MESSAGES.as_bytes(), ours.as_bytes()].concat();
     Ok((place, Conversation::Within { ours: Some(ours), session }))
 }
 

@@ -2,8 +2,8 @@
 //! that is followed as it passes; only its end is held until it has proved sound.
 
 use bytes::{Bytes, BytesMut};
-use http::Uri;
 
+use super::endpoint::Opens;
 use super::judge::{Judge, Sort, Verdict};
 use super::outline::Outline;
 use crate::mcp::Problem;
@@ -21,7 +21,7 @@ pub(super) struct Events {
     dropped: bool,
     most: Most,
     /// Where the stream is, if its first event must say where messages go.
-    opens: Option<Uri>,
+    opens: Option<Opens>,
     /// Some event had an id: what comes behind it can be asked for on another connection.
     pub(super) resumable: bool,
 }
@@ -52,7 +52,7 @@ pub(super) struct Fed {
 }
 
 impl Events {
-    pub(super) fn new(most: Most, opens: Option<Uri>) -> Self {
+    pub(super) fn new(most: Most, opens: Option<Opens>) -> Self {
         Self {
             splitter: Splitter::default(),
             held: BytesMut::new(),
@@ -133,7 +133,7 @@ impl Events {
                 self.opens = opens;
                 (Verdict::Pass, None)
             }
-            (Some(_), Some(stream)) => (judge.begin(&read, &stream)?.map_or(Verdict::Drop, Verdict::Edit), None),
+            (Some(_), Some(opens)) => (judge.begin(&read, &opens)?.map_or(Verdict::Drop, Verdict::Edit), None),
             // Readers dispatch it as something else than a message; nothing behind the first event is.
             (Some(_), None) if !read.is_message() => (Verdict::Drop, None),
             (Some(data), None) => match judge.message(data) {

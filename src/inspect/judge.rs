@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Uri, response};
 
 use super::catalog::{self, CatalogFilter, List};
-use super::endpoint;
+use super::endpoint::{self, Opens};
 use super::outline::LongAnswer;
 use crate::cache::Turn;
 use crate::clock;
@@ -161,10 +161,10 @@ impl Judge {
 
     /// Begins the session of a 2024-11-05 stream, if this one is to begin one: its first event says where its messages
     /// go. Returns where ours go.
-    pub(super) fn begin(&mut self, event: &Event<'_>, stream: &Uri) -> Result<Option<Vec<u8>>, Unsound> {
+    pub(super) fn begin(&mut self, event: &Event<'_>, opens: &Opens) -> Result<Option<Vec<u8>>, Unsound> {
         match std::mem::replace(&mut self.conversation, Conversation::Stateless) {
             Conversation::Begins(seat) if self.awaits == Awaits::Anything => {
-                let (ours, conversation) = endpoint::begin(seat, event, stream)?;
+                let (ours, conversation) = endpoint::begin(seat, event, opens)?;
                 self.conversation = conversation;
                 Ok(Some(ours))
             }

@@ -22,6 +22,7 @@ use crate::state::{Conversation, Declined, Session, State};
 use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
 
 use catalog::List;
+use endpoint::Opens;
 use events::{Events, Most};
 use judge::{Judge, Sort, Verdict};
 use outline::Outline;
@@ -115,6 +116,8 @@ pub struct Watcher<'a> {
     pub policy: &'a Arc<PolicySet>,
     /// What is remembered of the server.
     pub state: &'a Arc<State>,
+    /// What stands before the protocol's own paths where the caller has it.
+    pub base: &'a str,
     /// How many bytes a reply to a request may have in all.
     pub max_reply_bytes: usize,
 }
@@ -139,7 +142,7 @@ impl Watcher<'_> {
         let limit = most(self.permit);
         let elsewhere = conversation.url().is_some();
         let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
-        let opens = opens.then(|| from.clone());
+        let opens = opens.then(|| Opens { stream: from.clone(), base: self.base.into() });
         let judge = Judge::new(self.permit, self.policy, self.state, conversation, (&reply.head, from));
         let mut judge = judge.answering(turn.map(|turn| (turn, reply.from.ended())));
         let mut heard = None;

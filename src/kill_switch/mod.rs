@@ -100,9 +100,11 @@ impl KillSwitch {
     /// It is not, or would not be after a restart.
     pub fn kill(&self, request: &[u8]) -> Result<Kill, KillError> {
         let kill = config::kill(request).map_err(KillError::Unclear)?.since(clock::wall());
-        let here = self.gateway.server.as_str();
-        if let Some(elsewhere) = kill.server().filter(|server| *server != here) {
-            return Err(KillError::Elsewhere(format!("{elsewhere} is not behind this gate, but {here} is")));
+        if let Some(elsewhere) = kill.server().filter(|server| !self.is_here(server)) {
+            let here = self.gateway.routes.served().iter().map(|served| served.name.as_str()).collect::<Vec<_>>();
+            let is = if here.len() == 1 { "is" } else { "are" };
+            let here = here.join(", ");
+            return Err(KillError::Elsewhere(format!("{elsewhere} is not behind this gate, but {here} {is}")));
         }
         let mut stopped = self.lock();
         stopped.by_api = stopped.by_api.without(&kill).with(kill.clone());
@@ -169,7 +171,7 @@ impl KillSwitch {
             return;
         }
         self.gateway.judge_by(|now| Snapshot { policy: Arc::new(now.policy.stopping(kills.clone())), ..now.clone() });
-        self.gateway.state.shown().tell();
+        self.gateway.routes.served().iter().for_each(|served| served.state.shown().tell());
         self.gateway.telemetry.stopped(&kills);
         self.say(&before, &kills);
     }
@@ -179,7 +181,7 @@ impl KillSwitch {
         for kill in now.iter().filter(|kill| new(kill, before)) {
             tracing::warn!(kill = %kill.told(), rule = %kill.rule(), "kill switch: stopped");
             self.record(kill, Event::Killed);
-            if let Some(server) = kill.server().filter(|server| *server != self.gateway.server.as_str()) {
+            if let Some(server) = kill.server().filter(|server| !self.is_here(server)) {
                 tracing::warn!(server, rule = %kill.rule(), "the kill switch names a server that is not behind this gate");
             }
         }
@@ -187,6 +189,11 @@ impl KillSwitch {
             tracing::warn!(kill = %kill.told(), rule = %kill.rule(), "kill switch: goes on again");
             self.record(kill, Event::Unkilled);
         }
+    }
+
+    /// Whether a server of this name is behind this gate.
+    fn is_here(&self, server: &str) -> bool {
+        self.gateway.routes.served().iter().any(|served| served.name.as_str() == server)
     }
 
     fn record(&self, kill: &Kill, event: fn(KillFacts) -> Event) {

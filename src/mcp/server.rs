@@ -29,6 +29,11 @@ impl ServerName {
         }
     }
 
+    /// What stands in records where no server is meant. No server can be called so.
+    pub fn none() -> Self {
+        Self(Arc::from("_none"))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -35,16 +35,19 @@ pub(super) async fn answer(
         let (gateway, peer, caller) = (Arc::clone(gateway), Arc::clone(peer), caller.clone());
         let seen = first.take().unwrap_or_else(|| {
             let policy = Arc::clone(caller.now.policy.digest());
-            let exchange = Exchange::begin(peer.address(), gateway.server.clone(), policy);
+            let exchange = Exchange::begin(peer.address(), caller.route.served.name.clone(), policy);
             let exchange = exchange.brought_by(caller.head.version, &caller.head.headers);
             let mut seen = gateway.telemetry.open(exchange, &caller.head.headers);
             seen.principal = Some(Arc::clone(&caller.principal));
             seen
         });
         asked.spawn(seen.scope().scope(async move {
-            let answer = match gateway.room() {
+            let answer = match caller.route.served.room() {
                 Ok(room) => gateway.answer_one(Asking { caller, call, room }, &peer, seen).await,
-                Err(full) => refused(&full.into(), &caller.now, seen, gateway.stream_of(&caller).as_deref()),
+                Err(full) => {
+                    let at = (&*caller.now, Some(&*caller.route));
+                    refused(&full.into(), at, seen, caller.stream().as_deref())
+                }
             };
             (at, answer)
         }));

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Gateway, Room, body, respond, stop};
+use super::{Gateway, Room, Served, body, respond, stop};
 use crate::exchange::{DecisionId, Outcome};
 use crate::inspect::Answer;
 use crate::mcp::Form;
@@ -20,6 +20,8 @@ use crate::upstream::{Behalf, UpstreamError};
 #[derive(Debug)]
 pub(super) struct Elsewhere {
     pub(super) gateway: Arc<Gateway>,
+    /// The server that was asked.
+    pub(super) served: Arc<Served>,
     /// The protocol revision that the caller's headers name, should the server have to be told something.
     pub(super) version: Option<HeaderValue>,
 }
@@ -30,6 +32,7 @@ const LONG: Duration = Duration::from_mins(5);
 /// A call that waits.
 struct Waiting {
     gateway: Arc<Gateway>,
+    served: Arc<Served>,
     version: Option<HeaderValue>,
     session: Arc<Session>,
     conversation: Conversation,
@@ -46,6 +49,7 @@ impl Elsewhere {
         };
         let waiting = Waiting {
             gateway: Arc::clone(&self.gateway),
+            served: Arc::clone(&self.served),
             version: self.version.clone(),
             session: Arc::clone(session),
             conversation: Conversation::Within { ours: ours.clone(), session: Arc::clone(session) },
@@ -58,12 +62,12 @@ impl Elsewhere {
     /// Declines what the server has asked and may not, in its client's stead.
     pub(super) fn decline(&self, declined: Declined, room: &Room, conversation: &Conversation, decision: DecisionId) {
         let answer = respond::declined(&declined, decision);
-        self.gateway.upstream.decline(declined, answer, self.behalf(room, conversation));
+        self.served.upstream.decline(declined, answer, self.behalf(room, conversation));
     }
 
     /// Tells the server that nobody waits for this call any more.
     pub(super) fn abandon(&self, room: &Room, conversation: &Conversation) {
-        self.gateway.upstream.abandon(self.behalf(room, conversation));
+        self.served.upstream.abandon(self.behalf(room, conversation));
     }
 
     fn behalf<'a>(&'a self, room: &'a Room, conversation: &'a Conversation) -> Behalf<'a> {
@@ -105,7 +109,7 @@ impl Waiting {
     fn give_up(mut self, error: &UpstreamError) {
         let call = self.room.admission.permit().call();
         let Self { room, conversation, .. } = &self;
-        self.gateway.upstream.abandon(Behalf {
+        self.served.upstream.abandon(Behalf {
             admission: &room.admission,
             conversation,
             to: room.server.url(),

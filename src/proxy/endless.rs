@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gateway, Room};
+use super::{Gateway, Room, Served};
 use crate::clock;
 use crate::inspect::Watch;
 use crate::telemetry::Counted;
@@ -63,8 +63,8 @@ async fn over(ends: Option<SystemTime>) {
 
 impl Endless {
     /// Until then its caller's proof counts, if that is known.
-    pub(super) fn new(gateway: &Arc<Gateway>, ends: Option<SystemTime>) -> Self {
-        let ears = Ears { judged: gateway.judged.subscribe(), listed: gateway.state.shown().news() };
+    pub(super) fn new(gateway: &Arc<Gateway>, served: &Served, ends: Option<SystemTime>) -> Self {
+        let ears = Ears { judged: gateway.judged.subscribe(), listed: served.state.shown().news() };
         Self {
             gateway: Arc::clone(gateway),
             turn: Box::pin(turn(gateway.draining.clone(), ears, ends)),

@@ -9,6 +9,7 @@ mod joined;
 mod keep_alive;
 mod receive;
 mod respond;
+mod route;
 mod snapshot;
 mod stack;
 mod stop;
@@ -17,28 +18,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, request, response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Found, Question, Turn};
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
-use crate::identity::{AuthError, Presented, Principal};
+use crate::identity::{AuthError, Presented, Principal, PublicUrl};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::{Admission, QuotaHeader};
-use crate::mcp::{Call, Method, ServerName};
+use crate::mcp::{Call, Method};
 use crate::policy::PolicySet;
-use crate::state::{Conversation, Place, Session, State, UnderWay};
+use crate::state::{Conversation, Place, Session, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
-use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, Upstream, UpstreamError, VERSION};
+use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, UpstreamError, VERSION};
 
 pub use body::{Broken, GateBody};
 pub use guard::{Guard, Peer};
-pub use receive::{Door, Transports};
+pub use receive::Door;
 pub use respond::heard;
+pub use route::{Routes, Served, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
 
@@ -47,8 +48,9 @@ use elsewhere::Elsewhere;
 use endless::Endless;
 use keep_alive::KeepAlive;
 use receive::{Calls, For};
+use route::Route;
 
-/// The gate before one server.
+/// The gate, and the servers behind it.
 #[derive(Debug)]
 pub struct Gateway {
     /// The judgement in force; swapped whole on reload.
@@ -59,24 +61,16 @@ pub struct Gateway {
     pub judged: watch::Sender<()>,
     /// What is taken over HTTP.
     pub door: Door,
-    /// What the server is called.
-    pub server: ServerName,
-    /// The server.
-    pub upstream: Arc<Upstream>,
-    /// What is remembered of it between messages.
-    pub state: Arc<State>,
-    /// Its answers that are given again.
+    /// The servers, and the ways to them.
+    pub routes: Routes,
+    /// Their answers that are given again.
     pub cache: Arc<Cache>,
-    /// How many bytes its reply to one request may have.
-    pub max_reply_bytes: usize,
     /// A stream says something at least so often.
     pub keep_alive: Duration,
     /// Whether callers are told what is left for them.
     pub quota_header: QuotaHeader,
     /// The books.
     pub telemetry: Arc<Telemetry>,
-    /// How many messages may be under way at once, streams included.
-    pub room: Arc<Semaphore>,
     /// Cancelled when the gate goes away.
     pub draining: CancellationToken,
     /// Calls that wait for an answer without a connection of their own.
@@ -93,6 +87,12 @@ impl Gateway {
         self.judged.send_replace(());
     }
 
+    /// Finds the server that a request is for, by its head alone.
+    fn find(&self, head: &request::Parts, peer: &Peer) -> Result<For<'_>, HttpRefusal> {
+        peer.sound()?; // can the connection's bytes be trusted?
+        receive::head(head, &self.door, &self.routes) // it is for us, and has one reading
+    }
+
     /// Reads what a request asks for, and who asks.
     ///
     /// Every line here and in `carry` consumes what an earlier one proved: only the authenticators make a principal,
@@ -101,36 +101,33 @@ impl Gateway {
     async fn read(
         &self,
         now: Arc<Snapshot>,
-        (head, body): (request::Parts, &mut Incoming),
+        (arrived, body): (Arrived, &mut Incoming),
         peer: &Peer,
         seen: &mut Recorder,
     ) -> Result<Read, Refusal> {
-        peer.sound()?; // can the connection's bytes be trusted?
-        let place = match receive::head(&head, &self.door, now.resource.as_deref())? {
-            For::Mcp(place) => place, // it is for us, and has one reading
-            For::Metadata(document) => return Ok(Read::Metadata(document)), // how to log in is asked before one can
-        };
-        let room = self.room()?;
+        let Arrived { head, route, place } = arrived;
+        let room = route.served.room()?;
         let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
         let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
-        let calls = receive::calls(&head, body, &self.door).await?; // what do they ask for?
+        let calls = receive::calls((&head, &place), body, &self.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
         let (now, principal) = self.still(now, principal)?; // does that hold still?
         seen.policy = Arc::clone(now.policy.digest());
-        Ok(Read::Calls { caller: Caller { now, head, place, principal }, calls, room })
+        Ok(Read { caller: Caller { now, head, route, place, principal }, calls, room })
     }
 
     /// Carries one message to the server and brings the reply back, or says why not.
     async fn carry(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
-        let Asking { caller: Caller { now, mut head, place, principal }, call, room } = asking;
+        let Asking { caller: Caller { now, mut head, route, place, principal }, call, room } = asking;
+        let served = &route.served;
         seen.asks(&call, &now.policy);
         seen.in_trace();
-        receive::agree(&head, &call, self.state.mirrors())?; // do the headers say the same?
-        let context = peer.context().showing(self.state.shown().of(call.target()));
-        let permit = now.policy.permit(&principal, &call, &self.server, context)?; // may they?
+        receive::agree(&head, &call, served.state.mirrors())?; // do the headers say the same?
+        let context = peer.context().showing(served.state.shown().of(call.target()));
+        let permit = now.policy.permit(&principal, &call, &served.name, context)?; // may they?
         seen.permitted(&permit);
-        let conversation = self.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
+        let conversation = served.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
         seen.session = conversation.ours().cloned();
         let admission = now.limits.admit(permit).await?; // is there room for it?
         seen.admitted(&admission);
@@ -138,14 +135,15 @@ impl Gateway {
         let under_way = conversation.begin(&call);
         let asked = Asked { admission: &admission, conversation: &conversation, headers: &head.headers, peer };
         let (reply, turn) = tokio::select! {
-            reply = self.reply(&asked, &now.policy, seen) => reply, // was it asked before? if not, ask the server
+            reply = self.reply(served, &asked, &now.policy, seen) => reply, // was it asked before? if not, ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
         }?;
         let watcher = Watcher {
             permit: admission.permit(),
             policy: &now.policy,
-            state: &self.state,
-            max_reply_bytes: self.max_reply_bytes,
+            state: &served.state,
+            base: &route.base,
+            max_reply_bytes: served.max_reply_bytes,
         };
         let (mut watch, reply) = watcher.watch(conversation, reply, turn)?; // and watch what comes back
         seen.saw(watch.sightings());
@@ -156,6 +154,7 @@ impl Gateway {
             body,
             watch,
             under_way,
+            served: Arc::clone(served),
             room: Room { admission, server: from, _gate: room },
             version: head.headers.remove(VERSION),
         })
@@ -164,12 +163,13 @@ impl Gateway {
     /// What the cache has of this, or else what the server says. Whoever asks the server may ask for others, too.
     async fn reply(
         &self,
+        served: &Served,
         asked: &Asked<'_>,
         policy: &PolicySet,
         seen: &mut Recorder,
     ) -> Result<(Reply, Option<Turn>), UpstreamError> {
         let Asked { admission, conversation, headers, peer } = *asked;
-        let (permit, upstream) = (admission.permit(), &*self.upstream);
+        let (permit, upstream) = (admission.permit(), &*served.upstream);
         let question = Question { permit, conversation, headers, upstream, policy: policy.digest() };
         let found = self.cache.find(question).await;
         seen.cache = found.served();
@@ -182,13 +182,13 @@ impl Gateway {
             request_id: seen.request_name(),
             headers,
             peer: peer.address().ip(),
-            home: self.state.home(permit.call().target(), conversation),
+            home: served.state.home(permit.call().target(), conversation),
             attempts: seen,
             held: inspect::held(permit),
         };
         let reply = upstream.send(admission, conversation, carried).await;
         if let Err(UpstreamError::SessionLost) = reply {
-            conversation.end(self.state.sessions()); // its client begins a new one
+            conversation.end(served.state.sessions()); // its client begins a new one
         }
         let reply = reply?;
         seen.answered(reply.head.status.as_u16());
@@ -198,7 +198,8 @@ impl Gateway {
     /// Answers one request. Whatever happens, every message in it is recorded once.
     pub(crate) async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Arc<Peer>) -> Response<GateBody> {
         let now = self.snapshot.load_full(); // one request, one judgement
-        let exchange = Exchange::begin(peer.address(), self.server.clone(), Arc::clone(now.policy.digest()));
+        let exchange =
+            Exchange::begin(peer.address(), self.routes.before_any().clone(), Arc::clone(now.policy.digest()));
         let exchange = exchange.brought_by(request.version(), request.headers());
         let (request_id, seen) = (exchange.request_name(), self.telemetry.open(exchange, request.headers()));
         let mut answer = seen.scope().scope(self.answer_seen(now, request, peer, seen)).await;
@@ -215,41 +216,41 @@ impl Gateway {
     ) -> Response<GateBody> {
         let (head, mut body) = request.into_parts();
         let rest = receive::Rest::of(&head);
-        match self.read(Arc::clone(&now), (head, &mut body), peer, &mut seen).await {
-            Ok(Read::Calls { caller, calls: Calls::One(call), room }) => {
+        let (route, place) = match self.find(&head, peer) {
+            Ok(For::Server(route, place)) => (route, place),
+            Ok(For::Metadata(at)) => return metadata(&now, at, seen),
+            Err(refusal) => {
+                if !respond::closes(&refusal.into()) {
+                    rest.passed_over(body).await;
+                }
+                return refused(&refusal.into(), (&now, None), seen, None);
+            }
+        };
+        seen.server = route.served.name.clone();
+        let arrived = Arrived { head, route: Arc::clone(&route), place };
+        match self.read(Arc::clone(&now), (arrived, &mut body), peer, &mut seen).await {
+            Ok(Read { caller, calls: Calls::One(call), room }) => {
                 self.answer_one(Asking { caller, call, room }, peer, seen).await
             }
-            Ok(Read::Calls { caller, calls: Calls::Batch(calls), .. }) => {
+            Ok(Read { caller, calls: Calls::Batch(calls), .. }) => {
                 batch::answer(self, &caller, calls, peer, seen).await
-            }
-            Ok(Read::Metadata(document)) => {
-                seen.close(Outcome::Ok);
-                respond::metadata(document)
             }
             Err(refusal) => {
                 if !respond::closes(&refusal) {
                     rest.passed_over(body).await;
                 }
-                refused(&refusal, &now, seen, None)
+                refused(&refusal, (&now, Some(&route)), seen, None)
             }
         }
     }
 
     async fn answer_one(self: &Arc<Self>, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
-        let (now, stream) = (Arc::clone(&asking.caller.now), self.stream_of(&asking.caller));
+        let Caller { now, route, .. } = &asking.caller;
+        let (now, route, stream) = (Arc::clone(now), Arc::clone(route), asking.caller.stream());
         match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
-            Err(refusal) => refused(&refusal, &now, seen, stream.as_deref()),
+            Err(refusal) => refused(&refusal, (&now, Some(&route)), seen, stream.as_deref()),
         }
-    }
-
-    /// The stream where the caller's answers go, if they do not go back as replies (2024-11-05).
-    fn stream_of(&self, caller: &Caller) -> Option<Arc<Session>> {
-        let Place::Messages(ours) = &caller.place else {
-            return None;
-        };
-        let conversation = self.state.sessions().find(ours, &caller.principal).ok()?;
-        conversation.session().cloned()
     }
 
     /// The judgement of now, and the caller by it: a body may have come slowly, and who was stopped meanwhile is.
@@ -266,19 +267,14 @@ impl Gateway {
         Ok((now, principal))
     }
 
-    /// Room in the gate for one more message.
-    fn room(&self) -> Result<OwnedSemaphorePermit, HttpRefusal> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)
-    }
-
     fn relay(self: &Arc<Self>, carriage: Carriage, mut seen: Recorder) -> Response<GateBody> {
-        let Carriage { mut head, body, watch, under_way, room, version } = carriage;
+        let Carriage { mut head, body, watch, served, under_way, room, version } = carriage;
         if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
             respond::quota(quota, &mut head.headers);
         }
         let permit = room.admission.permit();
         let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
-        let elsewhere = Elsewhere { gateway: Arc::clone(self), version };
+        let elsewhere = Elsewhere { gateway: Arc::clone(self), served, version };
         let body = match body {
             ReplyBody::Whole(bytes) => {
                 let answered = watch.answer();
@@ -293,7 +289,7 @@ impl Gateway {
             }
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
-                let endless = endless.then(|| Endless::new(self, permit.principal().expires()));
+                let endless = endless.then(|| Endless::new(self, &elsewhere.served, permit.principal().expires()));
                 let stop = endless.is_none().then(|| stop::stop(self, permit));
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
                 GateBody::relay(Relay {
@@ -320,9 +316,24 @@ impl Gateway {
     }
 }
 
+/// Says how to log in there, which is asked before one can.
+fn metadata(now: &Snapshot, at: &PublicUrl, seen: Recorder) -> Response<GateBody> {
+    let Some(resource) = now.resource(Some(at)) else {
+        return refused(&HttpRefusal::NoSuchPath.into(), (now, None), seen, None);
+    };
+    seen.close(Outcome::Ok);
+    respond::metadata(resource.metadata().clone())
+}
+
 /// Says no, and records that.
-fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option<&Session>) -> Response<GateBody> {
-    let (response, code) = respond::refusal(refusal, now.resource.as_deref(), &seen, stream);
+fn refused(
+    refusal: &Refusal,
+    (now, at): (&Snapshot, Option<&Route>),
+    mut seen: Recorder,
+    stream: Option<&Session>,
+) -> Response<GateBody> {
+    let resource = || now.resource(at.and_then(|route| route.public.as_ref()));
+    let (response, code) = respond::refusal(refusal, resource, &seen, stream);
     seen.in_trace();
     tracing::debug!(%refusal, "refused");
     if let Refusal::Identity(error) = refusal {
@@ -341,17 +352,34 @@ fn refused(refusal: &Refusal, now: &Snapshot, mut seen: Recorder, stream: Option
 struct Caller {
     now: Arc<Snapshot>,
     head: request::Parts,
+    route: Arc<Route>,
     place: Place,
     principal: Arc<Principal>,
 }
 
+impl Caller {
+    /// The stream where its answers go, if they do not go back as replies (2024-11-05).
+    fn stream(&self) -> Option<Arc<Session>> {
+        let Place::Messages(ours) = &self.place else {
+            return None;
+        };
+        let conversation = self.route.served.state.sessions().find(ours, &self.principal).ok()?;
+        conversation.session().cloned()
+    }
+}
+
+/// A request of which it is known which server it is for.
+struct Arrived {
+    head: request::Parts,
+    route: Arc<Route>,
+    place: Place,
+}
+
 /// A request that was read.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
-enum Read {
-    /// Somebody asks for something.
-    Calls { caller: Caller, calls: Calls, room: OwnedSemaphorePermit },
-    /// Somebody asks how to log in; this is the answer.
-    Metadata(Bytes),
+struct Read {
+    caller: Caller,
+    calls: Calls,
+    room: OwnedSemaphorePermit,
 }
 
 /// One message that was read.
@@ -375,6 +403,7 @@ struct Carriage {
     head: response::Parts,
     body: ReplyBody,
     watch: Watch,
+    served: Arc<Served>,
     under_way: Option<UnderWay>,
     room: Room,
     version: Option<HeaderValue>,

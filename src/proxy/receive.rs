@@ -14,10 +14,12 @@ use tokio::time::timeout;
 
 use crate::config::{Batches, RequestDecompression};
 use crate::exchange::{HttpRefusal, Refusal};
-use crate::identity::ProtectedResource;
+use crate::identity::PublicUrl;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Mismatch};
 use crate::state::{MESSAGES, Mirrors, Place, SESSION_ID, STREAM};
+
+use super::route::{ENDPOINT, Route, Routes, Transports};
 
 /// What the gate takes over HTTP.
 #[derive(Clone, Debug)]
@@ -28,25 +30,12 @@ pub struct Door {
     pub origins: Vec<String>,
     /// The longest body, in bytes.
     pub max_body_bytes: usize,
-    /// Which transports there are.
-    pub transports: Transports,
     /// Whether gzip bodies are unpacked, checked and carried unpacked.
     pub request_decompression: RequestDecompression,
     /// Whether a body may hold a batch of messages.
     pub batches: Batches,
 }
 
-/// Which transports there are: those that the server has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transports {
-    /// Streamable HTTP.
-    pub streamable: bool,
-    /// HTTP+SSE (MCP 2024-11-05).
-    pub sse: bool,
-}
-
-/// Where Streamable HTTP is.
-const ENDPOINT: &str = "/mcp";
 /// A body arrives within this.
 const BODY: Duration = Duration::from_secs(30);
 /// So much of a body that nobody wants is taken off its connection, for so long.
@@ -72,38 +61,36 @@ static SINGLE: [HeaderName; 13] = [
 ];
 
 /// What a request is for.
-pub(super) enum For {
-    /// MCP, at this place.
-    Mcp(Place),
-    /// This document: what clients must know before they can authenticate.
-    Metadata(Bytes),
+pub(super) enum For<'a> {
+    /// A server, at this place.
+    Server(Arc<Route>, Place),
+    /// What clients must know before they can authenticate there.
+    Metadata(&'a PublicUrl),
 }
 
 /// Checks a head by what stands in it alone; says what it is for.
 ///
 /// # Errors
 /// It has more than one reading, is not for this gate, or asks for what is not here.
-pub(super) fn head(
-    head: &request::Parts,
-    door: &Door,
-    resource: Option<&ProtectedResource>,
-) -> Result<For, HttpRefusal> {
+pub(super) fn head<'a>(head: &request::Parts, door: &Door, routes: &'a Routes) -> Result<For<'a>, HttpRefusal> {
     if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
         return Err(HttpRefusal::Malformed("only HTTP/1.1 and HTTP/2 are spoken"));
     }
     unambiguous(&head.headers)?;
-    host(head, door)?;
+    let host = host(head, door)?;
     origin(&head.headers, door)?;
-    let metadata = resource.and_then(|resource| resource.metadata_at(head.uri.path()));
-    if let Some(document) = metadata.filter(|_| head.method == HttpMethod::GET && head.uri.query().is_none()) {
-        return Ok(For::Metadata(document.clone()));
+    let published = routes.published(host, head.uri.path());
+    if let Some(url) = published.filter(|_| head.method == HttpMethod::GET && head.uri.query().is_none()) {
+        return Ok(For::Metadata(url));
     }
-    place(head, door).map(For::Mcp)
+    let (route, path) = routes.find(host, head.uri.path()).ok_or(HttpRefusal::NoSuchPath)?;
+    let place = place(head, path, route.served.transports)?;
+    Ok(For::Server(Arc::clone(route), place))
 }
 
 /// Where in MCP a request is, and whether its method means something there.
-fn place(head: &request::Parts, door: &Door) -> Result<Place, HttpRefusal> {
-    let place = match (head.uri.path(), door.transports) {
+fn place(head: &request::Parts, path: &str, has: Transports) -> Result<Place, HttpRefusal> {
+    let place = match (path, has) {
         (ENDPOINT, Transports { streamable: true, .. }) => Place::Endpoint,
         (STREAM, Transports { sse: true, .. }) => Place::NewStream,
         (path, Transports { sse: true, .. }) => {
@@ -152,7 +139,7 @@ fn unambiguous(headers: &HeaderMap) -> Result<(), HttpRefusal> {
 }
 
 /// Exactly one host, the same in the target and in the header, and one of ours (RFC 9112, 3.2; DNS rebinding).
-fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
+fn host<'a>(head: &'a request::Parts, door: &Door) -> Result<&'a str, HttpRefusal> {
     let target = head.uri.authority().map(Authority::as_str);
     let header = head.headers.get(header::HOST).map(HeaderValue::to_str);
     let host = match (target, header) {
@@ -169,7 +156,7 @@ fn host(head: &request::Parts, door: &Door) -> Result<(), HttpRefusal> {
     }
     match &door.hosts {
         Some(hosts) if !hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) => Err(HttpRefusal::ForeignHost),
-        _ => Ok(()),
+        _ => Ok(host),
     }
 }
 
@@ -233,7 +220,11 @@ impl Rest {
 ///
 /// # Errors
 /// It is not one message with one reading; nor a batch of them, where batches are taken.
-pub(super) async fn calls(head: &request::Parts, body: &mut Incoming, door: &Door) -> Result<Calls, Refusal> {
+pub(super) async fn calls(
+    (head, place): (&request::Parts, &Place),
+    body: &mut Incoming,
+    door: &Door,
+) -> Result<Calls, Refusal> {
     let one = |call| Ok(Calls::One(Arc::new(call)));
     if head.method == HttpMethod::GET {
         return if accepts(&head.headers, "text/event-stream") {
@@ -250,7 +241,7 @@ pub(super) async fn calls(head: &request::Parts, body: &mut Incoming, door: &Doo
     }
     let packed = packed(&head.headers, door)?;
     // Clients of 2024-11-05 get their answers elsewhere, so they need not say what they take here.
-    let needed = head.uri.path() == ENDPOINT;
+    let needed = *place == Place::Endpoint;
     if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }

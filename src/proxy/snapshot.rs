@@ -11,8 +11,6 @@ use crate::policy::PolicySet;
 pub struct Snapshot {
     /// Who may prove themselves, and how.
     pub authenticators: Arc<Authenticators>,
-    /// What clients are told that look for a token; nothing where none are taken, or nothing says where clients are.
-    pub resource: Option<Arc<ProtectedResource>>,
     /// What they may do.
     pub policy: Arc<PolicySet>,
     /// How much.
@@ -20,12 +18,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Judgement by these, for clients that reach the gate there.
-    pub fn new(authenticators: Authenticators, policy: PolicySet, limits: Limits, at: Option<&PublicUrl>) -> Self {
-        let issuers: Vec<_> = authenticators.issuers().collect();
-        let resource =
-            at.and_then(|url| ProtectedResource::new(url, &issuers, authenticators.asked_scopes())).map(Arc::new);
-        let authenticators = Arc::new(authenticators);
-        Self { authenticators, resource, policy: Arc::new(policy), limits: Arc::new(limits) }
+    /// Judgement by these.
+    pub fn new(authenticators: Authenticators, policy: PolicySet, limits: Limits) -> Self {
+        Self { authenticators: Arc::new(authenticators), policy: Arc::new(policy), limits: Arc::new(limits) }
+    }
+
+    /// What clients are told there that look for a token; nothing where none are taken, or nothing says where clients
+    /// are.
+    pub(super) fn resource(&self, at: Option<&PublicUrl>) -> Option<ProtectedResource> {
+        let issuers: Vec<_> = self.authenticators.issuers().collect();
+        ProtectedResource::new(at?, &issuers, self.authenticators.asked_scopes())
     }
 }

@@ -34,7 +34,7 @@ pub struct Assertions {
 /// The keys as they are now.
 struct Keys {
     signs: SigningKey,
-    published: String,
+    published: Vec<Value>,
 }
 
 impl Assertions {
@@ -88,9 +88,15 @@ impl Assertions {
         &self.settings.header
     }
 
-    /// What verifies it: the public keys, as a JWK Set (RFC 7517).
-    pub fn jwks(&self) -> String {
-        self.keys.now().published.clone()
+    /// What verifies these: the public keys, as a JWK Set (RFC 7517).
+    pub fn jwks(all: &[&Self]) -> String {
+        let mut keys: Vec<Value> = Vec::new();
+        for key in all.iter().flat_map(|assertions| assertions.keys.now().published.clone()) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        json!({ "keys": keys }).to_string()
     }
 
     pub(super) fn renew(&self) {
@@ -101,7 +107,7 @@ impl Assertions {
 impl Keys {
     fn read(secrets: &[Secret]) -> Result<Self, String> {
         let mut keys = secrets.iter().map(SigningKey::read).collect::<Result<Vec<_>, _>>()?;
-        let published = json!({ "keys": keys.iter().map(SigningKey::jwk).collect::<Vec<_>>() }).to_string();
+        let published = keys.iter().map(SigningKey::jwk).collect();
         if keys.is_empty() {
             return Err("there is none".to_owned());
         }

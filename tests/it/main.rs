@@ -46,6 +46,7 @@ mod reload;
 mod replay;
 mod review;
 mod secrets;
+mod several_servers;
 mod server_tls;
 mod shown;
 mod story;

@@ -1,36 +1,37 @@
-//! `tollgate lock`: asks a live server for its tools and pins them, showing what has changed since they were pinned last.
-//! The names of its prompts are kept beside them.
+//! `tollgate lock`: asks live servers for their tools and pins them, showing what has changed since they were pinned last.
+//! The names of their prompts are kept beside them.
 
 mod changes;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ask::{self, Offer, Tool};
 use super::output;
-use crate::config::{self, Config, Overrides, read_lock};
+use crate::config::{self, Config, Overrides, Server, read_lock};
 use crate::diagnostic::{Diagnostics, escaped};
 use crate::mcp::Definition;
-use crate::policy::LOCK_FILE;
+use crate::policy::{LOCK_FILE, ToolLock};
 
 use changes::{Change, changes, for_people, for_programs};
 
-/// Exits with 0 if the lock is as the server is, and with 2 if that could not be said; with --check, with 1 if something
-/// differs.
+/// Exits with 0 if the lock is as the servers are, and with 2 if that could not be said; with --check, with 1 if
+/// something differs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The configuration file that names the server [default: ./tollgate.yaml, if there is one]
+    /// The configuration file that names the servers [default: ./tollgate.yaml, if there is one]
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     config: Option<PathBuf>,
     /// The MCP endpoint to ask
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// What the policy calls the server [default: what the policy files call it]
-    #[arg(long, value_name = "NAME", requires = "server")]
+    /// What the policy calls the server [default: what the policy files call it; without --server, every server]
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The file to write [default: tools.lock beside the policies]
     #[arg(long, value_name = "FILE")]
@@ -61,31 +62,85 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(lock) => lock.unwrap_or_default(),
         Err(problems) => return failed(&problems),
     };
-    let Offer { tools, prompts } = match ask(&config) {
-        Ok(offer) => offer,
+    let news = match args.servers(&config).and_then(|servers| news(&servers, &lock)) {
+        Ok(news) => news,
         Err(problem) => return output::failed(&problem),
     };
-    let server = config.server.name.as_str();
-    let (tools, hiding) = pinnable(tools);
-    let is_new = lock.server(server).is_none();
-    let changes = changes(lock.server(server), &tools, &prompts);
     output::answer(&match args.format {
-        Form::Json => format!("{:#}", json!({ "server": server, "changes": for_programs(&changes), "hiding": hiding })),
-        Form::Human if changes.is_empty() => format!("the {} tools of {server} are as they were pinned", tools.len()),
-        Form::Human => for_people(&changes),
+        Form::Json => told_to_programs(&news),
+        Form::Human => told_to_people(&news),
     });
-    warn_of(&hiding);
-    if args.check {
-        return if is_new || !changes.is_empty() { ExitCode::from(output::NO) } else { ExitCode::SUCCESS };
+    for news in &news {
+        warn_of(&news.hiding);
     }
-    lock.pin(server, tools);
-    lock.name_prompts(server, prompts.iter().map(String::as_str));
+    if args.check {
+        let differs = news.iter().any(|news| news.is_new || !news.changes.is_empty());
+        return if differs { ExitCode::from(output::NO) } else { ExitCode::SUCCESS };
+    }
+    let summary = summary(news.iter().map(|news| news.changes.len()).sum(), &path);
+    for News { server, tools, prompts, .. } in news {
+        lock.pin(&server, tools);
+        lock.name_prompts(&server, prompts.iter().map(String::as_str));
+    }
     match write(&path, &lock.to_text()) {
         Ok(()) => {
-            output::note(&summary(&changes, &path));
+            output::note(&summary);
             ExitCode::SUCCESS
         }
         Err(error) => output::failed(&format!("{}: {error}", path.display())),
+    }
+}
+
+/// What a server has now, and what of it is not as it was pinned.
+struct News {
+    server: String,
+    tools: Vec<Definition>,
+    hiding: Vec<String>,
+    prompts: BTreeSet<String>,
+    is_new: bool,
+    changes: Vec<Change>,
+}
+
+/// Asks every server. What one of several has cannot be told without asking it, so one that does not answer ends it all.
+fn news(servers: &[&Server], lock: &ToolLock) -> Result<Vec<News>, String> {
+    servers.iter().map(|server| News::of(server, lock)).collect()
+}
+
+impl News {
+    fn of(server: &Server, lock: &ToolLock) -> Result<Self, String> {
+        let Offer { tools, prompts } = ask(server)?;
+        let server = server.name.as_str();
+        let (tools, hiding) = pinnable(tools);
+        let pinned = lock.server(server);
+        let (is_new, changes) = (pinned.is_none(), changes(pinned, &tools, &prompts));
+        Ok(Self { server: server.to_owned(), tools, hiding, prompts, is_new, changes })
+    }
+
+    fn told(&self) -> String {
+        match self.changes.as_slice() {
+            [] => format!("the {} tools of {} are as they were pinned", self.tools.len(), self.server),
+            changes => for_people(changes),
+        }
+    }
+
+    fn for_programs(&self) -> Value {
+        json!({ "server": self.server, "changes": for_programs(&self.changes), "hiding": self.hiding })
+    }
+}
+
+/// Where there are several, each is named before what is told of it.
+fn told_to_people(news: &[News]) -> String {
+    match news {
+        [one] => one.told(),
+        several => several.iter().map(|one| format!("{}:\n{}", one.server, one.told())).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// One object for one server, a list of them for several.
+fn told_to_programs(news: &[News]) -> String {
+    match news {
+        [one] => format!("{:#}", one.for_programs()),
+        several => format!("{:#}", several.iter().map(News::for_programs).collect::<Value>()),
     }
 }
 
@@ -97,15 +152,26 @@ impl Args {
         });
         Overrides { config: self.config.clone(), server, ..Overrides::default() }
     }
+
+    /// The servers that are meant.
+    fn servers<'a>(&self, config: &'a Config) -> Result<Vec<&'a Server>, String> {
+        let meant = |server: &&Server| self.name.as_deref().is_none_or(|name| server.name.as_str() == name);
+        let servers: Vec<_> = config.servers.iter().filter(meant).collect();
+        if servers.is_empty() {
+            let known: Vec<_> = config.servers.iter().map(|server| server.name.as_str()).collect();
+            return Err(format!("the configuration has no such server; it has {}", known.join(", ")));
+        }
+        Ok(servers)
+    }
 }
 
 fn failed(problems: &Diagnostics) -> ExitCode {
     output::failed(&format!("nothing was asked\n{problems}"))
 }
 
-fn ask(config: &Config) -> Result<Offer, String> {
-    let Some(url) = config.server.endpoints.streamable().first() else {
-        return Err("the server has no Streamable HTTP endpoint to ask; `--server URL` names one".to_owned());
+fn ask(server: &Server) -> Result<Offer, String> {
+    let Some(url) = server.endpoints.streamable().first() else {
+        return Err(format!("{} has no Streamable HTTP endpoint to ask; `--server URL` names one", server.name));
     };
     ask::offer(url)
 }
@@ -126,9 +192,9 @@ pub(super) fn warn_of(hiding: &[String]) {
     }
 }
 
-fn summary(changes: &[Change], path: &Path) -> String {
+fn summary(changes: usize, path: &Path) -> String {
     let path = path.display();
-    match changes.len() {
+    match changes {
         0 => format!("{path} stays as it is"),
         1 => format!("\nOne change, written to {path}. Look at it before it is in force."),
         many => format!("\n{many} changes, written to {path}. Look at them before they are in force."),

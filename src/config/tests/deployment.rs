@@ -49,8 +49,8 @@ fn defaults_stand_where_nothing_is_written() {
     assert_eq!((config.listen.max_body_bytes, config.listen.max_in_flight), (1_048_576, 1024));
     assert_eq!(config.listen.request_decompression, RequestDecompression::Off);
     assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
-    assert_eq!(config.server.name.as_str(), "records");
-    assert_eq!(config.server.endpoints.streamable()[0], "http://127.0.0.1:8000/mcp");
+    assert_eq!(config.servers[0].name.as_str(), "records");
+    assert_eq!(config.servers[0].endpoints.streamable()[0], "http://127.0.0.1:8000/mcp");
     assert_eq!(config.drain_timeout.as_secs(), 30);
 }
 
@@ -58,7 +58,7 @@ fn defaults_stand_where_nothing_is_written() {
 fn a_server_is_in_one_place_or_in_several() {
     let server = |said: &str| format!("servers: {{ records: {{ {said} }} }}\n");
     let several = "url: [http://a/mcp, 'http://b/mcp'], sse: http://a/sse, balance: round_robin, max_in_flight: 7";
-    let config = loaded(&server(several)).unwrap().config.server;
+    let config = loaded(&server(several)).unwrap().config.servers.remove(0);
     assert_eq!(config.endpoints.streamable(), ["http://a/mcp", "http://b/mcp"]);
     assert_eq!(config.endpoints.sse(), ["http://a/sse"]);
     assert_eq!((config.shown.balance, config.shown.max_in_flight), (Balance::RoundRobin, 7));
@@ -139,7 +139,9 @@ fn flags_beat_the_file() {
     let config = load(&flags).unwrap().config;
     assert_eq!(config.listen.address.port(), 3);
     assert_eq!(config.admin.port(), 4);
-    assert_eq!((config.server.name.as_str(), config.server.endpoints.streamable()[0].host()), ("records", Some("b")));
+    assert_eq!(config.servers.len(), 1);
+    assert_eq!(config.servers[0].name.as_str(), "records");
+    assert_eq!(config.servers[0].endpoints.streamable()[0].host(), Some("b"));
 }
 
 #[test]
@@ -149,7 +151,7 @@ fn a_flag_says_where_a_server_is_and_the_file_the_rest_of_it() {
     );
     let flags = |server: &str| Overrides { server: Some(server.to_owned()), ..file_of(folder.path()) };
     for flag in ["http://b/mcp", "records=http://b/mcp"] {
-        let server = load(&flags(flag)).unwrap().config.server;
+        let server = load(&flags(flag)).unwrap().config.servers.remove(0);
         assert_eq!(server.endpoints.streamable()[0].host(), Some("b"), "{flag}");
         assert!(matches!(server.shown.credential, CredentialSettings::Bearer(_)), "{flag}");
         assert_eq!(server.max_reply_bytes, 7, "{flag}");
@@ -159,7 +161,7 @@ fn a_flag_says_where_a_server_is_and_the_file_the_rest_of_it() {
         "servers: { other: { url: http://a/mcp }, records: { url: http://a/mcp, credential: { bearer: 'env:TOKEN' } } }\n",
     )
     .unwrap();
-    let named = load(&flags("records=http://b/mcp")).unwrap().config.server;
+    let named = load(&flags("records=http://b/mcp")).unwrap().config.servers.remove(0);
     assert!(matches!(named.shown.credential, CredentialSettings::Bearer(_)));
     let unnamed = lines(&load(&flags("http://b/mcp")).unwrap_err());
     assert!(unnamed.contains("the file has several servers"), "{unnamed}");
@@ -173,7 +175,7 @@ fn a_server_without_a_name_is_the_one_that_the_policies_name() {
         policies: Some(folder.path().join("policies")),
         ..Overrides::default()
     };
-    assert_eq!(load(&flags("http://b/mcp")).unwrap().config.server.name.as_str(), "records");
+    assert_eq!(load(&flags("http://b/mcp")).unwrap().config.servers[0].name.as_str(), "records");
     assert_eq!(load(&flags("records=http://b/mcp?")).unwrap_err().count(crate::diagnostic::Severity::Error), 1);
     let wrong = lines(&load(&flags("recrods=http://b/mcp")).unwrap_err());
     assert!(wrong.contains("unknown server `records` | did you mean `recrods`?"), "{wrong}");

@@ -92,17 +92,23 @@ const HOLDS: Duration = Duration::from_secs(10);
 const BATCH: usize = 200;
 
 impl Store {
-    /// The store of these settings, for the gates of a server. It is not asked anything yet.
+    /// The store of these settings, for the gates before these servers. It is not asked anything yet.
     ///
     /// # Errors
     /// Where it is cannot be read, or is no URL of a store.
-    pub fn open(settings: StoreSettings, server: &ServerName) -> Result<Self, StoreError> {
+    pub fn open(settings: StoreSettings, servers: &[ServerName]) -> Result<Self, StoreError> {
         let url = settings.url.read().map_err(|error| StoreError::Unreadable(settings.url.clone(), error))?;
         // What is wrong with it may be a password.
         let client = Client::open(url.expose()).map_err(|_not_shown| StoreError::NoUrl(settings.url.clone()))?;
+        // Gates before one server share its limits, whatever else they share a prefix with. Before several, they are the
+        // same gate many times over, and every counter says by itself which server it is of.
+        let tag = match servers {
+            [server] => format!("{{{}:{server}}}:", settings.prefix),
+            _ => format!("{{{}:}}:", settings.prefix),
+        };
         Ok(Self {
             client,
-            tag: format!("{{{}:{server}}}:", settings.prefix),
+            tag,
             gate: format!("{:016x}", rand::random::<u64>()),
             connection: Mutex::default(),
             breaker: Breaker::new(BREAKER, clock::monotonic()),

@@ -44,10 +44,10 @@ enum Status {
 }
 
 /// The answer to a refused message, and the error code in it. Where the answers of its session go to a stream, so does
-/// this one.
+/// this one. Only a challenge says where to log in.
 pub(super) fn refusal(
     refusal: &Refusal,
-    resource: Option<&ProtectedResource>,
+    resource: impl FnOnce() -> Option<ProtectedResource>,
     exchange: &Exchange,
     stream: Option<&Session>,
 ) -> (Response<GateBody>, Option<i64>) {
@@ -69,7 +69,7 @@ pub(super) fn refusal(
     *response.status_mut() = status;
     *response.headers_mut() = saying.headers;
     if let Some(challenge) = challenge(refusal)
-        && let Ok(challenge) = HeaderValue::try_from(challenge.header(resource))
+        && let Ok(challenge) = HeaderValue::try_from(challenge.header(resource().as_ref()))
     {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

@@ -41,6 +41,11 @@ pub(crate) fn post_with(headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     request.into_bytes()
 }
 
+/// The same request to another path than `/mcp`.
+pub(crate) fn at(path: &str, request: &[u8]) -> Vec<u8> {
+    [format!("POST {path}").as_bytes(), request.strip_prefix(b"POST /mcp").expect("it is to /mcp")].concat()
+}
+
 /// A POST of a 2026-07-28 request by alice: `params` are the members beside `_meta`, `name` the mirrored target.
 pub(crate) fn post_modern(method: &str, params: &str, name: Option<&str>) -> Vec<u8> {
     let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;

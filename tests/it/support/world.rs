@@ -28,6 +28,8 @@ pub(crate) struct World {
     server: String,
     /// What else is said of the server.
     said: String,
+    /// More servers, by name, with what is said of them.
+    beside: Vec<(String, String)>,
     listen: Vec<String>,
     top: Vec<String>,
     layout: Layout,
@@ -48,6 +50,7 @@ impl World {
         Self {
             server: server_url.to_owned(),
             said: String::new(),
+            beside: Vec::new(),
             listen: vec!["address: 127.0.0.1:0".to_owned(), "hosts: [\"localhost:8080\"]".to_owned()],
             top: Vec::new(),
             layout: Layout::Plain,
@@ -70,6 +73,12 @@ impl World {
     pub(crate) fn server(mut self, said: &str) -> Self {
         self.said = format!(", {said}");
         self
+    }
+
+    /// One more server, with a policy for it.
+    pub(crate) fn beside(mut self, name: &str, said: &str, policy: &str) -> Self {
+        self.beside.push((name.to_owned(), said.to_owned()));
+        self.policy(&format!("{name}.yaml"), &format!("server: {name}\n{policy}"))
     }
 
     /// One more line at the top of `tollgate.yaml`. `HOME` in it is the folder in which that lies.
@@ -143,6 +152,9 @@ impl World {
         }
         text.push_str("admin: { address: 127.0.0.1:0 }\n");
         writeln!(text, "servers:\n  records: {{ url: {}{} }}", self.server, self.said).expect("likewise");
+        for (name, said) in &self.beside {
+            writeln!(text, "  {name}: {{ {said} }}").expect("likewise");
+        }
         text.push_str("policies: policies/\n");
         for line in &self.top {
             writeln!(text, "{line}").expect("likewise");

@@ -1,0 +1,129 @@
+//! The servers behind the gate: made, and looked after while they are served.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::AdminState;
+use crate::breaker::Phase;
+use crate::config::{Config, Server};
+use crate::mcp::ServerName;
+use crate::proxy::{Gateway, Served, Transports};
+use crate::state::{Ended, State};
+use crate::telemetry::{Telemetry, Watched};
+use crate::upstream::{Endpoint, Upstream};
+
+/// How often a server is looked for while it does not answer, and while it does.
+const SEEK: Duration = Duration::from_millis(250);
+const PROBE: Duration = Duration::from_secs(5);
+/// How often secrets that are kept in files are read again.
+const RENEW: Duration = Duration::from_secs(1);
+
+/// The servers of a configuration. Nothing is connected yet.
+///
+/// # Errors
+/// What lets the gate into one cannot be read.
+pub(super) fn serve(config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTracker) -> io::Result<Vec<Arc<Served>>> {
+    let served = config.servers.iter().map(|server| served(server, config, telemetry, tasks).map(Arc::new));
+    let served = served.collect::<io::Result<Vec<_>>>()?;
+    for served in &served {
+        telemetry.watch(Watched {
+            server: served.name.clone(),
+            connections: Arc::clone(served.upstream.connections()),
+            endpoints: served.upstream.endpoints().cloned().collect(),
+            sessions: Arc::clone(served.state.sessions()),
+        });
+    }
+    Ok(served)
+}
+
+fn served(server: &Server, config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTracker) -> io::Result<Served> {
+    let upstream = Upstream::new(&server.endpoints, &server.shown, tasks.clone())?;
+    let (name, told) = (server.name.clone(), Arc::clone(telemetry));
+    let ended = Ended::telling(move |lived| told.session_ended(&name, lived));
+    Ok(Served {
+        name: server.name.clone(),
+        hosts: server.hosts.clone(),
+        transports: Transports {
+            streamable: !server.endpoints.streamable().is_empty(),
+            sse: !server.endpoints.sse().is_empty(),
+        },
+        upstream: Arc::new(upstream),
+        state: Arc::new(State::new(config.sessions, ended)),
+        max_reply_bytes: server.max_reply_bytes,
+        room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+    })
+}
+
+/// Looks after every server by itself: one that hangs holds up none of the others.
+pub(super) fn look_after(
+    gateway: &Arc<Gateway>,
+    state: &Arc<AdminState>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    for served in gateway.routes.served() {
+        let (name, upstream) = (&served.name, &served.upstream);
+        tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
+        for endpoint in upstream.endpoints() {
+            tasks.spawn(tell(name.clone(), Arc::clone(endpoint), stop.clone()));
+        }
+        tasks.spawn(probe(Arc::clone(upstream), Arc::clone(state), name.clone(), stop.clone()));
+    }
+}
+
+/// Says when a server is left alone because it fails, and when not any more.
+async fn tell(server: ServerName, endpoint: Arc<Endpoint>, stop: CancellationToken) {
+    let (url, mut phases, mut told) = (endpoint.url(), endpoint.phases(), Phase::Closed);
+    loop {
+        tokio::select! {
+            changed = phases.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let phase = *phases.borrow_and_update();
+        // While it fails, one call after the other tries: that is said once.
+        match (told, phase) {
+            (Phase::Closed, Phase::Open) => {
+                tracing::warn!(%server, %url, "the server fails, and is left alone (circuit open)");
+            }
+            (Phase::Open, Phase::Closed) => tracing::info!(%server, %url, "the server answers again (circuit closed)"),
+            (_, Phase::Closed | Phase::Open | Phase::HalfOpen) => continue,
+        }
+        told = phase;
+    }
+}
+
+/// Keeps it told whether a server answers. The gate is ready as soon as one does: one that is down keeps out nobody but its
+/// own callers, who are told so.
+async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, server: ServerName, stop: CancellationToken) {
+    let behind = || state.servers.iter().filter(|behind| behind.name == server);
+    loop {
+        let answers = upstream.answers().await;
+        behind().for_each(|behind| behind.answers.store(answers, Ordering::SeqCst));
+        state.looked();
+        tokio::select! {
+            () = sleep(if answers { PROBE } else { SEEK }) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Looks again and again whether secrets that are kept in files have changed. It is cheap, and works on every file system.
+async fn renew(upstream: Arc<Upstream>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(RENEW) => {}
+            () = stop.cancelled() => return,
+        }
+        let upstream = Arc::clone(&upstream);
+        if let Err(error) = tokio::task::spawn_blocking(move || upstream.renew()).await {
+            tracing::error!(%error, "changed secrets could not be looked for");
+        }
+    }
+}
