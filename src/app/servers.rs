@@ -19,9 +19,11 @@ use crate::state::{Ended, State};
 use crate::telemetry::{Telemetry, Watched};
 use crate::upstream::{Endpoint, Upstream};
 
-/// How often a server is looked for while it does not answer, and while it does.
+/// How often a server is looked for while it fails somewhere, and while it does not: every so many times as rarely.
 const SEEK: Duration = Duration::from_millis(250);
-const PROBE: Duration = Duration::from_secs(5);
+const IN_A_PROBE: u32 = 20;
+/// How often the names of servers are looked up.
+const LOOK: Duration = Duration::from_secs(5);
 /// How often secrets that are kept in files are read again.
 const RENEW: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,7 @@ pub(super) fn serve(config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTra
             server: served.name.clone(),
             connections: Arc::clone(served.upstream.connections()),
             endpoints: served.upstream.endpoints().cloned().collect(),
+            retries: Arc::clone(served.upstream.retries()),
             sessions: Arc::clone(served.state.sessions()),
         });
     }
@@ -71,6 +74,7 @@ pub(super) fn look_after(
     for served in gateway.routes.served() {
         let (name, upstream) = (&served.name, &served.upstream);
         tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
+        tasks.spawn(look_up(Arc::clone(upstream), stop.clone()));
         for endpoint in upstream.endpoints() {
             tasks.spawn(tell(name.clone(), Arc::clone(endpoint), stop.clone()));
         }
@@ -107,11 +111,29 @@ async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, server: ServerNa
         let answers = upstream.answers().await;
         behind().for_each(|behind| behind.answers.store(answers, Ordering::SeqCst));
         state.looked();
-        tokio::select! {
-            () = sleep(if answers { PROBE } else { SEEK }) => {}
-            () = stop.cancelled() => return,
+        let next = async {
+            for _ in 0..IN_A_PROBE {
+                sleep(SEEK).await;
+                if !answers || upstream.fails() {
+                    return;
+                }
+            }
+        };
+        if stop.run_until_cancelled(next).await.is_none() {
+            return;
         }
     }
+}
+
+/// Looks again and again where the names of servers lead.
+async fn look_up(upstream: Arc<Upstream>, stop: CancellationToken) {
+    let look = async {
+        loop {
+            sleep(LOOK).await;
+            upstream.look_up().await;
+        }
+    };
+    stop.run_until_cancelled(look).await;
 }
 
 /// Looks again and again whether secrets that are kept in files have changed. It is cheap, and works on every file system.

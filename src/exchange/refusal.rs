@@ -92,6 +92,7 @@ impl Refusal {
             Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
+                | UpstreamError::Unwritten(_)
                 | UpstreamError::Credential(CredentialError::Unavailable(_) | CredentialError::Untold(_))
                 | UpstreamError::LeftAlone(_)
                 | UpstreamError::BrokeOff(_)

@@ -113,8 +113,18 @@ impl<'a> Clauses<'a, '_> {
     }
 
     fn tool(&mut self, tool: &'a ToolRules) {
-        let ToolRules { arguments, restriction, scopes, cost: _, limits, redactors, timeout: _, caching: _, mode: _ } =
-            tool;
+        let ToolRules {
+            arguments,
+            restriction,
+            scopes,
+            cost: _,
+            limits,
+            redactors,
+            timeout: _,
+            caching: _,
+            repeats: _,
+            mode: _,
+        } = tool;
         if let Some(condition) = arguments {
             self.add(&condition.rule, Says::Met);
             self.add(&condition.rule, Says::Unmet);

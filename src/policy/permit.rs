@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::rules::Repeats;
 use super::{
     Action, Context, Effect, Flow, LimitRule, Mode, PolicySet, Query, Reason, Redaction, RuleId, Scopes, Shadowed,
     Sighting, ToolRules, Unmet,
@@ -224,6 +225,12 @@ impl Permit {
     /// How the tool may be used, if the call is one of a tool.
     pub fn tool(&self) -> Option<&ToolRules> {
         self.tool.as_deref()
+    }
+
+    /// Whether the call may run twice: the policy says that this does no harm.
+    pub fn may_run_twice(&self) -> bool {
+        let harmless = self.tool.as_ref().is_some_and(|tool| tool.repeats == Repeats::Nothing);
+        harmless && self.call.method() == Method::ToolsCall
     }
 }
 

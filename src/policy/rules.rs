@@ -118,6 +118,15 @@ pub(super) enum Found<'a> {
     Glob(&'a RuleId),
 }
 
+/// What it does if a call runs twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// Harm, for all that is known.
+    Harm,
+    /// Nothing more than once: the tool is idempotent.
+    Nothing,
+}
+
 /// How a tool may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolRules {
@@ -137,6 +146,8 @@ pub struct ToolRules {
     pub timeout: Duration,
     /// Which of its answers are given again.
     pub caching: Option<Caching>,
+    /// Whether a call may run twice.
+    pub(super) repeats: Repeats,
     /// Whether all this is enforced. The timeout and the cache always are.
     pub mode: Mode,
 }
@@ -155,6 +166,7 @@ impl Default for ToolRules {
             redactors: None,
             timeout: DEFAULT_TIMEOUT,
             caching: None,
+            repeats: Repeats::Harm,
             mode: Mode::Enforce,
         }
     }

@@ -189,6 +189,8 @@ pub(super) struct ToolSource {
     /// How long the server may stay silent about a call of it. 5s if not said.
     #[schemars(regex(pattern = DURATION), example = "5s")]
     pub(super) timeout: Option<Spanned<String>>,
+    /// Whether a call of it may run twice without harm. Then one that failed may be sent again. `false` if not said.
+    pub(super) idempotent: Option<Spanned<bool>>,
     /// Answers that are given again to the same call. Only for what changes nothing. None if not said.
     pub(super) cache: Option<Spanned<CachingSource>>,
     /// `shadow` only records what the keys beside it would refuse. `timeout` and `cache` count all the same.

@@ -10,7 +10,7 @@ use super::caching;
 use super::limit::LimitRule;
 use super::limit_source;
 use super::redaction;
-use super::rules::{DEFAULT_TIMEOUT, ToolRules};
+use super::rules::{DEFAULT_TIMEOUT, Repeats, ToolRules};
 use super::schema;
 use super::scopes::Scopes;
 use super::source::ToolSource;
@@ -32,13 +32,25 @@ impl Settings<'_> {
     /// Compiles them; problems go to `found`.
     pub(super) fn compile(&self, tool: &ToolSource, found: &mut Diagnostics) -> ToolRules {
         let Self { file, path, mode, .. } = *self;
-        let ToolSource { arguments, scopes, when, networks, cost, limits, redact, timeout, cache, mode: tried } = tool;
+        let ToolSource {
+            arguments,
+            scopes,
+            when,
+            networks,
+            cost,
+            limits,
+            redact,
+            timeout,
+            cache,
+            idempotent,
+            mode: tried,
+        } = tool;
         let restricts = arguments.is_some() || scopes.is_some() || when.is_some() || networks.is_some();
         let restricts = restricts || limits.is_some() || redact.is_some();
-        if !restricts && timeout.is_none() && cost.is_none() && cache.is_none() {
+        if !restricts && timeout.is_none() && cost.is_none() && cache.is_none() && idempotent.is_none() {
             let message = format!("{} has no settings", quoted(&self.name.value));
             found.push(file.error(Code::NoSettings, self.name.referenced, message).help(
-                "give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `cache:` or `cost:`, or delete it",
+                "give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `idempotent:`, `cache:` or `cost:`, or delete it",
             ));
         } else if let Some(tried) = tried.as_ref().filter(|_| !restricts) {
             found.push(file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out").help(
@@ -55,6 +67,10 @@ impl Settings<'_> {
             redactors: redact.as_ref().map(|it| redaction::compile(file, it, &format!("{path}."), mode, found)),
             timeout: self.timeout(tool, found),
             caching: cache.as_ref().and_then(|it| caching::compile(self, it, found)),
+            repeats: match idempotent.as_ref().map(|written| written.value) {
+                Some(true) => Repeats::Nothing,
+                Some(false) | None => Repeats::Harm,
+            },
             mode,
         }
     }

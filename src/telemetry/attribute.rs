@@ -142,7 +142,7 @@ pub(super) const DIGEST: &str = "digest";
 pub(super) const RESULT: &str = "result";
 /// Label of `tollgate.issuer.*`: an issuer of tokens, as the principals file has it.
 pub(super) const ISSUER: &str = "issuer";
-/// Label of `tollgate.authentication.failures`: a word of a closed set.
+/// Label of `tollgate.authentication.failures` and `tollgate.upstream.retries`: a word of a closed set.
 pub(super) const REASON: &str = "reason";
 /// Label of `tollgate.kill_switch.active`.
 pub(super) const SCOPE: &str = "scope";

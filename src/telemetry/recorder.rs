@@ -16,7 +16,7 @@ use crate::clock;
 use crate::exchange::{Attempt, Exchange, Outcome, Unrecorded};
 use crate::identity::AuthError;
 use crate::mcp::{Question, TraceContext};
-use crate::upstream::Attempts;
+use crate::upstream::{Attempts, UpstreamError};
 
 /// An exchange under way. Closing it records it; so does dropping it, as cancelled.
 ///
@@ -147,6 +147,18 @@ impl Attempts for Recorder {
         self.attempt = Some(now);
         self.exchange.attempt = Some(Attempt { started_at, server: url.authority().cloned(), status: None });
         self.spans.begin_attempt(&self.exchange, started_at)
+    }
+
+    fn fail(&mut self, error: &UpstreamError) {
+        tracing::debug!(%error, "sent again");
+        let now = clock::monotonic();
+        let ended_at = self.calendar(now);
+        let facts =
+            Facts { exchange: &self.exchange, outcome: Outcome::UpstreamError, content: self.telemetry.content };
+        if let Some(begun) = self.attempt.take() {
+            self.telemetry.metrics.attempt_failed(&facts, now.saturating_duration_since(begun));
+        }
+        self.spans.fail_attempt(&facts, ended_at);
     }
 }
 

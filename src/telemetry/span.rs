@@ -63,6 +63,13 @@ impl Spans {
         }
     }
 
+    /// An attempt has failed, and another follows.
+    pub(super) fn fail_attempt(&mut self, facts: &Facts<'_>, now: SystemTime) {
+        if let Self::On(traced) = self {
+            traced.end_attempt(facts, now);
+        }
+    }
+
     /// Ends all spans. Returns the trace's id.
     pub(super) fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> Option<TraceId> {
         match self {
@@ -84,15 +91,11 @@ impl Traced {
         let parent = Context::new().with_remote_span_context(parent);
         let client = self.tracer.build_with_context(builder, &parent);
         let context = context::write(client.span_context());
-        // An attempt before this one has failed without an answer: it ends here.
-        if let Some(mut failed) = self.client.replace(client) {
-            failed.set_status(Status::error(""));
-            failed.end_with_timestamp(now);
-        }
+        self.client = Some(client);
         context
     }
 
-    fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> TraceId {
+    fn end_attempt(&mut self, facts: &Facts<'_>, now: SystemTime) {
         if let Some(mut client) = self.client.take() {
             client.set_attributes(attribute::of(Signal::ClientSpan, facts));
             if facts.sent_error().is_some() && facts.outcome != Outcome::Cancelled {
@@ -100,6 +103,10 @@ impl Traced {
             }
             client.end_with_timestamp(now);
         }
+    }
+
+    fn close(&mut self, facts: &Facts<'_>, now: SystemTime) -> TraceId {
+        self.end_attempt(facts, now);
         let server = self.server(facts.exchange);
         if server.is_recording() {
             server.update_name(name(facts.exchange));

@@ -48,7 +48,7 @@ impl EndpointSet {
         })
     }
 
-    /// Gives a call to an endpoint: to its home, if it has one.
+    /// Gives a call to an endpoint: to its home, if it has one; else, if that can be, to one where it was not tried.
     ///
     /// # Errors
     /// None takes it.
@@ -57,6 +57,7 @@ impl EndpointSet {
         method: Method,
         conversation: &Conversation,
         home: Option<&Uri>,
+        tried: &[Uri],
     ) -> Result<(InFlight, Attempt<'_>), UpstreamError> {
         let opens = method == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
         match home {
@@ -65,8 +66,8 @@ impl EndpointSet {
                 let gone = || UpstreamError::Unreachable(format!("{home} is no endpoint of it any more"));
                 Ok(endpoint.ok_or_else(gone)?.ask(method)?)
             }
-            None if opens || self.streamable.endpoints.is_empty() => self.sse.ask(method),
-            None => self.streamable.ask(method),
+            None if opens || self.streamable.endpoints.is_empty() => self.sse.ask(method, tried),
+            None => self.streamable.ask(method, tried),
         }
     }
 
@@ -102,9 +103,9 @@ impl Balanced {
     }
 
     /// Gives a call of this kind to one of them.
-    fn ask(&self, method: Method) -> Result<(InFlight, Attempt<'_>), UpstreamError> {
+    fn ask(&self, method: Method, tried: &[Uri]) -> Result<(InFlight, Attempt<'_>), UpstreamError> {
         let mut refused = NotAsked::Busy;
-        for endpoint in self.in_order() {
+        for endpoint in self.in_order(tried) {
             match (endpoint.ask(method), refused) {
                 (Ok(asked), _) => return Ok(asked),
                 (Err(NotAsked::LeftAlone(pause)), NotAsked::LeftAlone(least)) if least <= pause => {}
@@ -116,7 +117,7 @@ impl Balanced {
     }
 
     /// Which to ask first.
-    fn in_order(&self) -> Vec<&Arc<Endpoint>> {
+    fn in_order(&self, tried: &[Uri]) -> Vec<&Arc<Endpoint>> {
         let (turn, now) = (self.turn.fetch_add(1, Ordering::Relaxed), clock::monotonic());
         let (before, after) = self.endpoints.split_at(turn % self.endpoints.len().max(1));
         let mut order: Vec<_> = after.iter().chain(before).collect();
@@ -126,7 +127,7 @@ impl Balanced {
                 Balance::LeastRequests => endpoint.in_flight(),
                 Balance::RoundRobin => 0,
             };
-            (endpoint.is_suspect(now), load)
+            (tried.contains(endpoint.url()), endpoint.is_suspect(now), load)
         });
         order
     }

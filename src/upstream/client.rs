@@ -1,12 +1,15 @@
 //! The pooled connections to a server.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Scheme, Uri};
+use http::{Request, Response};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,6 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::connections::Counting;
 use super::kept::Kept;
+use super::names::{Moved, Names, Resolver};
+use super::retry;
 use super::settings::TlsSettings;
 use super::{Connections, Endpoints};
 use crate::clock;
@@ -23,7 +28,7 @@ use crate::secret::{Reference, Secret};
 use crate::tls::{self, Flaw, Part};
 
 /// Carries requests to a server.
-pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector<Resolver>>>, Full<Bytes>>;
 
 /// A connection stands within this, or the server is not there.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -46,15 +51,68 @@ struct Read<'a> {
     identity: Option<(&'a Secret, &'a Secret)>,
 }
 
-/// A client for a server there. Nothing is connected yet. It is made anew when its files change; what is under way goes on
-/// over the connections of before.
-///
-/// # Errors
-/// The authorities of the machine cannot be read, or a file that the settings name.
-pub(super) fn client(
+/// The connections to a server.
+#[derive(Debug)]
+pub(super) struct Pool {
+    client: Kept<Client>,
+    names: Arc<Names>,
+}
+
+impl Pool {
+    /// Those to a server there. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The authorities of the machine cannot be read, or a file that the settings name.
+    pub(super) fn new(
+        endpoints: &Endpoints,
+        settings: &TlsSettings,
+        connections: Arc<Connections>,
+    ) -> io::Result<Self> {
+        let names = Arc::new(Names::of_system());
+        Ok(Self { client: client(endpoints, settings, connections, Resolver(Arc::clone(&names)))?, names })
+    }
+
+    /// What carries the next request.
+    pub(super) fn now(&self) -> Arc<Client> {
+        self.client.now()
+    }
+
+    /// Looks whether its files have changed.
+    pub(super) fn renew(&self) {
+        self.client.renew();
+    }
+
+    /// Looks names up again. Connections to where one leads no more are used for no other request.
+    pub(super) async fn look_up(&self) {
+        if self.names.renew().await == Moved::Away {
+            self.client.again();
+        }
+    }
+}
+
+/// Sends what the gate itself has to say. A kept connection that the server has closed meanwhile took nothing of it.
+pub(super) async fn say(client: &Client, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, legacy::Error> {
+    for _ in 1..retry::MOST {
+        match client.request(request.clone()).await {
+            Err(error) if is_unwritten(&error) => {}
+            said => return said,
+        }
+    }
+    client.request(request).await
+}
+
+/// Whether nothing of the request was written: hyper gives it back then, and calls it cancelled.
+pub(super) fn is_unwritten(error: &legacy::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    !error.is_connect() && cause.is_some_and(hyper::Error::is_canceled)
+}
+
+/// A client for a server there. It is made anew when its files change; what is under way goes on over the connections of before.
+fn client(
     endpoints: &Endpoints,
     settings: &TlsSettings,
     connections: Arc<Connections>,
+    resolver: Resolver,
 ) -> io::Result<Kept<Client>> {
     let schemes = Schemes::of(endpoints);
     let TlsSettings { ca, identity, server_name } = settings.clone();
@@ -68,8 +126,9 @@ pub(super) fn client(
             [ca] if has_ca => Read { ca: Some(ca), identity: None },
             _ => Read { ca: None, identity: None },
         };
-        let connector = connector(config(schemes, read)?, schemes, server_name.clone());
-        Ok(pooled(Counting { connector, connections: Arc::clone(&connections) }))
+        let tcp = HttpConnector::new_with_resolver(resolver.clone());
+        let connector = connector(tcp, config(schemes, read)?, schemes, server_name.clone());
+        Ok(pooled(Counting { connector, patience: CONNECT, connections: Arc::clone(&connections) }))
     })
 }
 
@@ -107,11 +166,11 @@ fn config(schemes: Schemes, Read { ca, identity }: Read<'_>) -> Result<ClientCon
 }
 
 fn connector(
+    mut connector: HttpConnector<Resolver>,
     config: ClientConfig,
     schemes: Schemes,
     server_name: Option<ServerName<'static>>,
-) -> HttpsConnector<HttpConnector> {
-    let mut connector = HttpConnector::new();
+) -> HttpsConnector<HttpConnector<Resolver>> {
     connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
@@ -125,11 +184,13 @@ fn connector(
     https.enable_http1().wrap_connector(connector)
 }
 
-fn pooled(connector: Counting<HttpsConnector<HttpConnector>>) -> Client {
+fn pooled(connector: Counting<HttpsConnector<HttpConnector<Resolver>>>) -> Client {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(1024)
         .set_host(true)
+        // Whether something is sent again is decided, and counted, by who sends it.
+        .retry_canceled_requests(false)
         .build(connector)
 }

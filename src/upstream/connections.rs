@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use tower::Service;
+use tokio::time::timeout;
+use tower::{BoxError, Service};
 
 /// How many connections to a server there are, and were.
 #[derive(Debug, Default)]
@@ -40,25 +42,28 @@ impl Connections {
 #[derive(Clone, Debug)]
 pub(super) struct Counting<C> {
     pub(super) connector: C,
+    /// A connection stands within this, its TLS too.
+    pub(super) patience: Duration,
     pub(super) connections: Arc<Connections>,
 }
 
 impl<C> Service<Uri> for Counting<C>
 where
-    C: Service<Uri, Future: Send + 'static>,
+    C: Service<Uri, Error = BoxError, Future: Send + 'static>,
 {
     type Response = Open<C::Response>;
-    type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.connector.poll_ready(cx)
     }
 
     fn call(&mut self, url: Uri) -> Self::Future {
-        let (connecting, connections) = (self.connector.call(url), Arc::clone(&self.connections));
+        let connecting = timeout(self.patience, self.connector.call(url));
+        let connections = Arc::clone(&self.connections);
         Box::pin(async move {
-            match connecting.await {
+            match connecting.await.unwrap_or_else(|late| Err(io::Error::new(io::ErrorKind::TimedOut, late).into())) {
                 Ok(stream) => {
                     connections.made.fetch_add(1, Ordering::Relaxed);
                     connections.open.fetch_add(1, Ordering::Relaxed);

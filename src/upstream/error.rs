@@ -12,6 +12,8 @@ use crate::policy::{RuleId, Sighting};
 pub enum UpstreamError {
     /// No connection: nothing ran.
     Unreachable(String),
+    /// A kept connection was closed before any of the request was written: nothing ran.
+    Unwritten(String),
     /// The connection broke after the request was sent: it may have run.
     BrokeOff(String),
     /// No word for this long: it may have run.
@@ -65,6 +67,7 @@ impl UpstreamError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
+            Self::Unwritten(_) => "unwritten",
             Self::BrokeOff(_) => "broke_off",
             Self::TimedOut(_) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
@@ -85,6 +88,7 @@ impl UpstreamError {
             Self::Stopped(rule) => Some(rule),
             Self::Unsound(Unsound::Withheld(found)) => Some(&found.rule),
             Self::Unreachable(_)
+            | Self::Unwritten(_)
             | Self::BrokeOff(_)
             | Self::TimedOut(_)
             | Self::Unacceptable(_)
@@ -108,6 +112,7 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "the server cannot be reached: {why}"),
+            Self::Unwritten(why) => write!(f, "the server closed the connection before it was asked: {why}"),
             Self::BrokeOff(why) => write!(f, "the server broke off: {why}"),
             Self::TimedOut(after) => write!(f, "the server was silent for {after:?}"),
             Self::Unacceptable(status) => {

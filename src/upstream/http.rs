@@ -12,19 +12,19 @@ use http::{Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::assertion::Assertions;
 use super::balance::EndpointSet;
-use super::client::{CONNECT, Client};
+use super::client::{CONNECT, Pool};
 use super::credential::{self, Asks, Credential, Shown};
 use super::error::chain;
 use super::headers::REQUEST_ID;
-use super::kept::Kept;
 use super::reply::{self, Reply};
+use super::retry::{self, Again, Retries};
 use super::{Connections, CredentialError, Endpoint, Endpoints, InFlight, Settings, UpstreamError, client, headers};
-use crate::breaker::Ended;
+use crate::breaker::{Attempt, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
 use crate::mcp::{Baggage, Era, Method, TraceContext, alike};
@@ -35,8 +35,9 @@ use crate::state::{Conversation, Declined, SESSION_ID};
 #[derive(Debug)]
 pub struct Upstream {
     endpoints: EndpointSet,
-    client: Kept<Client>,
+    pool: Pool,
     connections: Arc<Connections>,
+    retries: Arc<Retries>,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Arc<Credential>,
@@ -66,6 +67,9 @@ pub trait Attempts: fmt::Debug + Send {
     /// One begins there. Says who is the parent of what the server does; `None`: what the caller says of that goes on as
     /// it came.
     fn begin(&mut self, url: &Uri) -> Option<TraceContext>;
+
+    /// It has failed so, and another follows.
+    fn fail(&mut self, error: &UpstreamError);
 }
 
 /// A call on its way.
@@ -73,6 +77,9 @@ struct Sending<'a> {
     admission: &'a Admission,
     conversation: &'a Conversation,
     carried: Carried<'a>,
+    /// So long the server may be silent, in all attempts.
+    silence: Duration,
+    until: Instant,
 }
 
 /// On whose behalf the gate says something of its own to a server.
@@ -106,12 +113,13 @@ impl Upstream {
     /// The machine's certificates cannot be read, or a secret that the settings name.
     pub fn new(endpoints: &Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let connections = Arc::<Connections>::default();
-        let client = client::client(endpoints, &settings.tls, Arc::clone(&connections))?;
+        let pool = Pool::new(endpoints, &settings.tls, Arc::clone(&connections))?;
         let credential = Arc::new(Credential::new(&settings.credential, tasks.clone())?);
         let assertions = settings.assertion.as_ref().map(Assertions::new).transpose()?.map(Arc::new);
         let endpoints = EndpointSet::new(endpoints, settings);
         let forward_headers = settings.forward_headers.clone();
-        Ok(Self { endpoints, client, connections, forward_headers, credential, assertions, tasks })
+        let retries = Arc::default();
+        Ok(Self { endpoints, pool, connections, retries, forward_headers, credential, assertions, tasks })
     }
 
     /// What signs who asks, if the server is told so.
@@ -126,7 +134,7 @@ impl Upstream {
 
     /// Looks whether secrets that are kept in files have changed, and uses the new ones from now on.
     pub fn renew(&self) {
-        self.client.renew();
+        self.pool.renew();
         self.credential.renew();
         self.assertions.iter().for_each(|assertions| assertions.renew());
     }
@@ -140,14 +148,14 @@ impl Upstream {
         };
         let mut asked = JoinSet::new();
         for endpoint in self.endpoints() {
-            let (endpoint, client, shown) = (Arc::clone(endpoint), self.client.now(), shown.clone());
+            let (endpoint, client, shown) = (Arc::clone(endpoint), self.pool.now(), shown.clone());
             asked.spawn(async move {
                 // OPTIONS begins no session and runs nothing, whatever the server makes of it.
                 let mut request = Request::new(Full::new(Bytes::new()));
                 *request.method_mut() = HttpMethod::OPTIONS;
                 *request.uri_mut() = endpoint.url().clone();
                 credential::put(shown, request.headers_mut());
-                let answers = matches!(timeout(CONNECT, client.request(request)).await, Ok(Ok(_)));
+                let answers = matches!(timeout(CONNECT, client::say(&client, request)).await, Ok(Ok(_)));
                 if answers {
                     endpoint.answers();
                 }
@@ -177,7 +185,22 @@ impl Upstream {
         Some(seen)
     }
 
-    /// Carries an admitted call. Never twice: what was sent once may have run.
+    /// Looks up where the names of its URLs lead, if any were asked for.
+    pub async fn look_up(&self) {
+        self.pool.look_up().await;
+    }
+
+    /// Whether it fails anywhere, as far as anybody knows.
+    pub fn fails(&self) -> bool {
+        self.endpoints.all().any(|endpoint| *endpoint.phases().borrow() != Phase::Closed)
+    }
+
+    /// How often calls were sent again.
+    pub fn retries(&self) -> &Arc<Retries> {
+        &self.retries
+    }
+
+    /// Carries an admitted call. Never twice, unless nothing of it ran or the policy lets it run twice.
     ///
     /// # Errors
     /// There is no proper reply; the error says whether the call may have run.
@@ -189,24 +212,63 @@ impl Upstream {
     ) -> Result<Reply, UpstreamError> {
         // Before the breaker: that there is none says nothing of the server.
         let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
-        let mut sending = Sending { admission, conversation, carried };
-        let reply = self.send_once(&mut sending, shown).await;
+        let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
+        let mut sending = Sending { admission, conversation, carried, silence, until: Instant::now() + silence };
+        let reply = self.send_until_answered(&mut sending, shown).await;
         match conversation.session().and_then(|session| session.home()) {
             Some(home) => reply.map_err(|error| self.endpoints.without(home, error)),
             None => reply,
         }
     }
 
-    async fn send_once(&self, sending: &mut Sending<'_>, shown: Shown) -> Result<Reply, UpstreamError> {
-        let Sending { admission, conversation, carried } = sending;
-        let method = admission.permit().call().method();
-        let (to, attempt) = self.endpoints.ask(method, conversation, carried.home.as_ref())?;
-        let (url, version) = (to.url().clone(), carried.headers.get(VERSION));
-        let behalf = Behalf { admission, conversation, to: &url, version };
+    async fn send_until_answered(&self, sending: &mut Sending<'_>, shown: Shown) -> Result<Reply, UpstreamError> {
+        let mut tried = Vec::new();
+        let mut next = self.choose(sending, &tried)?;
+        self.retries.earn();
+        loop {
+            tried.push(next.0.url().clone());
+            let error = match self.send_once(sending, next, shown.clone()).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            next = match self.again(&error, sending, &tried) {
+                Some(next) => next,
+                None => return Err(error),
+            };
+            sending.carried.attempts.fail(&error);
+            sleep(retry::pause(tried.len())).await;
+        }
+    }
+
+    fn choose(&self, sending: &Sending<'_>, tried: &[Uri]) -> Result<(InFlight, Attempt<'_>), UpstreamError> {
+        let method = sending.admission.permit().call().method();
+        self.endpoints.ask(method, sending.conversation, sending.carried.home.as_ref(), tried)
+    }
+
+    /// Who is asked next for a call that failed so where it was tried, if anybody is.
+    fn again(&self, error: &UpstreamError, sending: &Sending<'_>, tried: &[Uri]) -> Option<(InFlight, Attempt<'_>)> {
+        let why = Again::of(error, sending.admission.permit()).filter(|_| tried.len() < retry::MOST)?;
+        let next = self.choose(sending, tried).ok()?;
+        // Where there was no connection a moment ago there is none now.
+        let may_help = why != Again::Unreached || !tried.contains(next.0.url());
+        (may_help && self.retries.take(why)).then_some(next)
+    }
+
+    async fn send_once(
+        &self,
+        sending: &mut Sending<'_>,
+        (to, attempt): (InFlight, Attempt<'_>),
+        shown: Shown,
+    ) -> Result<Reply, UpstreamError> {
+        let url = to.url().clone();
         let reply = self.attempt(sending, to, shown).await;
-        attempt.end(ended(&reply), clock::monotonic());
+        match ended(&reply) {
+            Some(ended) => attempt.end(ended, clock::monotonic()),
+            None => drop(attempt),
+        }
         if matches!(reply, Err(UpstreamError::TimedOut(_))) {
-            self.abandon(behalf);
+            let Sending { admission, conversation, carried, .. } = sending;
+            self.abandon(Behalf { admission, conversation, to: &url, version: carried.headers.get(VERSION) });
         }
         reply
     }
@@ -217,12 +279,11 @@ impl Upstream {
         // Last: whatever else there is, this is what lets it in.
         credential::put(shown.clone(), request.headers_mut());
         let permit = sending.admission.permit();
-        let silence = permit.tool().map_or(SILENCE, |tool| tool.timeout);
-        let response = match timeout(silence, self.ask(request, permit.call().method())).await {
+        let silence = sending.silence;
+        let response = match timeout_at(sending.until, self.ask(request, permit.call().method())).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.is_connect() => {
-                return Err(UpstreamError::Unreachable(chain(&error)));
-            }
+            Ok(Err(error)) if error.is_connect() => return Err(UpstreamError::Unreachable(chain(&error))),
+            Ok(Err(error)) if client::is_unwritten(&error) => return Err(UpstreamError::Unwritten(chain(&error))),
             Ok(Err(error)) => return Err(UpstreamError::BrokeOff(chain(&error))),
             Err(_) => return Err(UpstreamError::TimedOut(silence)),
         };
@@ -246,14 +307,14 @@ impl Upstream {
     ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
         if method == Method::OpenStream {
             for pause in STILL_OPEN {
-                let response = self.client.now().request(request.clone()).await?;
+                let response = self.pool.now().request(request.clone()).await?;
                 if response.status() != StatusCode::CONFLICT {
                     return Ok(response);
                 }
                 sleep(pause).await;
             }
         }
-        self.client.now().request(request).await
+        self.pool.now().request(request).await
     }
 
     /// Tells a legacy server that nobody waits for this call any more; a modern one knows from the connection's end.
@@ -304,13 +365,13 @@ impl Upstream {
         *request.uri_mut() = conversation.url().unwrap_or(to).clone();
         *request.headers_mut() = headers;
         let (lets_in, principal) = (Arc::clone(&self.credential), Arc::clone(permit.principal()));
-        let client = self.client.now();
+        let client = self.pool.now();
         async move {
             let (Ok(()), Ok(shown)) = (told, lets_in.shown(Asks::Caller(&principal)).await) else {
                 return false;
             };
             credential::put(shown, request.headers_mut());
-            let sent = timeout(CONNECT, client.request(request)).await;
+            let sent = timeout(CONNECT, client::say(&client, request)).await;
             matches!(sent, Ok(Ok(response)) if response.status().is_success())
         }
     }
@@ -338,7 +399,7 @@ impl Upstream {
     }
 
     fn request(&self, sending: &mut Sending<'_>, to: &Uri) -> Result<Request<Full<Bytes>>, CredentialError> {
-        let Sending { admission, conversation, carried } = sending;
+        let Sending { admission, conversation, carried, .. } = sending;
         let (permit, url) = (admission.permit(), conversation.url().unwrap_or(to));
         let (call, trace) = (permit.call(), carried.attempts.begin(url));
         let baggage = if self.forward_headers.contains(&headers::BAGGAGE) { Baggage::Passed } else { Baggage::Dropped };
@@ -374,9 +435,10 @@ impl Upstream {
     }
 }
 
-/// What the end of a call says of the server.
-fn ended(reply: &Result<Reply, UpstreamError>) -> Ended {
-    match reply {
+/// What the end of a call says of the server; `None`: nothing.
+fn ended(reply: &Result<Reply, UpstreamError>) -> Option<Ended> {
+    Some(match reply {
+        Err(UpstreamError::Unwritten(_)) => return None,
         // What stands before it cannot reach it, or it takes nothing more.
         Err(UpstreamError::Unreachable(_) | UpstreamError::Unacceptable(502..=504)) => Ended::Unreached,
         Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_)) => Ended::Failed,
@@ -390,5 +452,5 @@ fn ended(reply: &Result<Reply, UpstreamError>) -> Ended {
             | UpstreamError::SessionLost
             | UpstreamError::Credential(_),
         ) => Ended::Answered,
-    }
+    })
 }

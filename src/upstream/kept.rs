@@ -51,6 +51,15 @@ impl<T> Kept<T> {
         self.now.load_full()
     }
 
+    /// Makes it anew of the same secrets.
+    pub(super) fn again(&self) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.make)(&last.secrets) {
+            Ok(anew) => self.now.store(Arc::new(anew)),
+            Err(why) => tracing::error!("{}: it cannot be made anew, and the old stays: {why}", self.what),
+        }
+    }
+
     /// Looks again. What cannot be used is told, and what is in use stays: an old secret is refused by whoever revoked it.
     pub(super) fn renew(&self) {
         // The environment of a process does not change.

@@ -11,7 +11,9 @@ mod error;
 mod headers;
 mod http;
 mod kept;
+mod names;
 mod reply;
+mod retry;
 mod settings;
 mod signing;
 
@@ -25,5 +27,6 @@ pub use error::{Unsound, UpstreamError};
 pub use headers::{REQUEST_ID, TRACEPARENT, TRACESTATE};
 pub use http::{Attempts, Behalf, Carried, Upstream, VERSION};
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
+pub use retry::{Again, Retries};
 pub use settings::{AssertionSettings, ClientProof, CredentialSettings, Settings, TlsSettings, TokenEndpoint};
 pub use signing::SigningKey;

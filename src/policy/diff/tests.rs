@@ -175,6 +175,9 @@ fn settings_of_tools() {
         assert_eq!(told(&tool(old), &tool(new)), expected);
     }
     assert_eq!(told(&tool(""), &tool("").replace("5s", "9s")), "changed tool a [role r] timeout: 5s → 9s");
+    let may_repeat = "changed tool a [role r] idempotent: false → true; a call that failed may run again";
+    assert_eq!(told(&tool(""), &tool(", idempotent: true")), may_repeat);
+    assert_eq!(told(&tool(", idempotent: true"), &tool("")), "changed tool a [role r] idempotent: true → false");
     // What nobody may call is no change of anybody's access.
     let nobody = |maximum: u32| {
         format!(

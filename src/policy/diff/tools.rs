@@ -6,7 +6,7 @@ use super::{Both, Change, Direction, What, conditions, limits, redactions, restr
 use crate::duration::written;
 use crate::policy::names::Kind;
 use crate::policy::restriction::Restriction;
-use crate::policy::rules::ToolRules;
+use crate::policy::rules::{Repeats, ToolRules};
 use crate::policy::{Caching, Condition, LimitRule, Mode, RuleId, Scopes, SharedBy};
 
 /// What is different, each with its direction.
@@ -63,6 +63,16 @@ impl Both<'_> {
             told([None, None], vec![(Direction::Changed, text)]);
         }
         told([old, new].map(|it| it.caching.as_ref().map(|caching| &caching.rule)), caching(old, new));
+        match (old.repeats, new.repeats) {
+            (Repeats::Harm, Repeats::Nothing) => {
+                let text = "idempotent: false → true; a call that failed may run again";
+                told([None, None], vec![(Direction::Changed, text.to_owned())]);
+            }
+            (Repeats::Nothing, Repeats::Harm) => {
+                told([None, None], vec![(Direction::Changed, "idempotent: true → false".to_owned())]);
+            }
+            (Repeats::Harm, Repeats::Harm) | (Repeats::Nothing, Repeats::Nothing) => {}
+        }
     }
 }
 

@@ -204,6 +204,10 @@ impl Dice {
         }
         self.restrict(&mut tool);
         tool.insert("timeout".to_owned(), json!("5s"));
+        // Nothing is allowed or refused by it.
+        if tool.contains_key("cost") {
+            tool.insert("idempotent".to_owned(), json!(true));
+        }
         Value::Object(tool)
     }
 

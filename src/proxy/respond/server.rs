@@ -17,7 +17,7 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 pub(super) fn say(error: &UpstreamError) -> Saying {
     let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
     let (status, code, text, executed) = match error {
-        UpstreamError::Unreachable(_) => {
+        UpstreamError::Unreachable(_) | UpstreamError::Unwritten(_) => {
             (bad_gateway, code::UPSTREAM, "the server cannot be reached; nothing ran", "no")
         }
         UpstreamError::BrokeOff(_) => (
@@ -65,6 +65,7 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
         UpstreamError::Busy => return later(status, object.with("reason", error.reason()), A_MOMENT),
         UpstreamError::Stopped(_) | UpstreamError::Credential(_) => object = object.with("reason", error.reason()),
         UpstreamError::Unreachable(_)
+        | UpstreamError::Unwritten(_)
         | UpstreamError::BrokeOff(_)
         | UpstreamError::TimedOut(_)
         | UpstreamError::SessionLost => {}

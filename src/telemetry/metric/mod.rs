@@ -198,6 +198,11 @@ impl Metrics {
         }
     }
 
+    /// Counts an attempt at the upstream that has failed, where another one follows.
+    pub(super) fn attempt_failed(&self, facts: &Facts<'_>, took: Duration) {
+        self.sent.record(took.as_secs_f64(), &attribute::of(Signal::ClientDuration, facts));
+    }
+
     /// Counts what was found that is not for everyone's eyes. Most messages have nothing.
     fn count_sightings(&self, facts: &Facts<'_>) {
         for found in &facts.exchange.sightings {

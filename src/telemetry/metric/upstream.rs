@@ -5,11 +5,11 @@ use std::sync::Arc;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
-use super::super::attribute::{ENDPOINT, RESULT, SERVER, STATE};
+use super::super::attribute::{ENDPOINT, REASON, RESULT, SERVER, STATE};
 use crate::breaker::Phase;
 use crate::mcp::ServerName;
 use crate::state::Sessions;
-use crate::upstream::{Connections, Endpoint};
+use crate::upstream::{Again, Connections, Endpoint, Retries};
 
 /// What is looked at of one server when metrics are collected.
 #[derive(Clone, Debug)]
@@ -20,13 +20,15 @@ pub struct Watched {
     pub connections: Arc<Connections>,
     /// Where it is, whether it is left alone there, and how much it has to do.
     pub endpoints: Arc<[Arc<Endpoint>]>,
+    /// How often calls were sent again.
+    pub retries: Arc<Retries>,
     /// The sessions with it.
     pub sessions: Arc<Sessions>,
 }
 
 impl Watched {
     pub(in crate::telemetry) fn register(self, meter: &Meter) {
-        let Self { server, connections, endpoints, sessions } = self;
+        let Self { server, connections, endpoints, retries, sessions } = self;
         let label = KeyValue::new(SERVER, server.as_str().to_owned());
         let own = label.clone();
         meter
@@ -63,6 +65,7 @@ impl Watched {
                 }
             })
             .build();
+        register_retries(meter, &label, &retries);
         let (own, open) = (label.clone(), Arc::clone(&connections));
         meter
             .i64_observable_up_down_counter("tollgate.upstream.connections")
@@ -79,4 +82,23 @@ impl Watched {
             })
             .build();
     }
+}
+
+fn register_retries(meter: &Meter, label: &KeyValue, retries: &Arc<Retries>) {
+    let (own, made) = (label.clone(), Arc::clone(retries));
+    meter
+        .u64_observable_counter("tollgate.upstream.retries")
+        .with_description("Calls that were sent again, by why")
+        .with_callback(move |observer| {
+            for why in Again::ALL {
+                observer.observe(made.made(why), &[own.clone(), KeyValue::new(REASON, why.word())]);
+            }
+        })
+        .build();
+    let (own, refused) = (label.clone(), Arc::clone(retries));
+    meter
+        .u64_observable_counter("tollgate.upstream.retries.exhausted")
+        .with_description("Calls that were not sent again because too many were")
+        .with_callback(move |observer| observer.observe(refused.exhausted(), std::slice::from_ref(&own)))
+        .build();
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::telemetry::context;
-use crate::upstream::Attempts as _;
+use crate::upstream::{Attempts as _, UpstreamError};
 
 #[test]
 fn the_message_names_the_parent_and_http_is_linked() {
@@ -66,13 +66,19 @@ fn an_attempt_that_is_repeated_has_two_spans() {
     let fixture = Fixture::sampling(Sampler::AlwaysOn);
     let mut recorder = fixture.telemetry.open(search(), &HeaderMap::new());
     drop(recorder.begin(&url()));
+    recorder.fail(&UpstreamError::Unwritten("closed".to_owned()));
     drop(recorder.begin(&url()));
     recorder.close(Outcome::Ok);
     let spans = fixture.spans();
     let clients: Vec<_> = spans.iter().filter(|span| span.span_kind == SpanKind::Client).collect();
     assert_eq!(clients.len(), 2);
     assert_eq!(clients[0].status, Status::error(""));
+    assert_eq!(attribute(clients[0], "error.type").as_deref(), Some("upstream_error"));
+    assert_eq!(attribute(clients[0], "server.port").as_deref(), Some("8000"));
     assert_eq!(clients[1].status, Status::Unset);
+    assert!(fixture.metric("mcp_client_operation_duration_seconds_count{error_type=\"upstream_error\",gen_ai_operation_name=\"execute_tool\",gen_ai_tool_name=\"search\",\
+         mcp_method_name=\"tools/call\",network_protocol_name=\"http\",network_protocol_version=\"1.1\",network_transport=\"tcp\",\
+         server_address=\"127.0.0.1\",server_port=\"8000\",tollgate_server=\"records\"} 1"));
     assert!(fixture.metric("mcp_client_operation_duration_seconds_count{gen_ai_operation_name=\"execute_tool\",gen_ai_tool_name=\"search\",\
          mcp_method_name=\"tools/call\",network_protocol_name=\"http\",network_protocol_version=\"1.1\",network_transport=\"tcp\",\
          server_address=\"127.0.0.1\",server_port=\"8000\",tollgate_server=\"records\"} 1"));

@@ -1,9 +1,12 @@
-//! A place on loopback that leads to a server and can be broken: cut off as if the server's process had been killed, and back.
+//! A place on loopback that leads to a server and can be broken: cut off as if the server's process had been killed, and back; or
+//! one that takes no connection at all.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 /// Leads to a server for as long as it is not cut off. Ends when it is dropped.
 #[derive(Debug)]
@@ -59,5 +62,29 @@ async fn carry(listener: TcpListener, to: SocketAddr) {
                 drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
             }
         });
+    }
+}
+
+/// A place where whoever connects hears nothing at all: its queue is full, and nobody takes from it.
+#[derive(Debug)]
+pub(crate) struct BlackHole {
+    pub(crate) address: SocketAddr,
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub(crate) async fn start() -> Self {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1);
+        let address = listener.local_addr().expect("it is bound");
+        let mut queue = Vec::new();
+        while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+            queue.push(connected.expect("it listens"));
+        }
+        Self { address, _listener: listener, _queue: queue }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
     }
 }
