@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::listener::Speaks;
-use crate::clock;
+use super::seldom::Seldom;
 use crate::telemetry::{Handshake, Telemetry};
 use crate::tls::{ClientCertificate, Server};
 
@@ -31,8 +31,8 @@ pub(super) struct Handshakes {
     tls: Arc<Server>,
     telemetry: Arc<Telemetry>,
     room: Semaphore,
-    /// When a failed one was last told of: whoever can connect can fail.
-    told: Mutex<Option<Instant>>,
+    /// Failed ones are told of now and then: whoever can connect can fail.
+    failures: Seldom,
 }
 
 /// A connection after its handshake.
@@ -56,7 +56,7 @@ enum Failed {
 
 impl Handshakes {
     pub(super) fn new(tls: Arc<Server>, telemetry: Arc<Telemetry>) -> Self {
-        Self { tls, telemetry, room: Semaphore::new(AT_ONCE), told: Mutex::default() }
+        Self { tls, telemetry, room: Semaphore::new(AT_ONCE), failures: Seldom::every(TOLD) }
     }
 
     /// Does the handshake. `None`: it failed, and that was told.
@@ -86,18 +86,8 @@ impl Handshakes {
         Ok(Shaken { stream: Box::new(stream), speaks, certificate })
     }
 
-    fn may_tell(&self) -> bool {
-        let now = clock::monotonic();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = told.is_none_or(|last| now.duration_since(last) >= TOLD);
-        if may {
-            *told = Some(now);
-        }
-        may
-    }
-
     fn tell(&self, failed: &Failed, address: SocketAddr) {
-        if matches!(failed, Failed::Left) || !self.may_tell() {
+        if matches!(failed, Failed::Left) || !self.failures.may_tell() {
             return;
         }
         match failed {

@@ -19,7 +19,8 @@ use tokio_util::task::TaskTracker;
 use tower::BoxError;
 
 use super::handshake::{Handshakes, Shaken};
-use crate::proxy::{self, Gateway, Guard, Peer};
+use super::seldom::Seldom;
+use crate::proxy::{self, Deadlines, Gateway, Guard, Peer};
 
 /// A head arrives within this.
 const HEAD: Duration = Duration::from_secs(10);
@@ -31,8 +32,13 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 const BACKLOG: u32 = 1024;
 /// Streams of one HTTP/2 connection at once.
 const STREAMS: u32 = 100;
+/// So much of an answer waits for a client that is slow, and so long may a head be.
+const BUFFER: usize = 128 << 10;
 /// How long to wait when the machine has no room for a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
+
+/// That there is none is said so often at most.
+const COMPLAINTS: Duration = Duration::from_secs(1);
 
 /// Binds an address.
 ///
@@ -55,8 +61,10 @@ pub(super) async fn serve(
 ) -> GracefulShutdown {
     let open = GracefulShutdown::new();
     let server = Arc::new(Server::new(port));
+    let complaints = Seldom::every(COMPLAINTS);
     loop {
         let accepted = tokio::select! {
+            biased; // whom the system has connected already is served, too
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return open,
         };
@@ -73,12 +81,28 @@ pub(super) async fn serve(
                     }
                 });
             }
+            // Whoever it was has gone again.
+            Err(error) if is_of_peer(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted; waiting a moment");
-                sleep(NO_ROOM).await;
+                server.port.gateway.telemetry.not_accepted();
+                if complaints.may_tell() {
+                    tracing::warn!(%error, "no connection can be accepted; trying again every {NO_ROOM:?}");
+                }
+                tokio::select! {
+                    () = sleep(NO_ROOM) => {}
+                    () = stop.cancelled() => return open,
+                }
             }
         }
     }
+}
+
+/// Whether it says something of one connection only, and nothing of the next.
+fn is_of_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
 }
 
 /// What is behind the port.
@@ -86,6 +110,8 @@ pub(super) struct Port {
     pub(super) gateway: Arc<Gateway>,
     /// TLS, if it is spoken.
     pub(super) handshakes: Option<Handshakes>,
+    /// How long a client may take nothing of what it is sent.
+    pub(super) write_timeout: Duration,
 }
 
 /// A connection on which something may be asked.
@@ -129,10 +155,10 @@ struct Server {
 impl Server {
     fn new(port: Port) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(IDLE);
+        http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
         let mut either = auto::Builder::new(TokioExecutor::new());
-        either.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
-        either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+        either.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
+        either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_send_buf_size(BUFFER);
         let http2 = either.clone().http2_only();
         Self { port, http1, either, http2 }
     }
@@ -161,13 +187,17 @@ impl Server {
     {
         let peer = Arc::new(peer);
         let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.port.gateway), Arc::clone(&peer)));
-        let io = TokioIo::new(Guard::new(stream, peer, HEAD));
+        let deadlines = Deadlines { head: HEAD, write: self.port.write_timeout };
+        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), deadlines));
         let ended = match speaks {
             Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
             // In boxes of their own: they are larger, and rare.
             Speaks::PerhapsHttp2 => Box::pin(open.watch(self.either.serve_connection(io, service))).await,
             Speaks::Http2 => Box::pin(open.watch(self.http2.serve_connection(io, service))).await,
         };
+        if let Some(kind) = peer.timed_out() {
+            self.port.gateway.telemetry.timed_out(kind);
+        }
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }

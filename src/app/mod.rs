@@ -6,7 +6,9 @@ mod issuers;
 mod keys;
 mod limits_store;
 mod listener;
+mod memory;
 mod reload;
+mod seldom;
 mod servers;
 
 use std::io;
@@ -117,6 +119,7 @@ impl Process {
         limits_store::watch(&gateway, &state, &tasks, &ended).await;
         servers::look_after(&gateway, &state, &tasks, &stop);
         tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
+        tasks.spawn(memory::watch(config.max_memory_bytes, Arc::clone(&gateway), stop.clone()));
         look_after_credentials(&tasks, &gateway, &state, &stop);
         tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
         tracing::info!("admin on http://{admin_address}");
@@ -126,7 +129,7 @@ impl Process {
         let tls = config.listen.tls.clone();
         let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
         let connections = TaskTracker::new();
-        let port = Port { gateway, handshakes };
+        let port = Port { gateway, handshakes, write_timeout: config.listen.write_timeout };
         let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
         Running { drain_timeout: config.drain_timeout, state, stop, ended, tasks, connections, serving }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +13,7 @@ use crate::admin::AdminState;
 use crate::breaker::Phase;
 use crate::config::{Config, Server};
 use crate::mcp::ServerName;
-use crate::proxy::{Gateway, Served, Transports};
+use crate::proxy::{Capacity, Gateway, Served, Transports};
 use crate::state::{Ended, State};
 use crate::telemetry::{Telemetry, Watched};
 use crate::upstream::{Endpoint, Upstream};
@@ -60,7 +59,7 @@ fn served(server: &Server, config: &Config, telemetry: &Arc<Telemetry>, tasks: &
         upstream: Arc::new(upstream),
         state: Arc::new(State::new(config.sessions, ended)),
         max_reply_bytes: server.max_reply_bytes,
-        room: Arc::new(Semaphore::new(config.listen.max_in_flight)),
+        capacity: Capacity::new(config.listen.max_in_flight),
     })
 }
 

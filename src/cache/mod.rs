@@ -160,6 +160,12 @@ impl Cache {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives up what is kept.
+    pub fn clear(&self) {
+        self.kept.invalidate_all();
+        self.kept.run_pending_tasks();
+    }
+
     /// About how many bytes are kept.
     pub fn bytes(&self) -> u64 {
         self.kept.run_pending_tasks();

@@ -25,6 +25,9 @@ const DEFAULT_BODY: usize = 1 << 20;
 pub(super) const MAX_BODY: u64 = 256 << 20;
 const DEFAULT_IN_FLIGHT: usize = 1024;
 pub(super) const MAX_IN_FLIGHT: u64 = 100_000;
+const WRITE: Span = Span(Duration::from_mins(1), Duration::from_secs(1)..=Duration::from_hours(1));
+/// With less nothing can be done; more no machine has.
+pub(super) const MEMORY: RangeInclusive<u64> = 32 << 20..=1 << 50;
 const DEFAULT_CACHE: usize = 64 << 20;
 pub(super) const MAX_CACHE: u64 = 1 << 40;
 const DEFAULT_SESSIONS: usize = 10_000;
@@ -46,6 +49,7 @@ pub(super) struct Draft {
     kill_switch: Option<KillSwitchConfig>,
     pub(super) callers: Option<Callers>,
     audit: Option<AuditSettings>,
+    max_memory_bytes: Option<u64>,
     cache_bytes: Option<usize>,
     limits_store: Option<StoreSettings>,
     drain_timeout: Option<Duration>,
@@ -83,6 +87,7 @@ impl Draft {
                 .audit
                 .as_ref()
                 .and_then(|written| audit::build(folder(path.as_deref()), file, written, found)),
+            max_memory_bytes: memory(file, source.max_memory_bytes.as_ref(), found),
             cache_bytes: number(file, source.cache.max_bytes.as_ref(), DEFAULT_CACHE, MAX_CACHE, found),
             limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
@@ -127,6 +132,7 @@ impl Draft {
             kill_switch: self.kill_switch,
             callers: self.callers?,
             audit: self.audit,
+            max_memory_bytes: self.max_memory_bytes,
             cache_bytes: self.cache_bytes?,
             limits_store: self.limits_store,
             policies: self.policies,
@@ -218,6 +224,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
     let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
     let keep_alive = span(file, source.keep_alive.as_ref(), KEEP_ALIVE, found);
+    let write_timeout = span(file, source.write_timeout.as_ref(), WRITE, found);
     Some(Listen {
         address: address?,
         hosts,
@@ -237,12 +244,25 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
             Some(false) | None => Batches::Refused,
         },
         keep_alive: keep_alive?,
+        write_timeout: write_timeout?,
         quota_header: match source.rate_limit_header {
             Some(true) => QuotaHeader::Sent,
             Some(false) | None => QuotaHeader::Off,
         },
         tls: None,
     })
+}
+
+/// How much memory may be used, if that is said.
+fn memory(file: &SourceFile, written: Option<&Spanned<u64>>, found: &mut Diagnostics) -> Option<u64> {
+    let bytes = written?;
+    if MEMORY.contains(&bytes.value) {
+        return Some(bytes.value);
+    }
+    let message = format!("expected a number of bytes from {} to {}", MEMORY.start(), MEMORY.end());
+    let help = "128 MiB are 134217728; without it the limit of the process's control group counts";
+    found.push(file.error(Code::NumberOutOfRange, bytes.referenced, message).help(help));
+    None
 }
 
 fn sessions(file: &SourceFile, source: &SessionsSource, found: &mut Diagnostics) -> Option<SessionBounds> {

@@ -89,6 +89,8 @@ pub struct Config {
     pub callers: Callers,
     /// How it is recorded what happens, if it is.
     pub audit: Option<AuditSettings>,
+    /// How much memory the process may use, if that was said.
+    pub max_memory_bytes: Option<u64>,
     /// How many bytes answers may take that are given again.
     pub cache_bytes: usize,
     /// Where limits are counted together with other gates, if they are.
@@ -120,6 +122,8 @@ pub struct Listen {
     pub batches: Batches,
     /// A stream says something at least so often.
     pub keep_alive: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub write_timeout: Duration,
     /// Whether callers are told what is left for them.
     pub quota_header: QuotaHeader,
     /// TLS, if it is spoken. `None` also for files that are kept elsewhere.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::assertion::AssertionSource;
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
-use super::build::{MAX_BODY, MAX_CACHE, MAX_IN_FLIGHT, MAX_SESSIONS};
+use super::build::{MAX_BODY, MAX_CACHE, MAX_IN_FLIGHT, MAX_SESSIONS, MEMORY};
 use super::credential::CredentialSource;
 use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
@@ -38,6 +38,9 @@ pub struct ConfigSource {
     /// Answers that are given again, where policies say so of a tool (`cache`).
     #[serde(default)]
     pub(super) cache: CacheSource,
+    /// How much memory the process may use, in bytes. Nearly there, it lets fewer messages in. The limit of its control group if not said.
+    #[schemars(range(min = *MEMORY.start(), max = *MEMORY.end()))]
+    pub(super) max_memory_bytes: Option<Spanned<u64>>,
     /// The kill switch: what operators stop at once, whatever the policies say.
     #[serde(default)]
     pub(super) kill_switch: KillSwitchSource,
@@ -86,6 +89,9 @@ pub(super) struct ListenSource {
     /// How often a silent stream gets a comment. 15s if not said, from `1s` to `1h`.
     #[schemars(regex(pattern = DURATION), example = "15s")]
     pub(super) keep_alive: Option<Spanned<String>>,
+    /// How long a client may take nothing of an answer. Then it is cut off. 1m if not said, from `1s` to `1h`.
+    #[schemars(regex(pattern = DURATION), example = "1m")]
+    pub(super) write_timeout: Option<Spanned<String>>,
     /// Whether answers tell callers by `RateLimit` what is left for them of their limits.
     pub(super) rate_limit_header: Option<bool>,
     /// TLS on this port. Without it the port speaks plain HTTP.

@@ -112,8 +112,12 @@ pub struct Attempt {
 /// A deadline. The label `timeout_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeoutKind {
+    /// The head did not come in time.
+    RequestHeader,
     /// The body did not come in time.
     RequestBody,
+    /// The caller took nothing of its answer in time.
+    ResponseWrite,
     /// The server did not answer in time.
     UpstreamFirstByte,
     /// It was silent for too long within its answer.
@@ -124,7 +128,9 @@ impl TimeoutKind {
     /// The label: one of a closed set.
     pub fn label(self) -> &'static str {
         match self {
+            Self::RequestHeader => "request.header",
             Self::RequestBody => "request.body",
+            Self::ResponseWrite => "response.write",
             Self::UpstreamFirstByte => "upstream.first_byte",
             Self::UpstreamStreamIdle => "upstream.stream_idle",
         }

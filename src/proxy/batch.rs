@@ -42,7 +42,7 @@ pub(super) async fn answer(
             seen
         });
         asked.spawn(seen.scope().scope(async move {
-            let answer = match caller.route.served.room() {
+            let answer = match caller.route.served.capacity.take() {
                 Ok(room) => gateway.answer_one(Asking { caller, call, room }, &peer, seen).await,
                 Err(full) => {
                     let at = (&*caller.now, Some(&*caller.route));

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::clock;
-use crate::exchange::HttpRefusal;
+use crate::exchange::{HttpRefusal, TimeoutKind};
 use crate::policy;
 use crate::tls::ClientCertificate;
 
@@ -25,6 +25,8 @@ pub struct Peer {
     address: SocketAddr,
     certificate: Option<Arc<ClientCertificate>>,
     flaw: OnceLock<&'static str>,
+    /// The deadline that ended its connection, if one did.
+    timed_out: OnceLock<TimeoutKind>,
 }
 
 impl Peer {
@@ -35,7 +37,7 @@ impl Peer {
 
     /// The same, who showed this certificate.
     pub fn over_tls(address: SocketAddr, certificate: Option<Arc<ClientCertificate>>) -> Self {
-        Self { address, certificate, flaw: OnceLock::new() }
+        Self { address, certificate, flaw: OnceLock::new(), timed_out: OnceLock::new() }
     }
 
     /// Its address.
@@ -46,6 +48,11 @@ impl Peer {
     /// The certificate that was shown, if one was.
     pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
         self.certificate.as_ref()
+    }
+
+    /// The deadline that ended its connection, if one did.
+    pub fn timed_out(&self) -> Option<TimeoutKind> {
+        self.timed_out.get().copied()
     }
 
     /// Now, and from there.
@@ -65,16 +72,26 @@ pub struct Guard<S> {
     stream: S,
     framing: Framing,
     peer: Arc<Peer>,
-    /// How long a message's head may take.
-    patience: Duration,
+    deadlines: Deadlines,
     /// Runs while a head is awaited that has begun, or the very first one.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Runs while the peer takes nothing of what it is sent.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long a peer may keep the gate waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// With a message's head that has begun, or the very first one.
+    pub head: Duration,
+    /// With taking nothing of what it is sent.
+    pub write: Duration,
 }
 
 impl<S> Guard<S> {
-    /// Watches a connection, on which no head may take longer than `patience`.
-    pub fn new(stream: S, peer: Arc<Peer>, patience: Duration) -> Self {
-        Self { stream, framing: Framing::default(), peer, patience, timer: None }
+    /// Watches a connection, which keeps these.
+    pub fn new(stream: S, peer: Arc<Peer>, deadlines: Deadlines) -> Self {
+        Self { stream, framing: Framing::default(), peer, deadlines, timer: None, stalled: None }
     }
 
     /// Nothing has come: fails when a head takes too long.
@@ -82,10 +99,29 @@ impl<S> Guard<S> {
         if !matches!(self.framing.state, State::Preface | State::Headers) {
             return Poll::Pending;
         }
-        let patience = self.patience;
+        let patience = self.deadlines.head;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "a message's head did not arrive in time")))
+        Poll::Ready(Err(self.too_late(TimeoutKind::RequestHeader, "a message's head did not arrive in time")))
+    }
+
+    /// Nothing that was written has been taken, or all of it: fails when nothing is for too long. While hyper cannot write it
+    /// asks for no more of an answer, so nothing else ends a call whose caller has stopped reading.
+    fn taken<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.deadlines.write;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(self.too_late(TimeoutKind::ResponseWrite, "nothing of an answer was taken in time")))
+    }
+
+    fn too_late(&self, kind: TimeoutKind, why: &'static str) -> io::Error {
+        // The first one is the one that counts.
+        let _ = self.peer.timed_out.set(kind);
+        io::Error::new(io::ErrorKind::TimedOut, why)
     }
 }
 
@@ -270,11 +306,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.taken(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.taken(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -286,7 +324,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.taken(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -296,7 +335,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use std::future::pending;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -350,7 +391,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_does_not_come_in_time_ends_the_connection_and_waiting_between_messages_does_not() {
-        let patience = Duration::from_millis(20);
+        let deadlines = Deadlines { head: Duration::from_millis(20), write: Duration::from_mins(1) };
         for (sent, ends) in [
             ("", true),
             ("P", true),
@@ -358,12 +399,37 @@ mod tests {
             ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ] {
             let (mut client, server) = tokio::io::duplex(1024);
-            let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), patience);
+            let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), deadlines);
             client.write_all(sent.as_bytes()).await.unwrap();
             let mut nowhere = tokio::io::sink();
             let reading = tokio::io::copy(&mut guard, &mut nowhere);
-            let ended = tokio::time::timeout(patience * 10, reading).await;
+            let ended = tokio::time::timeout(deadlines.head * 10, reading).await;
             assert_eq!(ended.is_ok_and(|read| read.is_err()), ends, "{sent:?}");
+        }
+    }
+
+    /// Takes so many bytes after each pause.
+    async fn take(client: &mut tokio::io::DuplexStream, bytes: usize, pause: Duration) {
+        let mut taken = vec![0; bytes];
+        while bytes > 0 && client.read_exact(&mut taken).await.is_ok() {
+            sleep(pause).await;
+        }
+        pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_for_too_long_is_cut_off_and_one_that_takes_little_is_not() {
+        let deadlines = Deadlines { head: Duration::from_mins(1), write: Duration::from_millis(200) };
+        for (takes, cut_off) in [(0, true), (1, false)] {
+            let (mut client, server) = tokio::io::duplex(16);
+            let peer = Arc::new(Peer::new(([127, 0, 0, 1], 1).into()));
+            let mut guard = Guard::new(server, Arc::clone(&peer), deadlines);
+            let written = tokio::select! {
+                written = tokio::time::timeout(deadlines.write * 4, guard.write_all(&[b'x'; 1_000])) => written,
+                () = take(&mut client, takes, deadlines.write / 20) => continue,
+            };
+            assert_eq!(written.is_ok_and(|written| written.is_err()), cut_off);
+            assert_eq!(peer.timed_out(), cut_off.then_some(TimeoutKind::ResponseWrite));
         }
     }
 }

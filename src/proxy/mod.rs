@@ -2,6 +2,7 @@
 
 mod batch;
 mod body;
+mod capacity;
 mod elsewhere;
 mod endless;
 mod guard;
@@ -36,7 +37,8 @@ use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, UpstreamError, VERSION};
 
 pub use body::{Broken, GateBody};
-pub use guard::{Guard, Peer};
+pub use capacity::{Capacity, Memory};
+pub use guard::{Deadlines, Guard, Peer};
 pub use receive::Door;
 pub use respond::heard;
 pub use route::{Routes, Served, Transports};
@@ -106,7 +108,7 @@ impl Gateway {
         seen: &mut Recorder,
     ) -> Result<Read, Refusal> {
         let Arrived { head, route, place } = arrived;
-        let room = route.served.room()?;
+        let room = route.served.capacity.take()?; // is there room for it?
         let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
         let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use crate::exchange::HttpRefusal;
+use super::Capacity;
 use crate::identity::PublicUrl;
 use crate::mcp::ServerName;
 use crate::state::{MESSAGES, STREAM, State};
@@ -30,8 +28,8 @@ pub struct Served {
     pub state: Arc<State>,
     /// How many bytes its reply to one request may have.
     pub max_reply_bytes: usize,
-    /// How many messages for it may be under way at once, streams included.
-    pub room: Arc<Semaphore>,
+    /// How many messages for it may be under way at once.
+    pub capacity: Capacity,
 }
 
 /// Which transports a server has.
@@ -65,16 +63,6 @@ pub struct Routes {
     /// Where there is but one server, it needs no name.
     sole: Option<Arc<Route>>,
     none: ServerName,
-}
-
-impl Served {
-    /// Room for one more message for it.
-    ///
-    /// # Errors
-    /// There is none.
-    pub(super) fn room(&self) -> Result<OwnedSemaphorePermit, HttpRefusal> {
-        Arc::clone(&self.room).try_acquire_owned().map_err(|_full| HttpRefusal::Overloaded)
-    }
 }
 
 impl Routes {

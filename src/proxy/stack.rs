@@ -26,21 +26,34 @@ pub fn service(
     gateway: Arc<Gateway>,
     peer: Arc<Peer>,
 ) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send> + Clone {
+    around(move |request: Request<Incoming>| {
+        let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
+        async move {
+            let version = request.version();
+            let mut answer = gateway.answer(request, &peer).await;
+            if gateway.draining.is_cancelled() && version <= Version::HTTP_11 {
+                // Told so, a client does not send its next call into a connection that is being closed.
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            answer
+        }
+    })
+}
+
+/// The layers around whatever answers.
+fn around<A, F>(
+    answer: A,
+) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send> + Clone
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<GateBody>> + Send + 'static,
+{
     ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked)) // one message's panic is one message's failure
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header
         .service(service_fn(move |request: Request<Incoming>| {
-            let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
             // In a box of its own it goes when the answer begins; hyper keeps what it holds by value as long as the stream.
-            let answer = Box::pin(async move {
-                let version = request.version();
-                let mut answer = gateway.answer(request, &peer).await;
-                if gateway.draining.is_cancelled() && version <= Version::HTTP_11 {
-                    // Told so, a client does not send its next call into a connection that is being closed.
-                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                answer
-            });
+            let answer = Box::pin(answer(request));
             async move { Ok(answer.await) }
         }))
 }
@@ -48,4 +61,42 @@ pub fn service(
 fn panicked(_: Box<dyn Any + Send>) -> Response<GateBody> {
     // What a panic says may hold a caller's data; the hook has logged where it was.
     respond::panicked()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use http_body_util::{BodyExt as _, Empty, Limited};
+    use hyper::{client, server};
+    use hyper_util::rt::TokioIo;
+    use hyper_util::service::TowerToHyperService;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_messages_panic_is_one_messages_failure() {
+        let answers = |request: Request<Incoming>| async move {
+            assert!(request.uri().path() != "/panics", "with what a caller has said");
+            Response::new(GateBody::whole(Bytes::from_static(b"fine")))
+        };
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let service = TowerToHyperService::new(around(answers));
+        let tasks = TaskTracker::new();
+        let serving = tasks.spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
+        let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+        let connection = tasks.spawn(connection);
+        for (path, status, says) in [("/", 200, "fine"), ("/panics", 500, "internal error"), ("/", 200, "fine")] {
+            let request =
+                Request::builder().uri(path).header(header::HOST, "gate").body(Empty::<Bytes>::new()).unwrap();
+            let answer = sender.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::from_u16(status).unwrap());
+            #[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
+            let body = Limited::new(answer.into_body(), 4096).collect().await.unwrap().to_bytes();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains(says) && !body.contains("a caller has said"), "{body}");
+        }
+        drop(sender);
+        assert!(serving.await.unwrap().is_ok() && connection.await.unwrap().is_ok());
+    }
 }

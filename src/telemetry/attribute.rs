@@ -116,7 +116,7 @@ const TABLE: &[Attribute] = &[
     row(RESULT, &[Cached], |f| f.exchange.cache.map(|served| served.word().into())),
     row(OUTCOME, &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
     row("tollgate.timeout.kind", SPANS, |f| f.exchange.timeout.map(|kind| kind.label().into())),
-    row("timeout_kind", &[Decisions], |f| f.exchange.timeout.map(|kind| kind.label().into())),
+    row(TIMEOUT_KIND, &[Decisions], |f| f.exchange.timeout.map(|kind| kind.label().into())),
     row("would_deny", &[Decisions], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row(METHOD, &[Decisions, Replies], |f| Some(f.method().name().into())),
 ];
@@ -144,6 +144,8 @@ pub(super) const RESULT: &str = "result";
 pub(super) const ISSUER: &str = "issuer";
 /// Label of `tollgate.authentication.failures` and `tollgate.upstream.retries`: a word of a closed set.
 pub(super) const REASON: &str = "reason";
+/// Label of `tollgate.connections.timed_out`: which deadline was over.
+pub(super) const TIMEOUT_KIND: &str = "timeout_kind";
 /// Label of `tollgate.kill_switch.active`.
 pub(super) const SCOPE: &str = "scope";
 /// Label of `tollgate.credential.time_left`.

@@ -38,7 +38,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::audit::Audit;
 use crate::cache::Cache;
 use crate::clock;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, TimeoutKind};
 use crate::identity::IssuerState;
 use crate::limits::Store;
 use crate::mcp::ServerName;
@@ -47,7 +47,7 @@ use crate::policy::{KillScope, Kills};
 pub use content::Content;
 pub use credential::Credential;
 pub use log::{Log, LogError, RequestScope, start_log};
-pub use metric::{Counted, Gauge, Handshake, Reload, Watched};
+pub use metric::{Counted, Gauge, Handshake, MemoryUse, Reload, Watched};
 pub use recorder::Recorder;
 pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
@@ -205,6 +205,21 @@ impl Telemetry {
     /// Counts a TLS handshake.
     pub fn handshake(&self, result: Handshake) {
         self.metrics.handshake(result);
+    }
+
+    /// Counts a connection for which the system had no room.
+    pub fn not_accepted(&self) {
+        self.metrics.not_accepted();
+    }
+
+    /// Counts a connection that a deadline has ended.
+    pub fn timed_out(&self, kind: TimeoutKind) {
+        self.metrics.timed_out(kind);
+    }
+
+    /// From now on it shows how much memory is used, of how much, and whether it is short.
+    pub fn memory(&self, memory: MemoryUse) {
+        memory.register(&self.meter);
     }
 
     /// Says when the first credential of a kind ends; `None` if there is none.

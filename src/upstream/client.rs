@@ -35,6 +35,8 @@ pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// Kept-alive connections go before Node's and Python's servers close them (after 5 s), so that no request is written
 /// into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
+/// So much of a reply is read before it is wanted, for each call whose caller is slow.
+const BUFFER: usize = 128 << 10;
 
 /// How a server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +191,7 @@ fn pooled(connector: Counting<HttpsConnector<HttpConnector<Resolver>>>) -> Clien
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(1024)
+        .http1_max_buf_size(BUFFER)
         .set_host(true)
         // Whether something is sent again is decided, and counted, by who sends it.
         .retry_canceled_requests(false)

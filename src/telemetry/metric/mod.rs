@@ -16,7 +16,9 @@ use hashbrown::HashMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::attribute::{self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal};
+use super::attribute::{
+    self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal, TIMEOUT_KIND,
+};
 use crate::audit::Audit;
 use crate::exchange::{Outcome, TimeoutKind};
 use crate::identity::AuthError;
@@ -25,6 +27,7 @@ use crate::policy::RuleId;
 
 pub use ended::{Handshake, Reload};
 pub use gauge::{Counted, Gauge};
+pub use process::MemoryUse;
 pub use upstream::Watched;
 
 pub(super) use observed::{InForce, Observed};
@@ -59,6 +62,8 @@ pub(super) struct Metrics {
     reloads: Counter<u64>,
     tls_reloads: Counter<u64>,
     handshakes: Counter<u64>,
+    not_accepted: Counter<u64>,
+    timed_out: Counter<u64>,
     declined: Counter<u64>,
     redactions: Counter<u64>,
     unauthenticated: Counter<u64>,
@@ -155,6 +160,8 @@ impl Metrics {
             reloads: counter("tollgate.policy.reloads", "Reloads of the policy by how they ended"),
             tls_reloads: counter("tollgate.tls.reloads", "Reloads of certificates by how they ended"),
             handshakes: counter("tollgate.tls.handshakes", "TLS handshakes of clients by how they ended"),
+            not_accepted: counter("tollgate.accept.failures", "How often the system had no room for a connection"),
+            timed_out: counter("tollgate.connections.timed_out", "Connections that a deadline has ended, by which one"),
             series: RwLock::default(),
             rules: RwLock::default(),
         };
@@ -274,6 +281,16 @@ impl Metrics {
     /// Counts a handshake.
     pub(super) fn handshake(&self, result: Handshake) {
         self.handshakes.add(1, &[KeyValue::new(RESULT, result.label())]);
+    }
+
+    /// Counts a connection for which there was no room.
+    pub(super) fn not_accepted(&self) {
+        self.not_accepted.add(1, &[]);
+    }
+
+    /// Counts a connection that this deadline has ended.
+    pub(super) fn timed_out(&self, kind: TimeoutKind) {
+        self.timed_out.add(1, &[KeyValue::new(TIMEOUT_KIND, kind.label())]);
     }
 
     /// The instruments for the labels of a message; bound when first asked for.

@@ -8,6 +8,7 @@ use opentelemetry::metrics::Meter;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
+use super::Gauge;
 use crate::clock;
 
 /// What `/proc/self/stat` says (proc(5)), and how many descriptors are open.
@@ -68,6 +69,31 @@ pub(super) fn register(meter: &Meter) {
         .with_description("Since the process has begun")
         .with_callback(move |observer| observer.observe(begun.elapsed().as_secs_f64(), &[]))
         .build();
+}
+
+/// What bounds the memory, and how much of that is used.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryUse {
+    /// How much may be used.
+    pub bytes: Gauge,
+    /// How much is.
+    pub used: Gauge,
+    /// 1 while it is nearly used up.
+    pub short: Gauge,
+}
+
+impl MemoryUse {
+    pub(in crate::telemetry) fn register(self, meter: &Meter) {
+        let Self { bytes, used, short } = self;
+        for (name, unit, what, gauge) in [
+            ("tollgate.memory.limit", "By", "How much memory may be used", bytes),
+            ("tollgate.memory.used", "By", "How much of that is used", used),
+            ("tollgate.memory.short", "", "1 while memory is nearly used up, so that fewer messages are let in", short),
+        ] {
+            let builder = meter.i64_observable_gauge(name).with_unit(unit).with_description(what);
+            builder.with_callback(move |observer| observer.observe(gauge.value(), &[])).build();
+        }
+    }
 }
 
 fn read() -> Option<Usage> {

@@ -1,0 +1,34 @@
+//! R33: a gate with a thousand rules is there at once.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use crate::support::upstream::Upstream;
+use crate::support::world::World;
+use crate::support::{DEADLINE, raw, until};
+
+/// 150 ms is what a release has; here everything is unoptimised and shares the machine.
+const MOST: Duration = Duration::from_secs(6);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_rules_are_in_force_before_anybody_waits() {
+    let mut policy = String::from("server: records\nroles:\n  reader: { tools: [search_records] }\n");
+    for n in 0..250 {
+        writeln!(policy, "  role_{n}: {{ inherits: [reader], tools: [tool_{n}, \"family_{n}_*\"] }}").unwrap();
+    }
+    policy.push_str("tools:\n");
+    for n in 0..250 {
+        let arguments = "{ required: [id], properties: { id: { type: integer, minimum: 1 } } }";
+        writeln!(
+            policy,
+            "  tool_{n}: {{ arguments: {arguments}, limits: [{{ calls: 60, every: 1m, per: principal }}] }}"
+        )
+        .unwrap();
+    }
+    let upstream = Upstream::start().await;
+    let begun = Instant::now();
+    let gate = World::new(&upstream.url()).policy("records.yaml", &policy).start().await;
+    assert!(until(DEADLINE, async || raw::get(gate.admin, "/readyz").await.status == 200).await);
+    let took = begun.elapsed();
+    assert!(took < MOST, "{took:?}");
+}
