@@ -10,6 +10,7 @@ mod memory;
 mod reload;
 mod seldom;
 mod servers;
+mod settings;
 
 use std::io;
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::Certificates;
+use super::settings::Settings;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::limits::Limits;
@@ -29,12 +30,15 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
     let mut certificates = config.listen.tls.clone().map(|tls| Certificates::new(tls, Arc::clone(&gateway)));
     let folders = config.listen.tls.iter().flat_map(|tls| tls.files().folders());
     let _watcher = watcher(folders.chain([&*config.policies]), &tell);
+    // Beside it there may be logs, of which every line would be a change: it is looked at with the rest.
+    let mut settings = Settings::new(Arc::clone(&config), Arc::clone(&gateway.telemetry));
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll.tick().await;
     // What changed between the first reading and the watch would otherwise be seen late.
     let mut told = reload(&config, &gateway, None);
+    settings.look();
     if let Some(certificates) = &mut certificates {
         certificates.look();
     }
@@ -46,6 +50,7 @@ pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: Canc
             () = stop.cancelled() => return,
         }
         told = reload(&config, &gateway, told.as_deref());
+        settings.look();
         if let Some(certificates) = &mut certificates {
             certificates.look();
         }

@@ -10,8 +10,8 @@ use super::server::{self, ServersDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
-    AuditSettings, Batches, Callers, Config, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides, Reach,
-    RequestDecompression, address, audit, kill_switch, limits_store, policies, tls,
+    AuditSettings, Batches, Callers, Config, ConfigFile, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides,
+    Reach, RequestDecompression, address, audit, kill_switch, limits_store, policies, tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::duration::parse_duration;
@@ -19,7 +19,7 @@ use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
 use crate::state::SessionBounds;
 
-const DEFAULT_FILE: &str = "tollgate.yaml";
+pub(super) const DEFAULT_FILE: &str = "tollgate.yaml";
 const DEFAULT_POLICIES: &str = "policies";
 const DEFAULT_BODY: usize = 1 << 20;
 pub(super) const MAX_BODY: u64 = 256 << 20;
@@ -132,6 +132,7 @@ impl Draft {
             kill_switch: self.kill_switch,
             callers: self.callers?,
             audit: self.audit,
+            file: ConfigFile::default(),
             max_memory_bytes: self.max_memory_bytes,
             cache_bytes: self.cache_bytes?,
             limits_store: self.limits_store,

@@ -15,6 +15,7 @@ mod kill_switch;
 mod limits_store;
 mod policies;
 mod revision;
+mod running;
 mod server;
 mod server_tls;
 mod shown;
@@ -47,6 +48,7 @@ pub use form::form;
 pub use kill_switch::{KillApi, KillSwitchConfig, kill, kills, read_kill_file, write_kill_file};
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
+pub use running::{Change, ConfigFile};
 pub use source::ConfigSource;
 pub use tls::Kept;
 
@@ -89,6 +91,8 @@ pub struct Config {
     pub callers: Callers,
     /// How it is recorded what happens, if it is.
     pub audit: Option<AuditSettings>,
+    /// The file that says so.
+    pub file: ConfigFile,
     /// How much memory the process may use, if that was said.
     pub max_memory_bytes: Option<u64>,
     /// How many bytes answers may take that are given again.
@@ -209,6 +213,7 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
             for server in &config.servers {
                 found.extend(server.shut(&policies).map(Diagnostics::from).unwrap_or_default());
             }
+            let config = Config { file: ConfigFile::of(overrides), ..config };
             Ok(Loaded { policies: policies.peppered(&config.callers.peppers), config, warnings: found })
         }
         (_, policies) => {

@@ -197,6 +197,11 @@ impl Telemetry {
         self.observed.kills_stale.set(i64::from(file == Reload::Refused));
     }
 
+    /// Says whether the configuration file is what the gate runs on.
+    pub fn config(&self, file: Reload) {
+        self.observed.config_stale.set(i64::from(file == Reload::Refused));
+    }
+
     /// Counts a reload of certificates.
     pub fn tls_reloaded(&self, result: Reload) {
         self.metrics.tls_reloaded(result);

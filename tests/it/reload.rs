@@ -130,3 +130,32 @@ async fn a_stream_that_is_held_open_is_judged_by_the_policy_of_now() {
     assert_eq!(stream.read_chunk().await.unwrap(), None, "it ends with the key that it was opened by");
     assert!(upstream.wait_for_hang_ups(1, DEADLINE).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_changes_is_told_of_and_counts_after_a_restart() {
+    let upstream = Upstream::start().await;
+    let gate = World::new(&upstream.url()).start().await;
+    let (file, stale) = (gate.file("tollgate.yaml"), || gate.metric("tollgate_config_stale"));
+    let first = fs::read_to_string(&file).unwrap();
+    assert!(until(DEADLINE, async || stale().await == Some(0.0)).await);
+    let narrower = first.replace("listen:\n", "listen:\n  max_body_bytes: 10\n");
+    let put = |text: &str| {
+        let next = file.with_extension("next");
+        fs::write(&next, text).unwrap();
+        fs::rename(&next, &file).unwrap();
+        gate.signal_look();
+    };
+    put(&narrower);
+    assert!(gate.log.says("counts after a restart").await);
+    assert_eq!(stale().await, Some(1.0));
+    assert!(may_call(gate.data, "search_records").await, "what it runs on has not changed");
+    put(&narrower.replace("max_body_bytes: 10", "max_bdy_bytes: 10"));
+    assert!(gate.log.says("no gate would start with it").await);
+    assert!(gate.log.says("did you mean `max_body_bytes`?").await, "{}", gate.log.text());
+    put(&first);
+    assert!(gate.log.says("says again what the gate runs on").await);
+    assert_eq!(stale().await, Some(0.0));
+    put(&narrower);
+    let gate = gate.restart().await;
+    assert!(!may_call(gate.data, "search_records").await, "now it counts");
+}

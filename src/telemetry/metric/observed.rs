@@ -30,6 +30,8 @@ pub(in crate::telemetry) struct Observed {
     pub(in crate::telemetry) kills: [Gauge; KillScope::ALL.len()],
     /// 1 while its file cannot be taken.
     pub(in crate::telemetry) kills_stale: Gauge,
+    /// 1 while the configuration file is not what the gate runs on.
+    pub(in crate::telemetry) config_stale: Gauge,
     /// The policy in force.
     pub(in crate::telemetry) policy: Arc<RwLock<Option<InForce>>>,
     /// When credentials end.
@@ -63,6 +65,7 @@ impl Observed {
                 "1 while the file of the kill switch cannot be taken, so that an older one is in force",
                 &self.kills_stale,
             ),
+            ("tollgate.config.stale", "1 while tollgate.yaml is not what the gate runs on", &self.config_stale),
         ];
         for (name, what, gauge) in gauges {
             let gauge = gauge.clone();

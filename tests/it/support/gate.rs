@@ -163,6 +163,12 @@ impl Gate {
         assert!(sent.success(), "the process takes the signal");
     }
 
+    /// Asks it to look at its files.
+    pub(crate) fn signal_look(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().expect("kill is there");
+        assert!(sent.success(), "the process takes the signal");
+    }
+
     /// Waits for its end; the exit code, or `None` if a signal ended it or it does not end in time.
     pub(crate) async fn exit_code(&mut self, deadline: Duration) -> Option<i32> {
         if !self.log.wait_for_close(deadline).await {
