@@ -168,7 +168,7 @@ def overview():
             panel("Where the time goes", "Mean time of a tool call, as its caller sees it, and of it the server's part.", [(mean("mcp_server_operation_duration_seconds", calls), "in all"), (mean("mcp_client_operation_duration_seconds", calls), "at the server")], unit="s"),
             panel("Failures by tool", "Tool calls that were refused or failed, a second.", [(rate("mcp_tool_errors_total", server, "tool_name, outcome"), "{{tool_name}} {{outcome}}")], unit="reqps"),
             panel("Tokens of replies", "What models get to read, a second; estimated, four bytes are one.", [(f"topk(10, {rate('tollgate_reply_tokens_total', server, 'method, tool_name')})", "{{method}} {{tool_name}}")]),
-            panel("Deadlines that were over", "A second, by which.", [(rate("tollgate_decisions_total", 'outcome="timeout"', "timeout_kind"), "{{timeout_kind}}")], unit="reqps"),
+            panel("Deadlines that were over", "A second, by which.", [(rate("tollgate_decisions_total", 'timeout_kind!=""', "timeout_kind"), "{{timeout_kind}}")], unit="reqps"),
             panel("Circuit to the server", "1 for the state that each of its URLs is in.", [(gauge("tollgate_upstream_circuit", "max", "instance, server, endpoint, state", server), "{{instance}} {{server}} {{endpoint}} {{state}}")]),
         ],
         [choice("server", "label_values(tollgate_decisions_total, server)")],

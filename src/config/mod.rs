@@ -22,6 +22,7 @@ mod shown;
 mod source;
 mod survey;
 mod syntax;
+mod timeouts;
 mod tls;
 #[cfg(test)]
 mod tests;

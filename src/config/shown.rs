@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 
 use super::build::{MAX_IN_FLIGHT, number};
 use super::source::ServerSource;
-use super::{assertion, breaker, credential, server_tls};
+use super::{assertion, breaker, credential, server_tls, timeouts};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::mcp::{Reserved, alike};
 use crate::upstream::{AssertionSettings, CredentialSettings, Endpoints, Settings};
@@ -34,6 +34,7 @@ impl Written<'_> {
         let assertion = server.assertion.as_ref().map(|written| assertion::read(self, written, found));
         let tls = server.tls.as_ref().map(|written| server_tls::read(file, beside, written, endpoints, found));
         let breaker = breaker::build(file, &server.breaker, found);
+        let timeouts = timeouts::build(file, &server.timeouts, found);
         let usual = Settings::default().max_in_flight;
         let max_in_flight = number(file, server.max_in_flight.as_ref(), usual, MAX_IN_FLIGHT, found);
         let settings = Settings {
@@ -43,6 +44,7 @@ impl Written<'_> {
             assertion: assertion.map_or(Some(None), |read| read.map(Some))?,
             tls: tls.map_or(Some(None), |read| read.map(Some))?.unwrap_or_default(),
             breaker: breaker?,
+            timeouts: timeouts?,
             balance: server.balance.into(),
             max_in_flight: max_in_flight?,
         };

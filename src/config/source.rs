@@ -13,6 +13,7 @@ use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
 use super::server::MAX_REPLY;
 use super::server_tls::ServerTlsSource;
+use super::timeouts::TimeoutsSource;
 use super::tls::Written;
 use crate::diagnostic::Spanned;
 use crate::duration::DURATION;
@@ -293,6 +294,9 @@ pub(super) struct ServerSource {
     /// When it is left alone, at one of its URLs, because it fails.
     #[serde(default)]
     pub(super) breaker: BreakerSource,
+    /// How long it may take for what.
+    #[serde(default)]
+    pub(super) timeouts: TimeoutsSource,
     /// How many bytes its reply to one request may have. 67108864 if not said.
     #[schemars(range(min = 1, max = MAX_REPLY))]
     pub(super) max_reply_bytes: Option<Spanned<u64>>,

@@ -21,6 +21,7 @@ use crate::limits::Admission;
 use crate::mcp::{Call, ProtocolVersion, ServerName, Target};
 use crate::policy::{Permit, PolicySet, RuleId, Sighting};
 use crate::upstream::VERSION;
+use crate::upstream::{Deadline, UpstreamError};
 
 pub use id::DecisionId;
 pub use refusal::{HttpRefusal, Refusal};
@@ -118,21 +119,47 @@ pub enum TimeoutKind {
     RequestBody,
     /// The caller took nothing of its answer in time.
     ResponseWrite,
+    /// No connection to the server stood in time.
+    UpstreamConnect,
     /// The server did not answer in time.
     UpstreamFirstByte,
     /// It was silent for too long within its answer.
     UpstreamStreamIdle,
+    /// Its answer was not all there in time.
+    UpstreamTotal,
 }
 
 impl TimeoutKind {
+    /// The deadline that such an end was over, if it was one.
+    pub fn of(error: &UpstreamError) -> Option<Self> {
+        match error {
+            UpstreamError::NotConnected(_) => Some(Self::UpstreamConnect),
+            UpstreamError::TimedOut(Deadline::FirstByte, _) => Some(Self::UpstreamFirstByte),
+            UpstreamError::TimedOut(Deadline::StreamIdle, _) => Some(Self::UpstreamStreamIdle),
+            UpstreamError::TimedOut(Deadline::Total, _) => Some(Self::UpstreamTotal),
+            UpstreamError::Unreachable(_)
+            | UpstreamError::Unwritten(_)
+            | UpstreamError::BrokeOff(_)
+            | UpstreamError::Unacceptable(_)
+            | UpstreamError::Unsound(_)
+            | UpstreamError::Credential(_)
+            | UpstreamError::LeftAlone(_)
+            | UpstreamError::Busy
+            | UpstreamError::SessionLost
+            | UpstreamError::Stopped(_) => None,
+        }
+    }
+
     /// The label: one of a closed set.
     pub fn label(self) -> &'static str {
         match self {
             Self::RequestHeader => "request.header",
             Self::RequestBody => "request.body",
             Self::ResponseWrite => "response.write",
+            Self::UpstreamConnect => "upstream.connect",
             Self::UpstreamFirstByte => "upstream.first_byte",
             Self::UpstreamStreamIdle => "upstream.stream_idle",
+            Self::UpstreamTotal => "upstream.total",
         }
     }
 }

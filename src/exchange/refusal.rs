@@ -89,10 +89,11 @@ impl Refusal {
                 | UpstreamError::Credential(CredentialError::NoToken | CredentialError::Refused(_)),
             ) => Outcome::Denied,
             Self::Audit(Unrecorded) => Outcome::Unrecorded,
-            Self::Upstream(UpstreamError::TimedOut(_)) => Outcome::Timeout,
+            Self::Upstream(UpstreamError::TimedOut(..)) => Outcome::Timeout,
             Self::Upstream(
                 UpstreamError::Unreachable(_)
                 | UpstreamError::Unwritten(_)
+                | UpstreamError::NotConnected(_)
                 | UpstreamError::Credential(CredentialError::Unavailable(_) | CredentialError::Untold(_))
                 | UpstreamError::LeftAlone(_)
                 | UpstreamError::BrokeOff(_)
@@ -122,7 +123,7 @@ impl Refusal {
     pub fn timeout(&self) -> Option<TimeoutKind> {
         match self {
             Self::Http(HttpRefusal::TooSlow) => Some(TimeoutKind::RequestBody),
-            Self::Upstream(UpstreamError::TimedOut(_)) => Some(TimeoutKind::UpstreamFirstByte),
+            Self::Upstream(error) => TimeoutKind::of(error),
             Self::Http(_)
             | Self::Identity(_)
             | Self::Message(_)
@@ -130,8 +131,7 @@ impl Refusal {
             | Self::Policy(_)
             | Self::State(_)
             | Self::Limit(_)
-            | Self::Audit(_)
-            | Self::Upstream(_) => None,
+            | Self::Audit(_) => None,
         }
     }
 

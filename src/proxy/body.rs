@@ -5,18 +5,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::batch::Merged;
 use super::elsewhere::Elsewhere;
 use super::endless::Endless;
 use super::joined::Joined;
 use super::keep_alive::KeepAlive;
+use super::patience::Patience;
 use super::stop::Stop;
 use super::{Room, respond};
 use crate::exchange::{Outcome, TimeoutKind};
@@ -75,31 +74,6 @@ enum Piece {
     More(Bytes),
     /// Behind it there is nothing.
     Last(Bytes),
-}
-
-/// How long the server may be silent about a call.
-#[derive(Debug)]
-pub(super) struct Patience {
-    silence: Duration,
-    timer: Pin<Box<Sleep>>,
-}
-
-/// While a server waits for its client's user, and on streams that carry what happens: long, but not for ever.
-const IDLE: Duration = Duration::from_mins(5);
-
-impl Patience {
-    pub(super) fn of(silence: Duration) -> Self {
-        Self { silence, timer: Box::pin(sleep(silence)) }
-    }
-
-    /// A word from the server renews its time; a question gives it its client's.
-    fn hear(&mut self, heard: Heard) {
-        let more = match heard {
-            Heard::Word | Heard::Answer => self.silence,
-            Heard::Question => IDLE.max(self.silence),
-        };
-        self.timer.as_mut().reset(Instant::now() + more);
-    }
 }
 
 impl GateBody {
@@ -301,7 +275,9 @@ impl Relay {
         if let Some(recorder) = &mut self.recorder {
             recorder.replied = recorder.replied.saturating_add(passed);
         }
-        if let (Some(heard), Some(patience)) = (self.watch.heard(), &mut self.patience) {
+        // Of an answer that is no stream every piece is a word.
+        let heard = self.watch.heard().or((!self.watch.is_stream()).then_some(Heard::Word));
+        if let (Some(heard), Some(patience)) = (heard, &mut self.patience) {
             patience.hear(heard);
         }
         for declined in self.watch.declined() {
@@ -355,13 +331,12 @@ impl Relay {
             return self.fail(Bytes::new(), &stopped);
         }
         if let Some(patience) = &mut self.patience
-            && patience.timer.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(late) = patience.poll(cx)
         {
-            let silence = patience.silence;
             if let Some(room) = &self.room {
                 self.elsewhere.abandon(room, self.watch.conversation());
             }
-            return self.fail(Bytes::new(), &UpstreamError::TimedOut(silence));
+            return self.fail(Bytes::new(), &late);
         }
         let Some(keep_alive) = self.keep_alive.as_mut().filter(|_| self.watch.is_between_events()) else {
             return Poll::Pending;
@@ -404,7 +379,7 @@ impl Relay {
             return;
         };
         recorder.refused = error.map(UpstreamError::reason);
-        recorder.timeout = error.and_then(timeout);
+        recorder.timeout = error.and_then(TimeoutKind::of);
         recorder.rule = error.and_then(UpstreamError::rule).cloned().or(recorder.rule.take());
         let resumable = error.is_none() && self.watch.is_resumable();
         match (self.under_way.take().filter(|_| resumable), self.room.take()) {
@@ -419,18 +394,13 @@ impl Relay {
     }
 }
 
-/// The deadline that such an end was over, if it was one.
-pub(super) fn timeout(error: &UpstreamError) -> Option<TimeoutKind> {
-    matches!(error, UpstreamError::TimedOut(_)).then_some(TimeoutKind::UpstreamStreamIdle)
-}
-
 /// How a call ended whose reply ended so.
 pub(super) fn outcome(answer: Answer, error: Option<&UpstreamError>) -> Outcome {
     match (answer, error) {
         (Answer::Result, _) | (Answer::None, None) => Outcome::Ok,
         (Answer::ToolError, _) => Outcome::ToolError,
         (Answer::Error(code), _) => Outcome::ServerError(code),
-        (Answer::None, Some(UpstreamError::TimedOut(_))) => Outcome::Timeout,
+        (Answer::None, Some(UpstreamError::TimedOut(..))) => Outcome::Timeout,
         (Answer::None, Some(UpstreamError::Stopped(_) | UpstreamError::Unsound(Unsound::Withheld(_)))) => {
             Outcome::Denied
         }

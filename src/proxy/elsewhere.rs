@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Gateway, Room, Served, body, respond, stop};
-use crate::exchange::{DecisionId, Outcome};
+use crate::exchange::{DecisionId, Outcome, TimeoutKind};
 use crate::inspect::Answer;
 use crate::mcp::Form;
 use crate::state::{Conversation, Declined, Session, UnderWay};
 use crate::telemetry::Recorder;
-use crate::upstream::{Behalf, UpstreamError};
+use crate::upstream::{Behalf, Deadline, UpstreamError};
 
 /// Waits for such calls.
 #[derive(Debug)]
@@ -25,9 +25,6 @@ pub(super) struct Elsewhere {
     /// The protocol revision that the caller's headers name, should the server have to be told something.
     pub(super) version: Option<HeaderValue>,
 }
-
-/// While a client's user is asked, or until a client comes back for its answer.
-const LONG: Duration = Duration::from_mins(5);
 
 /// A call that waits.
 struct Waiting {
@@ -91,19 +88,29 @@ impl Waiting {
                 stopped = &mut stop => return self.give_up(&stopped),
                 () = sleep_until(self.deadline()) => {
                     if self.deadline() <= Instant::now() {
-                        let silence = self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout);
-                        return self.give_up(&UpstreamError::TimedOut(silence));
+                        let silence = self.silence();
+                        return self.give_up(&UpstreamError::TimedOut(Deadline::StreamIdle, silence));
                     }
                 }
             }
         }
     }
 
+    /// While a client's user is asked, or until a client comes back for its answer.
+    fn long(&self) -> Duration {
+        self.served.upstream.timeouts().stream_idle
+    }
+
+    /// Otherwise.
+    fn silence(&self) -> Duration {
+        self.room.admission.permit().tool().map_or(self.long(), |tool| tool.timeout)
+    }
+
     /// Every word of the server on the session's stream renews its time.
     fn deadline(&self) -> Instant {
-        let tool = self.room.admission.permit().tool().map_or(LONG, |tool| tool.timeout);
+        let (long, tool) = (self.long(), self.silence());
         let asked = self.conversation.url().is_none() || self.session.waits_for_client();
-        Instant::from_std(self.session.used()) + if asked { LONG.max(tool) } else { tool }
+        Instant::from_std(self.session.used()) + if asked { long.max(tool) } else { tool }
     }
 
     fn give_up(mut self, error: &UpstreamError) {
@@ -120,7 +127,7 @@ impl Waiting {
             self.session.answered(id, Form::Error { code: 0 });
         }
         self.recorder.refused = Some(error.reason());
-        self.recorder.timeout = body::timeout(error);
+        self.recorder.timeout = TimeoutKind::of(error);
         if let UpstreamError::Stopped(rule) = error {
             self.recorder.rule = Some(rule.clone());
         }

@@ -8,6 +8,7 @@ mod endless;
 mod guard;
 mod joined;
 mod keep_alive;
+mod patience;
 mod receive;
 mod respond;
 mod route;
@@ -45,10 +46,11 @@ pub use route::{Routes, Served, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::{Patience, Relay};
+use body::Relay;
 use elsewhere::Elsewhere;
 use endless::Endless;
 use keep_alive::KeepAlive;
+use patience::Patience;
 use receive::{Calls, For};
 use route::Route;
 
@@ -275,7 +277,7 @@ impl Gateway {
             respond::quota(quota, &mut head.headers);
         }
         let permit = room.admission.permit();
-        let (method, patience) = (permit.call().method(), permit.tool().map(|tool| Patience::of(tool.timeout)));
+        let method = permit.call().method();
         let elsewhere = Elsewhere { gateway: Arc::clone(self), served, version };
         let body = match body {
             ReplyBody::Whole(bytes) => {
@@ -291,6 +293,7 @@ impl Gateway {
             }
             ReplyBody::Stream(begun, stream) => {
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
+                let patience = (!endless).then(|| patience(&elsewhere.served, &room, &watch));
                 let endless = endless.then(|| Endless::new(self, &elsewhere.served, permit.principal().expires()));
                 let stop = endless.is_none().then(|| stop::stop(self, permit));
                 let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
@@ -325,6 +328,15 @@ fn metadata(now: &Snapshot, at: &PublicUrl, seen: Recorder) -> Response<GateBody
     };
     seen.close(Outcome::Ok);
     respond::metadata(resource.metadata().clone())
+}
+
+/// How long the server may take for the rest of an answer that has an end of its own.
+fn patience(served: &Served, room: &Room, watch: &Watch) -> Patience {
+    let timeouts = served.upstream.timeouts();
+    let silence = room.admission.permit().tool().map_or(timeouts.stream_idle, |tool| tool.timeout);
+    let patience = Patience::new(silence, timeouts);
+    // A stream lasts as long as it says something.
+    if watch.is_stream() { patience } else { patience.ending(room.server.since(), timeouts.total) }
 }
 
 /// Says no, and records that.

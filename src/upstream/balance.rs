@@ -74,7 +74,10 @@ impl EndpointSet {
     /// What a caller should hear whose session was there. It cannot go on elsewhere; but where somebody else answers, its
     /// client can begin a new one, and is told to.
     pub(super) fn without(&self, home: &Uri, error: UpstreamError) -> UpstreamError {
-        let nothing_ran = matches!(error, UpstreamError::Unreachable(_) | UpstreamError::LeftAlone(_));
+        let nothing_ran = matches!(
+            error,
+            UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::LeftAlone(_)
+        );
         let has_other = || [&self.streamable, &self.sse].into_iter().any(|same| same.has_other(home));
         if nothing_ran && has_other() { UpstreamError::SessionLost } else { error }
     }

@@ -21,7 +21,7 @@ use super::connections::Counting;
 use super::kept::Kept;
 use super::names::{Moved, Names, Resolver};
 use super::retry;
-use super::settings::TlsSettings;
+use super::settings::{Settings, TlsSettings};
 use super::{Connections, Endpoints};
 use crate::clock;
 use crate::secret::{Reference, Secret};
@@ -30,8 +30,6 @@ use crate::tls::{self, Flaw, Part};
 /// Carries requests to a server.
 pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector<Resolver>>>, Full<Bytes>>;
 
-/// A connection stands within this, or the server is not there.
-pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// Kept-alive connections go before Node's and Python's servers close them (after 5 s), so that no request is written
 /// into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(4);
@@ -65,11 +63,7 @@ impl Pool {
     ///
     /// # Errors
     /// The authorities of the machine cannot be read, or a file that the settings name.
-    pub(super) fn new(
-        endpoints: &Endpoints,
-        settings: &TlsSettings,
-        connections: Arc<Connections>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(endpoints: &Endpoints, settings: &Settings, connections: Arc<Connections>) -> io::Result<Self> {
         let names = Arc::new(Names::of_system());
         Ok(Self { client: client(endpoints, settings, connections, Resolver(Arc::clone(&names)))?, names })
     }
@@ -109,15 +103,28 @@ pub(super) fn is_unwritten(error: &legacy::Error) -> bool {
     !error.is_connect() && cause.is_some_and(hyper::Error::is_canceled)
 }
 
+/// Whether no connection stood in time.
+pub(super) fn is_late(error: &legacy::Error) -> bool {
+    let mut cause = error.source().filter(|_| error.is_connect());
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// A client for a server there. It is made anew when its files change; what is under way goes on over the connections of before.
 fn client(
     endpoints: &Endpoints,
-    settings: &TlsSettings,
+    settings: &Settings,
     connections: Arc<Connections>,
     resolver: Resolver,
 ) -> io::Result<Kept<Client>> {
     let schemes = Schemes::of(endpoints);
-    let TlsSettings { ca, identity, server_name } = settings.clone();
+    let TlsSettings { ca, identity, server_name } = settings.tls.clone();
+    let patience = settings.timeouts.connect;
     let has_ca = ca.is_some();
     let identity = identity.into_iter().flat_map(|(certificate, key)| [Reference::File(certificate), key]);
     let files: Vec<Reference> = ca.map(Reference::File).into_iter().chain(identity).collect();
@@ -128,9 +135,10 @@ fn client(
             [ca] if has_ca => Read { ca: Some(ca), identity: None },
             _ => Read { ca: None, identity: None },
         };
-        let tcp = HttpConnector::new_with_resolver(resolver.clone());
+        let mut tcp = HttpConnector::new_with_resolver(resolver.clone());
+        tcp.set_connect_timeout(Some(patience));
         let connector = connector(tcp, config(schemes, read)?, schemes, server_name.clone());
-        Ok(pooled(Counting { connector, patience: CONNECT, connections: Arc::clone(&connections) }))
+        Ok(pooled(Counting { connector, patience, connections: Arc::clone(&connections) }))
     })
 }
 
@@ -173,7 +181,6 @@ fn connector(
     schemes: Schemes,
     server_name: Option<ServerName<'static>>,
 ) -> HttpsConnector<HttpConnector<Resolver>> {
-    connector.set_connect_timeout(Some(CONNECT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
     let builder = HttpsConnectorBuilder::new().with_tls_config(config);

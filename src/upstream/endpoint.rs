@@ -25,6 +25,7 @@ pub struct Endpoint {
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
+    since: Instant,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -77,11 +78,16 @@ impl Endpoint {
             _ => Some(Arc::clone(&self.room).try_acquire_owned().map_err(|_full| NotAsked::Busy)?),
         };
         let attempt = self.breaker.ask(clock::monotonic()).map_err(NotAsked::LeftAlone)?;
-        Ok((InFlight { endpoint: Arc::clone(self), _room: room }, attempt))
+        Ok((InFlight { endpoint: Arc::clone(self), since: clock::monotonic(), _room: room }, attempt))
     }
 }
 
 impl InFlight {
+    /// Since when.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Where it is.
     pub fn url(&self) -> &Uri {
         &self.endpoint.url
@@ -90,7 +96,7 @@ impl InFlight {
     /// The same call, of which nothing is left to do there.
     #[must_use]
     pub fn ended(&self) -> Self {
-        Self { endpoint: Arc::clone(&self.endpoint), _room: None }
+        Self { endpoint: Arc::clone(&self.endpoint), since: self.since, _room: None }
     }
 }
 
@@ -99,6 +105,6 @@ impl InFlight {
     /// A call that is over, of an endpoint out of thin air.
     pub fn for_test() -> Self {
         let endpoint = Endpoint::new(Uri::from_static("http://127.0.0.1:8000/mcp"), &Settings::default());
-        Self { endpoint: Arc::new(endpoint), _room: None }
+        Self { endpoint: Arc::new(endpoint), since: clock::monotonic(), _room: None }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::CredentialError;
+use super::{CredentialError, Deadline};
 use crate::mcp::Problem;
 use crate::policy::{RuleId, Sighting};
 
@@ -16,8 +16,10 @@ pub enum UpstreamError {
     Unwritten(String),
     /// The connection broke after the request was sent: it may have run.
     BrokeOff(String),
-    /// No word for this long: it may have run.
-    TimedOut(Duration),
+    /// No connection stood within this: nothing ran.
+    NotConnected(Duration),
+    /// This deadline is over, so long it was: it may have run.
+    TimedOut(Deadline, Duration),
     /// The server answered with this status: a redirect, a demand for credentials, an upgrade, or a failure without a
     /// message.
     Unacceptable(u16),
@@ -69,7 +71,8 @@ impl UpstreamError {
             Self::Unreachable(_) => "unreachable",
             Self::Unwritten(_) => "unwritten",
             Self::BrokeOff(_) => "broke_off",
-            Self::TimedOut(_) => "timed_out",
+            Self::NotConnected(_) => "connect_timed_out",
+            Self::TimedOut(..) => "timed_out",
             Self::Unacceptable(_) => "unacceptable",
             Self::Unsound(unsound) => unsound.reason(),
             Self::Credential(error) => error.reason(),
@@ -90,7 +93,8 @@ impl UpstreamError {
             Self::Unreachable(_)
             | Self::Unwritten(_)
             | Self::BrokeOff(_)
-            | Self::TimedOut(_)
+            | Self::NotConnected(_)
+            | Self::TimedOut(..)
             | Self::Unacceptable(_)
             | Self::Unsound(_)
             | Self::LeftAlone(_)
@@ -114,7 +118,13 @@ impl fmt::Display for UpstreamError {
             Self::Unreachable(why) => write!(f, "the server cannot be reached: {why}"),
             Self::Unwritten(why) => write!(f, "the server closed the connection before it was asked: {why}"),
             Self::BrokeOff(why) => write!(f, "the server broke off: {why}"),
-            Self::TimedOut(after) => write!(f, "the server was silent for {after:?}"),
+            Self::NotConnected(after) => write!(f, "no connection to the server stood within {after:?}"),
+            Self::TimedOut(Deadline::FirstByte | Deadline::StreamIdle, after) => {
+                write!(f, "the server was silent for {after:?}")
+            }
+            Self::TimedOut(Deadline::Total, after) => {
+                write!(f, "the server's answer was not all there after {after:?}")
+            }
             Self::Unacceptable(status) => {
                 write!(f, "the server answered with HTTP status {status}")
             }

@@ -17,13 +17,16 @@ use tokio_util::task::TaskTracker;
 
 use super::assertion::Assertions;
 use super::balance::EndpointSet;
-use super::client::{CONNECT, Pool};
+use super::client::Pool;
 use super::credential::{self, Asks, Credential, Shown};
 use super::error::chain;
 use super::headers::REQUEST_ID;
 use super::reply::{self, Reply};
 use super::retry::{self, Again, Retries};
-use super::{Connections, CredentialError, Endpoint, Endpoints, InFlight, Settings, UpstreamError, client, headers};
+use super::{
+    Connections, CredentialError, Deadline, Endpoint, Endpoints, InFlight, Settings, Timeouts, UpstreamError, client,
+    headers,
+};
 use crate::breaker::{Attempt, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
@@ -38,6 +41,7 @@ pub struct Upstream {
     pool: Pool,
     connections: Arc<Connections>,
     retries: Arc<Retries>,
+    timeouts: Timeouts,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Arc<Credential>,
@@ -95,8 +99,8 @@ pub struct Behalf<'a> {
     pub version: Option<&'a HeaderValue>,
 }
 
-/// How long a server may be silent about anything but a tool call, which has a timeout of its own.
-const SILENCE: Duration = Duration::from_mins(1);
+/// How long to wait for a word of the server that nobody else waits for.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// When to ask again for a stream whose predecessor the server has not seen the end of.
 const STILL_OPEN: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(40), Duration::from_millis(150)];
@@ -113,13 +117,13 @@ impl Upstream {
     /// The machine's certificates cannot be read, or a secret that the settings name.
     pub fn new(endpoints: &Endpoints, settings: &Settings, tasks: TaskTracker) -> std::io::Result<Self> {
         let connections = Arc::<Connections>::default();
-        let pool = Pool::new(endpoints, &settings.tls, Arc::clone(&connections))?;
+        let pool = Pool::new(endpoints, settings, Arc::clone(&connections))?;
         let credential = Arc::new(Credential::new(&settings.credential, tasks.clone())?);
         let assertions = settings.assertion.as_ref().map(Assertions::new).transpose()?.map(Arc::new);
         let endpoints = EndpointSet::new(endpoints, settings);
         let forward_headers = settings.forward_headers.clone();
-        let retries = Arc::default();
-        Ok(Self { endpoints, pool, connections, retries, forward_headers, credential, assertions, tasks })
+        let (retries, timeouts) = (Arc::default(), settings.timeouts);
+        Ok(Self { endpoints, pool, connections, retries, timeouts, forward_headers, credential, assertions, tasks })
     }
 
     /// What signs who asks, if the server is told so.
@@ -143,7 +147,7 @@ impl Upstream {
     /// transport that it speaks there is an endpoint that answers. A server that could not be shown the gate's own
     /// credential is as good as not there.
     pub async fn answers(&self) -> bool {
-        let Ok(Ok(shown)) = timeout(CONNECT, self.credential.shown(Asks::Gate)).await else {
+        let Ok(Ok(shown)) = timeout(A_MOMENT, self.credential.shown(Asks::Gate)).await else {
             return false;
         };
         let mut asked = JoinSet::new();
@@ -155,7 +159,7 @@ impl Upstream {
                 *request.method_mut() = HttpMethod::OPTIONS;
                 *request.uri_mut() = endpoint.url().clone();
                 credential::put(shown, request.headers_mut());
-                let answers = matches!(timeout(CONNECT, client::say(&client, request)).await, Ok(Ok(_)));
+                let answers = matches!(timeout(A_MOMENT, client::say(&client, request)).await, Ok(Ok(_)));
                 if answers {
                     endpoint.answers();
                 }
@@ -195,6 +199,11 @@ impl Upstream {
         self.endpoints.all().any(|endpoint| *endpoint.phases().borrow() != Phase::Closed)
     }
 
+    /// How long it may take for what.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// How often calls were sent again.
     pub fn retries(&self) -> &Arc<Retries> {
         &self.retries
@@ -212,7 +221,7 @@ impl Upstream {
     ) -> Result<Reply, UpstreamError> {
         // Before the breaker: that there is none says nothing of the server.
         let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
-        let silence = admission.permit().tool().map_or(SILENCE, |tool| tool.timeout);
+        let silence = admission.permit().tool().map_or(self.timeouts.first_byte, |tool| tool.timeout);
         let mut sending = Sending { admission, conversation, carried, silence, until: Instant::now() + silence };
         let reply = self.send_until_answered(&mut sending, shown).await;
         match conversation.session().and_then(|session| session.home()) {
@@ -266,7 +275,7 @@ impl Upstream {
             Some(ended) => attempt.end(ended, clock::monotonic()),
             None => drop(attempt),
         }
-        if matches!(reply, Err(UpstreamError::TimedOut(_))) {
+        if matches!(reply, Err(UpstreamError::TimedOut(..))) {
             let Sending { admission, conversation, carried, .. } = sending;
             self.abandon(Behalf { admission, conversation, to: &url, version: carried.headers.get(VERSION) });
         }
@@ -282,10 +291,13 @@ impl Upstream {
         let silence = sending.silence;
         let response = match timeout_at(sending.until, self.ask(request, permit.call().method())).await {
             Ok(Ok(response)) => response,
+            Ok(Err(error)) if client::is_late(&error) => {
+                return Err(UpstreamError::NotConnected(self.timeouts.connect));
+            }
             Ok(Err(error)) if error.is_connect() => return Err(UpstreamError::Unreachable(chain(&error))),
             Ok(Err(error)) if client::is_unwritten(&error) => return Err(UpstreamError::Unwritten(chain(&error))),
             Ok(Err(error)) => return Err(UpstreamError::BrokeOff(chain(&error))),
-            Err(_) => return Err(UpstreamError::TimedOut(silence)),
+            Err(_) => return Err(UpstreamError::TimedOut(Deadline::FirstByte, silence)),
         };
         let (mut head, body) = response.into_parts();
         if let Some((_, shown)) = shown.filter(|_| head.status == StatusCode::UNAUTHORIZED) {
@@ -293,7 +305,8 @@ impl Upstream {
         }
         reply::acceptable(&head)?;
         headers::to_caller(&mut head.headers);
-        let body = reply::whole(&head.headers, body, whole_up_to, silence).await?;
+        let ends = (Instant::from_std(to.since()) + self.timeouts.total, self.timeouts.total);
+        let body = reply::whole(&head.headers, body, whole_up_to, silence, ends).await?;
         Ok(Reply { head, body, from: to })
     }
 
@@ -371,7 +384,7 @@ impl Upstream {
                 return false;
             };
             credential::put(shown, request.headers_mut());
-            let sent = timeout(CONNECT, client::say(&client, request)).await;
+            let sent = timeout(A_MOMENT, client::say(&client, request)).await;
             matches!(sent, Ok(Ok(response)) if response.status().is_success())
         }
     }
@@ -440,8 +453,10 @@ fn ended(reply: &Result<Reply, UpstreamError>) -> Option<Ended> {
     Some(match reply {
         Err(UpstreamError::Unwritten(_)) => return None,
         // What stands before it cannot reach it, or it takes nothing more.
-        Err(UpstreamError::Unreachable(_) | UpstreamError::Unacceptable(502..=504)) => Ended::Unreached,
-        Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(_)) => Ended::Failed,
+        Err(
+            UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::Unacceptable(502..=504),
+        ) => Ended::Unreached,
+        Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(..)) => Ended::Failed,
         Ok(_)
         | Err(
             UpstreamError::Unacceptable(_)

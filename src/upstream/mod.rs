@@ -16,6 +16,7 @@ mod reply;
 mod retry;
 mod settings;
 mod signing;
+mod timeouts;
 
 pub use assertion::{Assertions, OWN_CLAIMS};
 pub use balance::Balance;
@@ -30,3 +31,4 @@ pub use reply::{MediaType, Reply, ReplyBody, media_type};
 pub use retry::{Again, Retries};
 pub use settings::{AssertionSettings, ClientProof, CredentialSettings, Settings, TlsSettings, TokenEndpoint};
 pub use signing::SigningKey;
+pub use timeouts::{Deadline, Timeouts};

@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::chain;
-use super::{InFlight, UpstreamError};
+use super::{Deadline, InFlight, UpstreamError};
 
 /// What the server said.
 #[derive(Debug)]
@@ -44,12 +44,14 @@ pub(super) fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamErr
     Ok(())
 }
 
-/// Short JSON as a whole; anything else as it comes. A server may be silent for so long before each piece.
+/// Short JSON as a whole; anything else as it comes. A server may be silent for so long before each piece, and must
+/// have said all by a moment that comes so long after it was asked.
 pub(super) async fn whole(
     headers: &HeaderMap,
     mut body: Incoming,
     held: usize,
     silence: Duration,
+    ends: (Instant, Duration),
 ) -> Result<ReplyBody, UpstreamError> {
     if body.is_end_stream() {
         return Ok(ReplyBody::Whole(Bytes::new()));
@@ -62,7 +64,14 @@ pub(super) async fn whole(
     let mut all = BytesMut::new();
     let mut read = 0;
     loop {
-        let frame = timeout(silence, body.frame()).await.map_err(|_elapsed| UpstreamError::TimedOut(silence))?;
+        let (until, total) = ends;
+        let frame = timeout_at(until.min(Instant::now() + silence), body.frame()).await;
+        let late = |_elapsed| {
+            let over = Instant::now() >= until;
+            let (deadline, after) = if over { (Deadline::Total, total) } else { (Deadline::StreamIdle, silence) };
+            UpstreamError::TimedOut(deadline, after)
+        };
+        let frame = frame.map_err(late)?;
         let Some(frame) = frame else {
             break;
         };

@@ -45,13 +45,13 @@ impl Again {
     /// Why this call may be sent again that ended so, if it may.
     pub(super) fn of(error: &UpstreamError, permit: &Permit) -> Option<Self> {
         match error {
-            UpstreamError::Unreachable(_) => Some(Self::Unreached),
+            UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) => Some(Self::Unreached),
             UpstreamError::Unwritten(_) => Some(Self::Unwritten),
             UpstreamError::BrokeOff(_) | UpstreamError::Unacceptable(502..=504) => {
                 permit.may_run_twice().then_some(Self::Idempotent)
             }
             // Whoever waits has waited long enough.
-            UpstreamError::TimedOut(_)
+            UpstreamError::TimedOut(..)
             | UpstreamError::Unacceptable(_)
             | UpstreamError::Unsound(_)
             | UpstreamError::Credential(_)

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 
-use super::Balance;
+use super::{Balance, Timeouts};
 use crate::breaker::BreakerSettings;
 use crate::secret::Reference;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// When one of its endpoints is left alone.
     pub breaker: BreakerSettings,
+    /// How long it may take for what.
+    pub timeouts: Timeouts,
     /// Which of its endpoints gets the next call.
     pub balance: Balance,
     /// How many calls one of them may have under way, but for streams without an end.
@@ -40,6 +42,7 @@ impl Default for Settings {
             assertion: None,
             tls: TlsSettings::default(),
             breaker: BreakerSettings::default(),
+            timeouts: Timeouts::default(),
             balance: Balance::default(),
             max_in_flight: 512,
         }

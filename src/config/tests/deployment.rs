@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{HASH, lines};
 use crate::config::{self, Hosts, Kept, Loaded, Overrides, RequestDecompression};
 use crate::diagnostic::Diagnostics;
-use crate::upstream::{Balance, CredentialSettings};
+use crate::upstream::{Balance, CredentialSettings, Timeouts};
 
 /// A folder with a policy for the server `records`, and this `tollgate.yaml`.
 pub(super) fn deployment(config: &str) -> tempfile::TempDir {
@@ -70,6 +70,28 @@ fn a_server_is_in_one_place_or_in_several() {
         ("url: [http://a/mcp, 7]", "put text in quotes"),
         ("url: http://a/mcp, max_in_flight: 0", "expected a number from 1 to 100000"),
         ("url: http://a/mcp, balance: random", "random"),
+    ] {
+        let told = told(&server(said));
+        assert!(told.starts_with("tollgate.yaml:1:") && told.contains(problem), "{said}: {told}");
+    }
+}
+
+#[test]
+fn how_long_a_server_may_take_is_said_for_each_part() {
+    let server = |said: &str| format!("servers: {{ records: {{ url: http://a/mcp, timeouts: {{ {said} }} }} }}\n");
+    let read = |said: &str| loaded(&server(said)).unwrap().config.servers[0].shown.timeouts;
+    assert_eq!(read(""), Timeouts::default());
+    let millis = |timeouts: Timeouts| {
+        [timeouts.connect, timeouts.first_byte, timeouts.stream_idle, timeouts.total].map(|it| it.as_millis())
+    };
+    let said = read("connect: 11ms, first_byte: 12ms, stream_idle: 13ms, total: 14ms");
+    assert_eq!(millis(said), [11, 12, 13, 14]);
+    for (said, problem) in [
+        ("connect: 2m", "2m"),
+        ("first_byte: 0s", "0s"),
+        ("stream_idle: 7d", "7d"),
+        ("total: forever", "forever"),
+        ("idle: 1s", "idle"),
     ] {
         let told = told(&server(said));
         assert!(told.starts_with("tollgate.yaml:1:") && told.contains(problem), "{said}: {told}");

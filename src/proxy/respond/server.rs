@@ -17,7 +17,7 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 pub(super) fn say(error: &UpstreamError) -> Saying {
     let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
     let (status, code, text, executed) = match error {
-        UpstreamError::Unreachable(_) | UpstreamError::Unwritten(_) => {
+        UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::Unwritten(_) => {
             (bad_gateway, code::UPSTREAM, "the server cannot be reached; nothing ran", "no")
         }
         UpstreamError::BrokeOff(_) => (
@@ -26,7 +26,7 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
             "the server broke off; the call may have run: look before you repeat it",
             "unknown",
         ),
-        UpstreamError::TimedOut(_) => (
+        UpstreamError::TimedOut(..) => (
             Status::InBand(StatusCode::GATEWAY_TIMEOUT),
             code::TIMEOUT,
             "the server did not answer in time; outcome unknown: the call may have run, look before you repeat it",
@@ -67,7 +67,8 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
         UpstreamError::Unreachable(_)
         | UpstreamError::Unwritten(_)
         | UpstreamError::BrokeOff(_)
-        | UpstreamError::TimedOut(_)
+        | UpstreamError::NotConnected(_)
+        | UpstreamError::TimedOut(..)
         | UpstreamError::SessionLost => {}
     }
     Saying::new(status, object)

@@ -4,6 +4,7 @@
 mod cold_start;
 mod crowds;
 mod descriptors;
+mod deadlines;
 mod endpoints;
 mod load;
 mod memory;
