@@ -28,6 +28,7 @@ pub mod state; // what is remembered between messages
 pub mod upstream; // where it goes
 pub mod cache; // answers that are given again
 pub mod inspect; // what comes back
+pub mod federation; // several servers as one
 
 // Memory: what happened.
 pub mod exchange; // one message's trip, from first byte to last

@@ -45,6 +45,7 @@ pub(super) async fn watch(max_bytes: Option<u64>, gateway: Arc<Gateway>, stop: C
             continue;
         }
         memory = now;
+        gateway.capacity.memory(now);
         gateway.routes.served().iter().for_each(|served| served.capacity.memory(now));
         shown.short.set(i64::from(now == Memory::Short));
         match now {

@@ -32,9 +32,10 @@ use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::cache::Cache;
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
+use crate::federation::Seal;
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
-use crate::proxy::{Door, Gateway, Routes, Snapshot};
+use crate::proxy::{Capacity, Door, Gateway, Routes, Snapshot};
 use crate::telemetry::Telemetry;
 
 use handshake::Handshakes;
@@ -100,6 +101,8 @@ impl Process {
             keep_alive: config.listen.keep_alive,
             quota_header: config.listen.quota_header,
             telemetry: Arc::clone(&telemetry),
+            seal: Seal::of_this_process(),
+            capacity: Capacity::new(config.listen.max_in_flight),
             draining: stop.clone(),
             waiting: tasks.clone(),
         });
@@ -247,7 +250,7 @@ fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry) -> io::R
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
-    Ok(Snapshot::new(policies.authenticators, policies.policy, limits))
+    Ok(Snapshot::new(policies.authenticators, policies.policy, policies.views, limits))
 }
 
 /// The signals that end the process.

@@ -86,7 +86,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             gateway.judge_by(|now| {
                 let limits = Limits::of(&read.policy, Some(&now.limits));
                 let policy = read.policy.stopping(now.policy.kills().clone());
-                Snapshot::new(read.authenticators.succeeding(&now.authenticators), policy, limits)
+                Snapshot::new(read.authenticators.succeeding(&now.authenticators), policy, read.views.clone(), limits)
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::AdminState;
 use crate::breaker::Phase;
 use crate::config::{Config, Server};
+use crate::federation::Asked;
 use crate::mcp::ServerName;
 use crate::proxy::{Capacity, Gateway, Served, Transports};
 use crate::state::{Ended, State};
@@ -60,6 +61,7 @@ fn served(server: &Server, config: &Config, telemetry: &Arc<Telemetry>, tasks: &
         state: Arc::new(State::new(config.sessions, ended)),
         max_reply_bytes: server.max_reply_bytes,
         capacity: Capacity::new(config.listen.max_in_flight),
+        catalogue: Arc::default(),
     })
 }
 
@@ -74,6 +76,7 @@ pub(super) fn look_after(
         let (name, upstream) = (&served.name, &served.upstream);
         tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
         tasks.spawn(look_up(Arc::clone(upstream), stop.clone()));
+        tasks.spawn(keep(Arc::clone(gateway), Arc::clone(served), stop.clone()));
         for endpoint in upstream.endpoints() {
             tasks.spawn(tell(name.clone(), Arc::clone(endpoint), stop.clone()));
         }
@@ -133,6 +136,23 @@ async fn look_up(upstream: Arc<Upstream>, stop: CancellationToken) {
         }
     };
     stop.run_until_cancelled(look).await;
+}
+
+/// Keeps what a server has, while some view shows it.
+async fn keep(gateway: Arc<Gateway>, served: Arc<Served>, stop: CancellationToken) {
+    let asked = Asked {
+        name: served.name.clone(),
+        upstream: Arc::clone(&served.upstream),
+        state: Arc::clone(&served.state),
+        shown_by: Box::new({
+            let name = served.name.clone();
+            move || {
+                let now = gateway.snapshot.load();
+                now.views.show(&name).then(|| Arc::clone(&now.policy))
+            }
+        }),
+    };
+    served.catalogue.keep(asked, stop).await;
 }
 
 /// Looks again and again whether secrets that are kept in files have changed. It is cheap, and works on every file system.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::config::{self, ConfigSource};
+use crate::federation::ViewsSource;
 use crate::identity::PrincipalsSource;
 use crate::policy::{KillsSource, PolicySource};
 use crate::trial::CasesSource;
@@ -22,6 +23,8 @@ enum File {
     Policy,
     /// Who may prove themselves: policies/principals.yaml
     Principals,
+    /// Which servers stand as one: policies/views.yaml
+    Views,
     /// Where things are: tollgate.yaml
     Config,
     /// What the policies are meant to say: policies/*.test.yaml
@@ -34,6 +37,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let form = match args.file {
         File::Policy => config::form::<PolicySource>(),
         File::Principals => config::form::<PrincipalsSource>(),
+        File::Views => config::form::<ViewsSource>(),
         File::Config => config::form::<ConfigSource>(),
         File::Test => config::form::<CasesSource>(),
         File::Kills => config::form::<KillsSource>(),

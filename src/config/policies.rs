@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::Reach;
 use super::yaml::{Document, MAX_BYTES};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, quoted};
+use crate::federation::{self, VIEWS_KEYS, Views, ViewsFile};
 use crate::identity::{self, Authenticators, Known, PRINCIPALS_KEYS, Peppers, PrincipalsFile, WithoutRole};
 use crate::mcp::{self, ServerName};
 use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, PolicySet, RolesElsewhere, ToolLock};
@@ -29,6 +30,8 @@ pub struct Policies {
     pub policy: PolicySet,
     /// Who is who.
     pub authenticators: Authenticators,
+    /// Which servers stand as one, too.
+    pub views: Views,
     /// What is odd, though not wrong.
     pub warnings: Diagnostics,
 }
@@ -40,6 +43,7 @@ pub struct Folder {
     digest: Arc<str>,
     policies: Vec<PolicyFile>,
     principals: Vec<PrincipalsFile>,
+    views: Vec<ViewsFile>,
     lock: Option<ToolLock>,
     found: Diagnostics,
 }
@@ -67,6 +71,7 @@ type Named = (String, Vec<u8>);
 enum Kind {
     Policy(Box<PolicyFile>),
     Principals(PrincipalsFile),
+    Views(ViewsFile),
     Lock(ToolLock),
 }
 
@@ -95,18 +100,20 @@ impl Folder {
 
     /// A folder of these files, in this order.
     pub fn of(name: String, files: Vec<Named>) -> Self {
-        let (mut policies, mut principals, mut found) = (Vec::new(), Vec::new(), Diagnostics::new());
+        let (mut policies, mut principals, mut views) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Diagnostics::new();
         let mut lock = None;
         let digest = digest(&files);
         for read in read_all(&name, files) {
             match read {
                 Ok(Kind::Policy(file)) => policies.push(*file),
                 Ok(Kind::Principals(file)) => principals.push(file),
+                Ok(Kind::Views(file)) => views.push(file),
                 Ok(Kind::Lock(file)) => lock = Some(file),
                 Err(problems) => found.extend(problems),
             }
         }
-        Self { name, digest, policies, principals, lock, found }
+        Self { name, digest, policies, principals, views, lock, found }
     }
 
     /// Whether there is no file at all.
@@ -172,6 +179,9 @@ impl Folder {
         if !found.has_errors() {
             found.extend(policy::fits(&self.policies, servers, self.lock.as_ref(), now));
         }
+        let views =
+            if whole { federation::compile(&self.views, servers, self.lock.as_ref()) } else { Ok(Views::default()) };
+        let views = found.take(views).unwrap_or_default();
         if whole && self.policies.is_empty() {
             found.push(
                 Diagnostic::error(Code::NoPolicy, &self.name, "there are keys, but no file says what they may do")
@@ -197,7 +207,8 @@ impl Folder {
             (Some(policy), Some(identity)) if !found.has_errors() => {
                 found.extend(policy.warnings);
                 found.extend(identity.warnings);
-                Ok(Policies { policy: policy.policy, authenticators: identity.authenticators, warnings: found })
+                let authenticators = identity.authenticators;
+                Ok(Policies { policy: policy.policy, authenticators, views, warnings: found })
             }
             (policy, identity) => {
                 found.extend(policy.map(|done| done.warnings).unwrap_or_default());
@@ -327,6 +338,9 @@ fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
     let document =
         Document::new(name, bytes).map_err(|found| if may_hold_keys { found.without_source_lines() } else { found })?;
     let file = document.file();
+    if document.keys().iter().any(|(key, _)| VIEWS_KEYS.contains(&key.as_str())) {
+        return Ok(Kind::Views(ViewsFile::new(file.clone(), document.read()?)));
+    }
     let of = |kind: &[&str]| document.keys().iter().find(|(key, _)| kind.contains(&key.as_str()));
     match (of(POLICY_KEYS), of(PRINCIPALS_KEYS)) {
         (Some(_), None) => Ok(Kind::Policy(Box::new(PolicyFile::new(file.clone(), document.read()?)))),
@@ -345,7 +359,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Kind, Diagnostics> {
 
 fn neither(document: &Document) -> Diagnostic {
     let message = "this is neither a policy file nor a principals file";
-    let known = || POLICY_KEYS.iter().chain(PRINCIPALS_KEYS).copied();
+    let known = || POLICY_KEYS.iter().chain(PRINCIPALS_KEYS).chain(VIEWS_KEYS).copied();
     let Some((_, at)) = document.keys().first() else {
         return Diagnostic::error(Code::UnknownFileKind, document.file().name(), message);
     };
@@ -353,7 +367,7 @@ fn neither(document: &Document) -> Diagnostic {
         .file()
         .error(Code::UnknownFileKind, *at, message)
         .without_source_line()
-        .help("a policy file has `roles`, `tools` or `allowed_tools`; a principals file has `keys` or `anonymous`")
+        .help("a policy file has `roles`, `tools` or `allowed_tools`; a principals file has `keys` or `anonymous`; one of views has `views`")
         .maybe_help(document.keys().iter().find_map(|(key, _)| did_you_mean(key, known())))
 }
 

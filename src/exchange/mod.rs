@@ -50,6 +50,8 @@ pub struct Exchange {
     pub principal: Option<Arc<Principal>>,
     /// What is asked; once read.
     pub call: Option<Arc<Call>>,
+    /// What its caller calls the tool, where that is not what its server calls it.
+    pub called: Option<Box<str>>,
     /// The protocol revision that it speaks, as far as it or its headers say.
     pub version: Option<ProtocolVersion>,
     /// What its client calls the session that it belongs to; once that is known to be its own.
@@ -242,6 +244,7 @@ impl Exchange {
             policy,
             principal: None,
             call: None,
+            called: None,
             version: None,
             session: None,
             tool: ToolLabel::Other,

@@ -77,7 +77,11 @@ impl Refusal {
             | Self::Message(_)
             | Self::Header(_)
             | Self::State(
-                StateError::NoSession | StateError::NoTasks | StateError::NothingToCancel | StateError::NothingAsked,
+                StateError::NoSession
+                | StateError::NoTasks
+                | StateError::NothingToCancel
+                | StateError::NothingAsked
+                | StateError::NoCursor,
             )
             | Self::Upstream(UpstreamError::SessionLost) => Outcome::Invalid,
             Self::Identity(_) => Outcome::Unauthenticated,

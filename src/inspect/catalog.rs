@@ -3,13 +3,59 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::pinning;
 use crate::diagnostic;
 use crate::identity::Principal;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
-use crate::mcp::{Method, ServerName, Target};
+use crate::mcp::{Definition, Method, ServerName, Target};
 use crate::policy::{Context, PolicySet, Query, Shown};
 use crate::state::State;
+
+/// A tool, as a list shows it that the gate has asked for itself.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    /// What its server calls it.
+    pub name: Box<str>,
+    /// All that the server says of it.
+    pub definition: Bytes,
+    /// How it is shown, as far as that bears on whether it may be used.
+    pub shown: Shown,
+}
+
+/// The tools of an answer to `tools/list`.
+///
+/// # Errors
+/// It has not one reading.
+pub fn tools(answer: &Bytes) -> Result<Vec<Tool>, Unreadable> {
+    let mut found = Found::new(List::Tools, answer);
+    json::scan(answer, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
+    let items = found.items().filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
+    let tool = |item: Named<'_>| {
+        let definition = answer.slice(item.span.clone());
+        let shown = match (item.hidden, Definition::read(&definition)) {
+            (None, Some(read)) => Shown::As(read.fingerprint()),
+            (hidden, _) => Shown::Hiding(hidden.unwrap_or(char::REPLACEMENT_CHARACTER)),
+        };
+        Tool { name: Box::from(&*item.name), definition, shown }
+    };
+    Ok(items.into_iter().map(tool).collect())
+}
+
+/// What counts of how a tool is shown: where nothing is pinned, only whether it hides something.
+pub fn counts(shown: Shown, policy: &PolicySet, server: &ServerName) -> Shown {
+    match shown {
+        Shown::As(_) if policy.pins(server).is_none() => Shown::NotYet,
+        shown => shown,
+    }
+}
+
+/// How these tools are shown counts for calls, too.
+pub fn learn(policy: &PolicySet, server: &ServerName, state: &State, tools: &[Tool]) {
+    let list = tools.iter().map(|tool| (&*tool.name, counts(tool.shown, policy, server)));
+    pinning::learn(policy, server, state.shown(), list);
+}
 
 /// Filters one list.
 #[derive(Debug)]
@@ -50,7 +96,7 @@ impl List {
 
 /// A list that could not be read: it is not passed on, since nobody knows what stands in it.
 #[derive(Debug)]
-pub(super) struct Unreadable;
+pub struct Unreadable;
 
 /// A list may be larger than a request.
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };

@@ -21,6 +21,8 @@ use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Session, State};
 use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
 
+pub use catalog::{Tool, Unreadable, counts, learn, tools};
+
 use catalog::List;
 use endpoint::Opens;
 use events::{Events, Most};

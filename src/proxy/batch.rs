@@ -12,6 +12,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::task::JoinSet;
 
 use super::body::{Broken, GateBody, Relay};
+use super::route::Route;
 use super::{Asking, Caller, Gateway, Peer, refused};
 use crate::exchange::Exchange;
 use crate::mcp::Call;
@@ -24,7 +25,7 @@ const LONGEST: usize = 8 * 1024 * 1024;
 /// Answers all messages of a batch. What was seen of the request so far is the first one's.
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
-    caller: &Caller,
+    (caller, route): (&Caller, &Arc<Route>),
     calls: Vec<Arc<Call>>,
     peer: &Arc<Peer>,
     seen: Recorder,
@@ -33,20 +34,21 @@ pub(super) async fn answer(
     let mut first = Some(seen);
     for (at, call) in calls.into_iter().enumerate() {
         let (gateway, peer, caller) = (Arc::clone(gateway), Arc::clone(peer), caller.clone());
+        let route = Arc::clone(route);
         let seen = first.take().unwrap_or_else(|| {
             let policy = Arc::clone(caller.now.policy.digest());
-            let exchange = Exchange::begin(peer.address(), caller.route.served.name.clone(), policy);
+            let exchange = Exchange::begin(peer.address(), route.served.name.clone(), policy);
             let exchange = exchange.brought_by(caller.head.version, &caller.head.headers);
             let mut seen = gateway.telemetry.open(exchange, &caller.head.headers);
             seen.principal = Some(Arc::clone(&caller.principal));
             seen
         });
         asked.spawn(seen.scope().scope(async move {
-            let answer = match caller.route.served.capacity.take() {
-                Ok(room) => gateway.answer_one(Asking { caller, call, room }, &peer, seen).await,
+            let answer = match route.served.capacity.take() {
+                Ok(room) => gateway.answer_one(Asking { caller, route, call, room }, &peer, seen).await,
                 Err(full) => {
-                    let at = (&*caller.now, Some(&*caller.route));
-                    refused(&full.into(), at, seen, caller.stream().as_deref())
+                    let at = (&*caller.now, route.public.as_ref());
+                    refused(&full.into(), at, seen, caller.stream(&route.served).as_deref())
                 }
             };
             (at, answer)

@@ -15,6 +15,7 @@ mod route;
 mod snapshot;
 mod stack;
 mod stop;
+mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,10 +29,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Found, Question, Turn};
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
+use crate::federation::{Seal, View};
 use crate::identity::{AuthError, Presented, Principal, PublicUrl};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::{Admission, QuotaHeader};
-use crate::mcp::{Call, Method};
+use crate::mcp::{Call, CallError, Method, Problem, ServerName};
 use crate::policy::PolicySet;
 use crate::state::{Conversation, Place, Session, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
@@ -53,6 +55,7 @@ use keep_alive::KeepAlive;
 use patience::Patience;
 use receive::{Calls, For};
 use route::Route;
+use view::Viewing;
 
 /// The gate, and the servers behind it.
 #[derive(Debug)]
@@ -67,6 +70,10 @@ pub struct Gateway {
     pub door: Door,
     /// The servers, and the ways to them.
     pub routes: Routes,
+    /// Seals the cursors of views.
+    pub seal: Seal,
+    /// How many messages to views may be under way at once that no server has yet.
+    pub capacity: Capacity,
     /// Their answers that are given again.
     pub cache: Arc<Cache>,
     /// A stream says something at least so often.
@@ -91,10 +98,10 @@ impl Gateway {
         self.judged.send_replace(());
     }
 
-    /// Finds the server that a request is for, by its head alone.
-    fn find(&self, head: &request::Parts, peer: &Peer) -> Result<For<'_>, HttpRefusal> {
+    /// Finds the server or view that a request is for, by its head alone.
+    fn find(&self, now: &Snapshot, head: &request::Parts, peer: &Peer) -> Result<For, HttpRefusal> {
         peer.sound()?; // can the connection's bytes be trusted?
-        receive::head(head, &self.door, &self.routes) // it is for us, and has one reading
+        receive::head(head, &self.door, (&self.routes, &now.views)) // it is for us, and has one reading
     }
 
     /// Reads what a request asks for, and who asks.
@@ -105,12 +112,12 @@ impl Gateway {
     async fn read(
         &self,
         now: Arc<Snapshot>,
-        (arrived, body): (Arrived, &mut Incoming),
+        (arrived, body): (Arrived<'_>, &mut Incoming),
         peer: &Peer,
         seen: &mut Recorder,
     ) -> Result<Read, Refusal> {
-        let Arrived { head, route, place } = arrived;
-        let room = route.served.capacity.take()?; // is there room for it?
+        let Arrived { head, place, room } = arrived;
+        let room = room.take()?; // is there room for it?
         let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
         let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
@@ -118,12 +125,12 @@ impl Gateway {
         peer.sound()?; // its body's bytes too?
         let (now, principal) = self.still(now, principal)?; // does that hold still?
         seen.policy = Arc::clone(now.policy.digest());
-        Ok(Read { caller: Caller { now, head, route, place, principal }, calls, room })
+        Ok(Read { caller: Caller { now, head, place, principal }, calls, room })
     }
 
     /// Carries one message to the server and brings the reply back, or says why not.
     async fn carry(&self, asking: Asking, peer: &Peer, seen: &mut Recorder) -> Result<Carriage, Refusal> {
-        let Asking { caller: Caller { now, mut head, route, place, principal }, call, room } = asking;
+        let Asking { caller: Caller { now, mut head, place, principal }, route, call, room } = asking;
         let served = &route.served;
         seen.asks(&call, &now.policy);
         seen.in_trace();
@@ -220,9 +227,10 @@ impl Gateway {
     ) -> Response<GateBody> {
         let (head, mut body) = request.into_parts();
         let rest = receive::Rest::of(&head);
-        let (route, place) = match self.find(&head, peer) {
-            Ok(For::Server(route, place)) => (route, place),
-            Ok(For::Metadata(at)) => return metadata(&now, at, seen),
+        let (at, place) = match self.find(&now, &head, peer) {
+            Ok(For::Server(route, place)) => (At::Server(route), place),
+            Ok(For::View(view)) => (At::View(view), Place::Endpoint),
+            Ok(For::Metadata(at)) => return metadata(&now, &at, seen),
             Err(refusal) => {
                 if !respond::closes(&refusal.into()) {
                     rest.passed_over(body).await;
@@ -230,30 +238,49 @@ impl Gateway {
                 return refused(&refusal.into(), (&now, None), seen, None);
             }
         };
-        seen.server = route.served.name.clone();
-        let arrived = Arrived { head, route: Arc::clone(&route), place };
+        let (server, public, room) = self.about(&at);
+        seen.server = server.unwrap_or(seen.server.clone());
+        let arrived = Arrived { head, place, room };
         match self.read(Arc::clone(&now), (arrived, &mut body), peer, &mut seen).await {
-            Ok(Read { caller, calls: Calls::One(call), room }) => {
-                self.answer_one(Asking { caller, call, room }, peer, seen).await
-            }
-            Ok(Read { caller, calls: Calls::Batch(calls), .. }) => {
-                batch::answer(self, &caller, calls, peer, seen).await
-            }
+            Ok(Read { caller, calls, room }) => match (at, calls) {
+                (At::Server(route), Calls::One(call)) => {
+                    self.answer_one(Asking { caller, route, call, room }, peer, seen).await
+                }
+                (At::Server(route), Calls::Batch(calls)) => {
+                    batch::answer(self, (&caller, &route), calls, peer, seen).await
+                }
+                (At::View(view), Calls::One(call)) => {
+                    view::answer(self, Viewing { view, caller, call, room }, peer, seen).await
+                }
+                // Those who batch have sessions, and views have none.
+                (At::View(_), Calls::Batch(_)) => {
+                    let batch = CallError { problem: Problem::Batch, id: None };
+                    refused(&batch.into(), (&now, public.as_ref()), seen, None)
+                }
+            },
             Err(refusal) => {
                 if !respond::closes(&refusal) {
                     rest.passed_over(body).await;
                 }
-                refused(&refusal, (&now, Some(&route)), seen, None)
+                refused(&refusal, (&now, public.as_ref()), seen, None)
             }
         }
     }
 
+    /// What a place is called in records, where clients reach it, and who has room for what comes there.
+    fn about<'a>(&'a self, at: &'a At) -> (Option<ServerName>, Option<PublicUrl>, &'a Capacity) {
+        match at {
+            At::Server(route) => (Some(route.served.name.clone()), route.public.clone(), &route.served.capacity),
+            At::View(view) => (None, self.routes.view_url(view), &self.capacity),
+        }
+    }
+
     async fn answer_one(self: &Arc<Self>, asking: Asking, peer: &Peer, mut seen: Recorder) -> Response<GateBody> {
-        let Caller { now, route, .. } = &asking.caller;
-        let (now, route, stream) = (Arc::clone(now), Arc::clone(route), asking.caller.stream());
+        let (now, route) = (Arc::clone(&asking.caller.now), Arc::clone(&asking.route));
+        let stream = asking.caller.stream(&route.served);
         match self.carry(asking, peer, &mut seen).await {
             Ok(carriage) => self.relay(carriage, seen),
-            Err(refusal) => refused(&refusal, (&now, Some(&route)), seen, stream.as_deref()),
+            Err(refusal) => refused(&refusal, (&now, route.public.as_ref()), seen, stream.as_deref()),
         }
     }
 
@@ -342,11 +369,11 @@ fn patience(served: &Served, room: &Room, watch: &Watch) -> Patience {
 /// Says no, and records that.
 fn refused(
     refusal: &Refusal,
-    (now, at): (&Snapshot, Option<&Route>),
+    (now, at): (&Snapshot, Option<&PublicUrl>),
     mut seen: Recorder,
     stream: Option<&Session>,
 ) -> Response<GateBody> {
-    let resource = || now.resource(at.and_then(|route| route.public.as_ref()));
+    let resource = || now.resource(at);
     let (response, code) = respond::refusal(refusal, resource, &seen, stream);
     seen.in_trace();
     tracing::debug!(%refusal, "refused");
@@ -366,27 +393,32 @@ fn refused(
 struct Caller {
     now: Arc<Snapshot>,
     head: request::Parts,
-    route: Arc<Route>,
     place: Place,
     principal: Arc<Principal>,
 }
 
 impl Caller {
     /// The stream where its answers go, if they do not go back as replies (2024-11-05).
-    fn stream(&self) -> Option<Arc<Session>> {
+    fn stream(&self, served: &Served) -> Option<Arc<Session>> {
         let Place::Messages(ours) = &self.place else {
             return None;
         };
-        let conversation = self.route.served.state.sessions().find(ours, &self.principal).ok()?;
+        let conversation = served.state.sessions().find(ours, &self.principal).ok()?;
         conversation.session().cloned()
     }
 }
 
-/// A request of which it is known which server it is for.
-struct Arrived {
+/// What a request is for.
+enum At {
+    Server(Arc<Route>),
+    View(Arc<View>),
+}
+
+/// A request of which it is known what it is for.
+struct Arrived<'a> {
     head: request::Parts,
-    route: Arc<Route>,
     place: Place,
+    room: &'a Capacity,
 }
 
 /// A request that was read.
@@ -399,6 +431,7 @@ struct Read {
 /// One message that was read.
 struct Asking {
     caller: Caller,
+    route: Arc<Route>,
     call: Arc<Call>,
     room: OwnedSemaphorePermit,
 }

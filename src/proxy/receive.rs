@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::config::{Batches, RequestDecompression};
 use crate::exchange::{HttpRefusal, Refusal};
+use crate::federation::{View, Views};
 use crate::identity::PublicUrl;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Mismatch};
@@ -61,27 +62,36 @@ static SINGLE: [HeaderName; 13] = [
 ];
 
 /// What a request is for.
-pub(super) enum For<'a> {
+pub(super) enum For {
     /// A server, at this place.
     Server(Arc<Route>, Place),
     /// What clients must know before they can authenticate there.
-    Metadata(&'a PublicUrl),
+    Metadata(PublicUrl),
+    /// A view.
+    View(Arc<View>),
 }
 
 /// Checks a head by what stands in it alone; says what it is for.
 ///
 /// # Errors
 /// It has more than one reading, is not for this gate, or asks for what is not here.
-pub(super) fn head<'a>(head: &request::Parts, door: &Door, routes: &'a Routes) -> Result<For<'a>, HttpRefusal> {
+pub(super) fn head(head: &request::Parts, door: &Door, (routes, views): (&Routes, &Views)) -> Result<For, HttpRefusal> {
     if !matches!(head.version, Version::HTTP_11 | Version::HTTP_2) {
         return Err(HttpRefusal::Malformed("only HTTP/1.1 and HTTP/2 are spoken"));
     }
     unambiguous(&head.headers)?;
     let host = host(head, door)?;
     origin(&head.headers, door)?;
-    let published = routes.published(host, head.uri.path());
+    let published = routes.published(host, head.uri.path(), views);
     if let Some(url) = published.filter(|_| head.method == HttpMethod::GET && head.uri.query().is_none()) {
         return Ok(For::Metadata(url));
+    }
+    if let Some(view) = routes.view(host, head.uri.path(), views) {
+        return match (&head.method, head.uri.query()) {
+            (_, Some(_)) => Err(HttpRefusal::Query),
+            (&HttpMethod::POST, None) => Ok(For::View(Arc::clone(view))),
+            _ => Err(HttpRefusal::MethodNotAllowed),
+        };
     }
     let (route, path) = routes.find(host, head.uri.path()).ok_or(HttpRefusal::NoSuchPath)?;
     let place = place(head, path, route.served.transports)?;

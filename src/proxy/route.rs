@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Capacity;
+use crate::federation::{Catalogue, View, Views};
 use crate::identity::PublicUrl;
 use crate::mcp::ServerName;
 use crate::state::{MESSAGES, STREAM, State};
@@ -12,6 +13,9 @@ use crate::upstream::Upstream;
 
 /// Where Streamable HTTP is.
 pub(super) const ENDPOINT: &str = "/mcp";
+
+/// What stands before the names of views.
+const VIEWS: &str = "/views/";
 
 /// A server, as the gate serves it. What one has, no other touches.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Served {
     pub max_reply_bytes: usize,
     /// How many messages for it may be under way at once.
     pub capacity: Capacity,
+    /// What it has, for views.
+    pub catalogue: Arc<Catalogue>,
 }
 
 /// Which transports a server has.
@@ -63,6 +69,8 @@ pub struct Routes {
     /// Where there is but one server, it needs no name.
     sole: Option<Arc<Route>>,
     none: ServerName,
+    /// Where clients reach `/mcp`, if that was said.
+    public: Option<PublicUrl>,
 }
 
 impl Routes {
@@ -83,7 +91,7 @@ impl Routes {
             [only] => Some(way(only, String::new(), public.cloned())),
             _ => None,
         };
-        Self { served, named, hosts, sole, none: ServerName::none() }
+        Self { served, named, hosts, sole, none: ServerName::none(), public: public.cloned() }
     }
 
     /// All servers.
@@ -119,16 +127,46 @@ impl Routes {
         Some((route, path.strip_prefix(&*route.base)?))
     }
 
+    /// The server of this name, if it is here.
+    pub(super) fn server(&self, name: &ServerName) -> Option<&Arc<Served>> {
+        self.route(name).map(|route| &route.served)
+    }
+
+    /// The way to it by its name.
+    pub(super) fn route(&self, name: &ServerName) -> Option<&Arc<Route>> {
+        self.named.get(name.as_str())
+    }
+
+    /// The view that a path leads to at this host, if it does. None stands where one server stands alone.
+    pub(super) fn view<'v>(&self, host: &str, path: &str, views: &'v Views) -> Option<&'v Arc<View>> {
+        if self.at_own_host(host).is_some() {
+            return None;
+        }
+        if path == ENDPOINT {
+            return views.default_one().filter(|_| self.sole.is_none());
+        }
+        views.named(path.strip_prefix(VIEWS)?.strip_suffix(ENDPOINT)?)
+    }
+
+    /// Where clients reach a view, as they write it.
+    pub(super) fn view_url(&self, view: &View) -> Option<PublicUrl> {
+        self.public.as_ref().map(|url| url.of_server(&format!("views/{}", view.name)))
+    }
+
     /// The public URL whose metadata is at this path of this host.
-    pub(super) fn published(&self, host: &str, path: &str) -> Option<&PublicUrl> {
+    pub(super) fn published(&self, host: &str, path: &str, views: &Views) -> Option<PublicUrl> {
         let own = self.at_own_host(host);
         let unnamed = own.or(self.sole.as_ref());
         let named = self.named.values().filter(|_| own.is_none());
         let mut published = unnamed.into_iter().chain(named).filter_map(|route| route.public.as_ref());
         if PublicUrl::is_metadata_root(path) {
-            return unnamed?.public.as_ref();
+            return unnamed?.public.clone();
         }
-        published.find(|url| url.has_metadata_at(path))
+        let of_views = views.iter().filter(|_| own.is_none()).filter_map(|view| self.view_url(view));
+        published
+            .find(|url| url.has_metadata_at(path))
+            .cloned()
+            .or_else(|| of_views.into_iter().find(|url| url.has_metadata_at(path)))
     }
 
     fn at_own_host(&self, host: &str) -> Option<&Arc<Route>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::federation::Views;
 use crate::identity::{Authenticators, ProtectedResource, PublicUrl};
 use crate::limits::Limits;
 use crate::policy::PolicySet;
@@ -13,14 +14,17 @@ pub struct Snapshot {
     pub authenticators: Arc<Authenticators>,
     /// What they may do.
     pub policy: Arc<PolicySet>,
+    /// Which servers stand as one, too.
+    pub views: Arc<Views>,
     /// How much.
     pub limits: Arc<Limits>,
 }
 
 impl Snapshot {
     /// Judgement by these.
-    pub fn new(authenticators: Authenticators, policy: PolicySet, limits: Limits) -> Self {
-        Self { authenticators: Arc::new(authenticators), policy: Arc::new(policy), limits: Arc::new(limits) }
+    pub fn new(authenticators: Authenticators, policy: PolicySet, views: Views, limits: Limits) -> Self {
+        let (authenticators, views) = (Arc::new(authenticators), Arc::new(views));
+        Self { authenticators, policy: Arc::new(policy), views, limits: Arc::new(limits) }
     }
 
     /// What clients are told there that look for a token; nothing where none are taken, or nothing says where clients

@@ -51,6 +51,8 @@ pub enum StateError {
     NothingToCancel,
     /// What should be answered was not asked.
     NothingAsked,
+    /// The page that is asked for is none of this list, or not for this principal.
+    NoCursor,
 }
 
 impl State {
@@ -178,6 +180,7 @@ impl StateError {
             Self::NoTasks => "no_tasks",
             Self::NothingToCancel => "nothing_to_cancel",
             Self::NothingAsked => "nothing_asked",
+            Self::NoCursor => "no_cursor",
         }
     }
 }
@@ -192,6 +195,7 @@ impl fmt::Display for StateError {
             Self::NoTasks => "the client did not declare the tasks extension in this request",
             Self::NothingToCancel => "the request to cancel is not under way",
             Self::NothingAsked => "the server has not asked what this answers",
+            Self::NoCursor => "the cursor is none that this gate gave this principal for this list",
         })
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{CredentialError, Deadline};
+use crate::breaker::Ended;
 use crate::mcp::Problem;
 use crate::policy::{RuleId, Sighting};
 
@@ -190,4 +191,26 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What the end of a call says of the server that ended so, if not with a reply; `None`: nothing.
+pub(super) fn says(error: Option<&UpstreamError>) -> Option<Ended> {
+    Some(match error {
+        Some(UpstreamError::Unwritten(_)) => return None,
+        // What stands before it cannot reach it, or it takes nothing more.
+        Some(
+            UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::Unacceptable(502..=504),
+        ) => Ended::Unreached,
+        Some(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(..)) => Ended::Failed,
+        None
+        | Some(
+            UpstreamError::Unacceptable(_)
+            | UpstreamError::Unsound(_)
+            | UpstreamError::Stopped(_)
+            | UpstreamError::LeftAlone(_)
+            | UpstreamError::Busy
+            | UpstreamError::SessionLost
+            | UpstreamError::Credential(_),
+        ) => Ended::Answered,
+    })
 }

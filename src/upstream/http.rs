@@ -19,7 +19,7 @@ use super::assertion::Assertions;
 use super::balance::EndpointSet;
 use super::client::Pool;
 use super::credential::{self, Asks, Credential, Shown};
-use super::error::chain;
+use super::error::{chain, says};
 use super::headers::REQUEST_ID;
 use super::reply::{self, Reply};
 use super::retry::{self, Again, Retries};
@@ -168,6 +168,31 @@ impl Upstream {
         }
         let there: Vec<_> = asked.join_all().await.into_iter().flatten().collect();
         self.endpoints.is_served_by(&there)
+    }
+
+    /// Sends a request there in the gate's own name, and waits for the head of the answer.
+    pub(super) async fn own(
+        &self,
+        to: &Arc<Endpoint>,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        credential::put(self.credential.shown(Asks::Gate).await?, request.headers_mut());
+        *request.uri_mut() = to.url().clone();
+        let (_in_flight, attempt) = to.ask(Method::ToolsList)?;
+        let silence = self.timeouts.first_byte;
+        let response = match timeout(silence, client::say(&self.pool.now(), request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if client::is_late(&error) => Err(UpstreamError::NotConnected(self.timeouts.connect)),
+            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(chain(&error))),
+            Ok(Err(error)) if client::is_unwritten(&error) => Err(UpstreamError::Unwritten(chain(&error))),
+            Ok(Err(error)) => Err(UpstreamError::BrokeOff(chain(&error))),
+            Err(_) => Err(UpstreamError::TimedOut(Deadline::FirstByte, silence)),
+        };
+        match says(response.as_ref().err()) {
+            Some(ended) => attempt.end(ended, clock::monotonic()),
+            None => drop(attempt),
+        }
+        response
     }
 
     /// The connections to it, counted.
@@ -450,22 +475,5 @@ impl Upstream {
 
 /// What the end of a call says of the server; `None`: nothing.
 fn ended(reply: &Result<Reply, UpstreamError>) -> Option<Ended> {
-    Some(match reply {
-        Err(UpstreamError::Unwritten(_)) => return None,
-        // What stands before it cannot reach it, or it takes nothing more.
-        Err(
-            UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::Unacceptable(502..=504),
-        ) => Ended::Unreached,
-        Err(UpstreamError::BrokeOff(_) | UpstreamError::TimedOut(..)) => Ended::Failed,
-        Ok(_)
-        | Err(
-            UpstreamError::Unacceptable(_)
-            | UpstreamError::Unsound(_)
-            | UpstreamError::Stopped(_)
-            | UpstreamError::LeftAlone(_)
-            | UpstreamError::Busy
-            | UpstreamError::SessionLost
-            | UpstreamError::Credential(_),
-        ) => Ended::Answered,
-    })
+    says(reply.as_ref().err())
 }

@@ -53,4 +53,5 @@ mod story;
 mod telemetry;
 mod tls;
 mod tokens;
+mod views;
 mod wire;

@@ -11,6 +11,7 @@ use super::{HASH, broken_files};
 use crate::config::yaml::Document;
 use crate::config::{ConfigSource, form};
 use crate::diagnostic::{Code, Severity};
+use crate::federation::{VIEWS_KEYS, ViewsSource};
 use crate::identity::{PRINCIPALS_KEYS, PrincipalsSource};
 use crate::policy::{KillsSource, POLICY_KEYS, PolicySource};
 use crate::trial::CasesSource;
@@ -47,10 +48,11 @@ fn root() -> PathBuf {
 }
 
 /// The forms by the names of their files.
-fn forms() -> [(&'static str, Value); 5] {
+fn forms() -> [(&'static str, Value); 6] {
     [
         ("policy", form::<PolicySource>()),
         ("principals", form::<PrincipalsSource>()),
+        ("views", form::<ViewsSource>()),
         ("config", form::<ConfigSource>()),
         ("test", form::<CasesSource>()),
         ("kills", form::<KillsSource>()),
@@ -71,6 +73,7 @@ fn read(bytes: &[u8]) -> Option<(&'static str, Value)> {
     let has = |known: &[&str]| document.keys().iter().any(|(key, _)| known.contains(&key.as_str()));
     let form = match (has(&["cases"]), has(POLICY_KEYS), has(PRINCIPALS_KEYS)) {
         _ if has(&["kills"]) => "kills",
+        _ if has(VIEWS_KEYS) => "views",
         (true, _, _) => "test",
         (_, true, false) => "policy",
         (_, false, true) => "principals",

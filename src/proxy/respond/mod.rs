@@ -53,7 +53,7 @@ pub(super) fn refusal(
 ) -> (Response<GateBody>, Option<i64>) {
     let call = exchange.call.as_deref();
     let id = answered(refusal, call);
-    let saying = say(refusal, call);
+    let saying = say(refusal, call, exchange.called.as_deref());
     let (code, body) = match unmet(refusal, call).zip(call) {
         Some((unmet, call)) => (None, tool_error(unmet, exchange.id, call)),
         None => (Some(saying.error.code()), message(saying.error, exchange.id, id)),
@@ -82,7 +82,7 @@ pub(super) fn refusal(
 
 /// What a caller hears of a refusal, in one line: for whoever asks what would be decided.
 pub fn heard(refusal: &Refusal, call: Option<&Call>) -> String {
-    let saying = say(refusal, call);
+    let saying = say(refusal, call, None);
     let status = saying.status.of(answered(refusal, call)).as_u16();
     match unmet(refusal, call) {
         Some(unmet) => format!("HTTP {status}, a result with isError: {}", not_allowed(unmet)),
@@ -151,13 +151,13 @@ pub(super) fn closes(refusal: &Refusal) -> bool {
     )
 }
 
-fn say(refusal: &Refusal, call: Option<&Call>) -> Saying {
+fn say(refusal: &Refusal, call: Option<&Call>, called: Option<&str>) -> Saying {
     match refusal {
         Refusal::Http(refusal) => http(*refusal),
         Refusal::Identity(error) => wanted(error).map_or_else(unjudged, challenged),
         Refusal::Message(error) => unreadable(error),
         Refusal::Header(mismatch) => header_mismatch(mismatch),
-        Refusal::Policy(denial) => denied(denial, call),
+        Refusal::Policy(denial) => denied(denial, call, called),
         Refusal::State(error) => misplaced(*error, call),
         Refusal::Limit(LimitError::Exceeded(exceeded)) => limited(exceeded),
         Refusal::Limit(LimitError::Uncounted) => without("the limits of the call cannot be counted", refusal),
@@ -278,10 +278,11 @@ fn header_mismatch(mismatch: &Mismatch) -> Saying {
     Saying::new(Status::Http(StatusCode::BAD_REQUEST), error)
 }
 
-/// The words for something that does not exist: whether it does is not the caller's to know.
-fn denied(denial: &Denial, call: Option<&Call>) -> Saying {
+/// The words for something that does not exist: whether it does is not the caller's to know. It is told by the name that
+/// its caller calls it.
+fn denied(denial: &Denial, call: Option<&Call>, called: Option<&str>) -> Saying {
     let modern = call.is_some_and(|call| call.era() == Era::Modern);
-    let name = call.and_then(|call| call.target().name()).unwrap_or_default();
+    let name = called.or(call.and_then(|call| call.target().name())).unwrap_or_default();
     let no_method = |call: Option<&Call>| {
         let method = call.map(Call::method_name).unwrap_or_default();
         let status = if modern { Status::Http(StatusCode::NOT_FOUND) } else { Status::InBand(StatusCode::BAD_REQUEST) };
@@ -360,6 +361,11 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
         StateError::NothingToCancel => {
             (Status::Http(StatusCode::ACCEPTED), code::INVALID_REQUEST, "nothing to cancel".to_owned())
         }
+        StateError::NoCursor => (
+            Status::InBand(StatusCode::BAD_REQUEST),
+            code::INVALID_PARAMS,
+            "unknown cursor: begin the list anew without one".to_owned(),
+        ),
         StateError::NothingAsked => {
             (bad_request, code::INVALID_REQUEST, "this answers nothing that the server has asked".to_owned())
         }
@@ -404,6 +410,13 @@ fn millis(wait: Duration) -> u64 {
 /// What clients must know before they can authenticate.
 pub(super) fn metadata(document: Bytes) -> Response<GateBody> {
     let mut response = Response::new(GateBody::whole(document));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An answer of the gate's own.
+pub(super) fn result(answer: String) -> Response<GateBody> {
+    let mut response = Response::new(GateBody::whole(Bytes::from(answer)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -1,0 +1,74 @@
+//! Cursors: where in a list the next page begins, sealed, so that nobody makes one up or brings another's.
+//!
+//! The place is the last tool that was looked at, not a count: whatever comes or goes meanwhile, no tool that was there
+//! all the time is left out or shown twice.
+
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::names::Origin;
+use crate::mcp::ServerName;
+
+/// Seals cursors.
+#[derive(Debug)]
+pub struct Seal(Key);
+
+/// How long the seal is.
+const TAG: usize = 32;
+/// A longer text is no cursor of ours: 63 characters of a server, 2048 bytes of a tool.
+const LONGEST: usize = 4096;
+
+impl Seal {
+    /// A seal of this process alone: no other takes its cursors, and none after a restart.
+    pub fn of_this_process() -> Self {
+        Self(Key::new(HMAC_SHA256, &rand::random::<[u8; 32]>()))
+    }
+
+    /// A cursor behind this tool, in the list of this view for this account.
+    pub(super) fn seal(&self, view: &str, account: &str, behind: &Origin) -> String {
+        let place = format!("{}\0{}", behind.server, behind.tool);
+        let tag = sign(&self.0, about(view, account, &place).as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), place.as_bytes()].concat())
+    }
+
+    /// The tool that the page comes behind; `None` if the cursor is not one for this list and account.
+    pub(super) fn open(&self, view: &str, account: &str, cursor: &str) -> Option<Origin> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(Some(cursor).filter(|text| text.len() <= LONGEST)?).ok()?;
+        let (tag, place) = bytes.split_at_checked(TAG)?;
+        let place = std::str::from_utf8(place).ok()?;
+        verify(&self.0, about(view, account, place).as_bytes(), tag).ok()?;
+        let (server, tool) = place.split_once('\0')?;
+        Some(Origin { server: ServerName::new(server).ok()?, tool: tool.into() })
+    }
+}
+
+/// All that a cursor is good for. Lengths first: no part runs into another.
+fn about(view: &str, account: &str, place: &str) -> String {
+    format!("tools {}:{view} {}:{account} {place}", view.len(), account.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_for_its_list_its_caller_and_its_gate() {
+        let (seal, other) = (Seal::of_this_process(), Seal::of_this_process());
+        let origin = Origin { server: ServerName::new("records").unwrap(), tool: "find".into() };
+        let cursor = seal.seal("all", "alice", &origin);
+        assert_eq!(seal.open("all", "alice", &cursor), Some(origin));
+        assert_eq!(seal.open("some", "alice", &cursor), None);
+        assert_eq!(seal.open("all", "bob", &cursor), None);
+        assert_eq!(other.open("all", "alice", &cursor), None);
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert_eq!(seal.open("all", "alice", &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None, "{at}");
+            bytes[at] ^= 1;
+        }
+        for none in ["", "AAAA", "null", &"A".repeat(5000)] {
+            assert_eq!(seal.open("all", "alice", none), None, "{none}");
+        }
+    }
+}

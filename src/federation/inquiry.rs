@@ -1,0 +1,226 @@
+//! What the gate asks a server in its own name: which eras it speaks, and all pages of its list of tools. Nothing that runs
+//! anything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+
+use super::catalogue::Eras;
+use crate::json::{self, Bounds};
+use crate::mcp::ProtocolVersion;
+use crate::state::SESSION_ID;
+use crate::upstream::{Endpoint, Inquired, Upstream, VERSION};
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The answers to `tools/list`, page by page.
+    pub(super) pages: Vec<Bytes>,
+    pub(super) eras: Eras,
+    pub(super) instructions: Option<Box<str>>,
+    /// For how long the server says that it holds.
+    pub(super) ttl: Option<Duration>,
+}
+
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+/// Pages of a list, and what is read of an answer's members at once.
+const MOST_PAGES: usize = 200;
+const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
+/// So much of what a server tells models of itself is passed on.
+const MOST_INSTRUCTIONS: usize = 4096;
+
+/// Asks all of it.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub(super) async fn ask(server: &Upstream) -> Result<Found, String> {
+    let mut problem = "it is nowhere".to_owned();
+    // What one place has, all have.
+    for endpoint in server.endpoints() {
+        match ask_at(server, endpoint).await {
+            Ok(found) => return Ok(found),
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> {
+    let mut modern = Leg::modern(server, to);
+    let discovered = modern.request("server/discover", json!({})).await;
+    let speaks_modern = match &discovered {
+        Ok((answer, _)) => speaks(answer),
+        Err(refused) => refused.verdict()?,
+    };
+    let mut legacy = Leg::legacy(server, to);
+    let hello = legacy.open().await;
+    let (eras, mut leg, told) = match (speaks_modern, hello) {
+        (true, hello) => {
+            legacy.close().await;
+            let told = discovered.map(|(told, _)| told).unwrap_or_default();
+            (Eras { modern: true, legacy: hello.is_ok() }, modern, told)
+        }
+        (false, Ok(told)) => (Eras { modern: false, legacy: true }, legacy, told),
+        (false, Err(refused)) => return Err(refused.told()),
+    };
+    let listed =
+        if told.pointer("/result/capabilities/tools").is_some() { leg.tools().await } else { Ok((Vec::new(), None)) };
+    leg.close().await;
+    let (pages, ttl) = listed?;
+    Ok(Found { pages, eras, instructions: instructions(&told), ttl })
+}
+
+/// Whether a discover result names a modern revision that the gate speaks.
+fn speaks(answer: &Value) -> bool {
+    let modern = ProtocolVersion::V2026_07_28.name();
+    let versions = answer.pointer("/result/supportedVersions").and_then(Value::as_array);
+    versions.is_some_and(|versions| versions.iter().any(|version| version == modern))
+}
+
+fn instructions(told: &Value) -> Option<Box<str>> {
+    let text = told.pointer("/result/instructions")?.as_str()?.trim();
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= MOST_INSTRUCTIONS).last()?;
+    let cut = if text.len() > MOST_INSTRUCTIONS { text.get(..end)? } else { text };
+    (!cut.is_empty()).then(|| cut.into())
+}
+
+/// Why there is no result.
+enum Refused {
+    /// The server says so, by HTTP status and, if it gave one, the code of an error.
+    Said(u16, Option<i64>),
+    /// There is no answer.
+    Unanswered(String),
+}
+
+impl Refused {
+    /// What it says of the modern era: that the server does not speak it. Nothing, where it may just be away.
+    fn verdict(&self) -> Result<bool, String> {
+        match self {
+            Self::Said(200..=499, _) => Ok(false),
+            Self::Said(..) | Self::Unanswered(_) => Err(self.told()),
+        }
+    }
+
+    fn told(&self) -> String {
+        match self {
+            Self::Said(_, Some(code)) => format!("it answers with error {code}"),
+            Self::Said(status, None) => format!("it answers with HTTP {status}"),
+            Self::Unanswered(error) => error.clone(),
+        }
+    }
+}
+
+/// One way of speaking to the server.
+struct Leg<'a> {
+    server: &'a Upstream,
+    to: &'a Arc<Endpoint>,
+    headers: HeaderMap,
+    /// `params._meta` of every request, in the modern era.
+    meta: Option<Value>,
+    asked: u64,
+}
+
+impl<'a> Leg<'a> {
+    fn modern(server: &'a Upstream, to: &'a Arc<Endpoint>) -> Self {
+        let version = ProtocolVersion::V2026_07_28.name();
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+            "io.modelcontextprotocol/clientInfo": { "name": "tollgate", "version": env!("CARGO_PKG_VERSION") },
+        });
+        let headers = HeaderMap::from_iter([(VERSION, HeaderValue::from_static(version))]);
+        Self { server, to, headers, meta: Some(meta), asked: 0 }
+    }
+
+    fn legacy(server: &'a Upstream, to: &'a Arc<Endpoint>) -> Self {
+        Self { server, to, headers: HeaderMap::new(), meta: None, asked: 0 }
+    }
+
+    /// Shakes hands.
+    async fn open(&mut self) -> Result<Value, Refused> {
+        let hello = json!({
+            "protocolVersion": ProtocolVersion::V2025_11_25.name(),
+            "capabilities": {},
+            "clientInfo": { "name": "tollgate", "version": env!("CARGO_PKG_VERSION") },
+        });
+        let (told, session) = self.request("initialize", hello).await?;
+        let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).unwrap_or_default();
+        if agreed >= ProtocolVersion::V2025_06_18.name()
+            && let Ok(agreed) = HeaderValue::from_str(agreed)
+        {
+            self.headers.insert(VERSION, agreed);
+        }
+        self.headers.extend(session.map(|session| (SESSION_ID, session)));
+        let done = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        // A server that does not take it will not list anything, either.
+        drop(self.server.inquire(self.to, Bytes::from(done.to_string()), self.headers.clone()).await);
+        Ok(told)
+    }
+
+    /// All pages of its tools, and the shortest time that one holds.
+    async fn tools(&mut self) -> Result<(Vec<Bytes>, Option<Duration>), String> {
+        let (mut pages, mut ttl): (Vec<Bytes>, Option<Duration>) = (Vec::new(), None);
+        let mut params = json!({});
+        for _ in 0..MOST_PAGES {
+            let (answer, bytes) = self.page(params.clone()).await?;
+            pages.push(bytes);
+            let said = answer.pointer("/result/ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
+            ttl = ttl.into_iter().chain(said).min();
+            let next = answer.pointer("/result/nextCursor").filter(|cursor| cursor.is_string());
+            let Some(next) = next.map(|cursor| json!({ "cursor": cursor })) else {
+                return Ok((pages, ttl));
+            };
+            if next == params {
+                return Err("its list of tools does not end: a page leads to itself".to_owned());
+            }
+            params = next;
+        }
+        Err(format!("its list of tools has more than {MOST_PAGES} pages"))
+    }
+
+    async fn page(&mut self, params: Value) -> Result<(Value, Bytes), String> {
+        let Inquired { bytes, .. } = self.send("tools/list", params).await.map_err(|refused| refused.told())?;
+        let answer =
+            json::value(&bytes, &BOUNDS).map_err(|_fault| "its list of tools has not one reading".to_owned())?;
+        match answer.get("result") {
+            Some(_) => Ok((answer, bytes)),
+            None => Err(Refused::Said(200, code(&answer)).told()),
+        }
+    }
+
+    /// The answer to a request, and the session that it began.
+    async fn request(&mut self, method: &'static str, params: Value) -> Result<(Value, Option<HeaderValue>), Refused> {
+        let Inquired { status, session, bytes } = self.send(method, params).await?;
+        let answer = json::value(&bytes, &BOUNDS).unwrap_or_default();
+        match answer.get("result") {
+            Some(_) if status == 200 => Ok((answer, session)),
+            _ => Err(Refused::Said(status, code(&answer))),
+        }
+    }
+
+    async fn send(&mut self, method: &'static str, mut params: Value) -> Result<Inquired, Refused> {
+        self.asked += 1;
+        let mut headers = self.headers.clone();
+        if let (Some(meta), Some(params)) = (&self.meta, params.as_object_mut()) {
+            params.insert("_meta".to_owned(), meta.clone());
+            headers.insert(METHOD, HeaderValue::from_static(method));
+        }
+        let message = json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
+        let inquired = self.server.inquire(self.to, Bytes::from(message.to_string()), headers).await;
+        inquired.map_err(|error| Refused::Unanswered(error.to_string()))
+    }
+
+    /// Ends the session, if there is one. Nothing depends on it.
+    async fn close(&self) {
+        if let Some(session) = self.headers.get(&SESSION_ID) {
+            self.server.forget(self.to, session, self.headers.get(VERSION)).await;
+        }
+    }
+}
+
+fn code(answer: &Value) -> Option<i64> {
+    answer.pointer("/error/code").and_then(Value::as_i64)
+}

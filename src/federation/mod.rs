@@ -1,0 +1,17 @@
+//! Several servers as one: what their tools are called together, whose each is, and what each server has. A view only maps
+//! names: what may be used, and how much, is decided for a server and its tool.
+
+mod catalogue;
+mod cursor;
+mod inquiry;
+mod listing;
+mod names;
+mod source;
+mod view;
+
+pub use catalogue::{Asked, Catalogue, Contents, Eras};
+pub use cursor::Seal;
+pub use listing::{Has, Listing, Page, Shown};
+pub use names::Origin;
+pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile};
+pub use view::{Place, View, Views};

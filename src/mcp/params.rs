@@ -1,0 +1,109 @@
+//! What is changed or read of a message where several servers stand as one: the name of the tool, and the cursor.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::read::read;
+use super::{Call, CallError};
+use crate::json::{self, Bounds, Flaw, Kind, Lens};
+
+/// The same call of a tool under another name, every other byte as it came. It is read like any other.
+///
+/// # Errors
+/// It does not name one, or cannot be read under that name.
+pub fn renamed(call: &Call, name: &str) -> Result<Call, CallError> {
+    let mut quoted = String::new();
+    json::quote(name, &mut quoted);
+    let span = Params::of(call).name.unwrap_or_default();
+    let part = |span: Range<usize>| call.body().get(span).unwrap_or_default();
+    let body = [part(0..span.start), quoted.as_bytes(), part(span.end..call.body().len())].concat();
+    read(&Bytes::from(body), &Bounds::default())
+}
+
+/// Where a page of a list is to begin, as its caller says: nothing for the first. What is no text is a cursor of nobody's.
+pub fn cursor(call: &Call) -> Option<String> {
+    let (kind, span) = Params::of(call).cursor?;
+    let text = std::str::from_utf8(call.body().get(span)?).ok()?;
+    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+    Some(if kind == Kind::String { json::decode(inner).into_owned() } else { text.to_owned() })
+}
+
+/// Where these members of `params` stand.
+#[derive(Debug, Default)]
+struct Params {
+    name: Option<Range<usize>>,
+    cursor: Option<(Kind, Range<usize>)>,
+}
+
+impl Params {
+    fn of(call: &Call) -> Self {
+        let mut found = Self::default();
+        // The call was read, so this reads it, too.
+        let _read = json::scan(call.body(), Place::Message, &Bounds::default(), &mut found);
+        found
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Message,
+    Params,
+    Name,
+    Cursor,
+    Elsewhere,
+}
+
+impl Lens for Params {
+    type Place = Place;
+
+    fn member(&mut self, place: Place, name: &str) -> Result<Place, Flaw> {
+        Ok(match (place, name) {
+            (Place::Message, "params") => Place::Params,
+            (Place::Params, "name") => Place::Name,
+            (Place::Params, "cursor") => Place::Cursor,
+            _ => Place::Elsewhere,
+        })
+    }
+
+    fn element(&mut self, _: Place) -> Place {
+        Place::Elsewhere
+    }
+
+    fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
+        match place {
+            Place::Name => self.name = Some(span),
+            Place::Cursor => self.cursor = Some((kind, span)),
+            Place::Message | Place::Params | Place::Elsewhere => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_the_name_changes() {
+        let body = r#"{"jsonrpc":"2.0", "id":1,"method":"tools/call","params":{"arguments":{"name":"x","n":1.0},"name" : "a_find"}}"#;
+        let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
+        let renamed = renamed(&call, "find").unwrap();
+        assert_eq!(renamed.body(), &Bytes::from(body.replace("\"a_find\"", "\"find\"")));
+        assert_eq!((renamed.target().tool(), renamed.arguments()), (Some("find"), call.arguments()));
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_is_meant() {
+        for (params, is) in [
+            ("{}", None),
+            (r#"{"cursor":""}"#, Some("")),
+            (r#"{"cursor":"a\u0062"}"#, Some("ab")),
+            (r#"{"cursor":1}"#, Some("1")),
+            (r#"{"_meta":{"cursor":"x"}}"#, None),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{params}}}"#);
+            let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
+            assert_eq!(cursor(&call).as_deref(), is, "{params}");
+        }
+    }
+}
