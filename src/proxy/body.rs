@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::batch::Merged;
@@ -23,7 +23,7 @@ use crate::inspect::{Answer, Heard, Passed, Watch};
 use crate::mcp::Method;
 use crate::state::{Declined, UnderWay};
 use crate::telemetry::{Recorder, RequestScope};
-use crate::upstream::{Unsound, UpstreamError};
+use crate::upstream::{ReplyStream, Unsound, UpstreamError};
 
 /// What the gate sends back.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) struct Relay {
     /// What has come already.
     pub(super) begun: Option<Bytes>,
     /// What comes; `None` when all has passed.
-    pub(super) stream: Option<Incoming>,
+    pub(super) stream: Option<ReplyStream>,
     pub(super) watch: Watch,
     /// The call's room, until its answer has come.
     pub(super) room: Option<Room>,
@@ -67,6 +67,7 @@ pub(super) struct Relay {
     pub(super) queued: Option<Bytes>,
     /// The end, where something is still to pass before it.
     pub(super) broken: Option<Broken>,
+    pub(super) last_piece: LastPiece,
 }
 
 /// What has come of a reply.
@@ -164,6 +165,15 @@ impl Body for GateBody {
     }
 }
 
+/// What has become of the last piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastPiece {
+    /// The connection has it, and may not have written it yet.
+    Unwritten,
+    /// It had a turn to be written.
+    Written,
+}
+
 impl Relay {
     /// Whether everything that has passed is whole events.
     pub(super) fn is_between_events(&self) -> bool {
@@ -173,11 +183,25 @@ impl Relay {
     /// The next bytes. The first piece goes on at once, with the head; what comes behind it may be joined.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         let scope = self.scope.clone();
-        let next = scope.within(|| self.poll_joined(cx));
-        if let (Poll::Ready(Some(Ok(_))), Some(keep_alive)) = (&next, &mut self.keep_alive) {
-            keep_alive.pass();
+        match (scope.within(|| self.poll_joined(cx)), self.last_piece) {
+            (Poll::Ready(Some(Ok(piece))), _) => {
+                self.last_piece = LastPiece::Unwritten;
+                if let Some(keep_alive) = &mut self.keep_alive {
+                    keep_alive.pass();
+                }
+                Poll::Ready(Some(Ok(piece)))
+            }
+            // hyper drops what it has not written when a body breaks.
+            (Poll::Ready(Some(Err(broken))), LastPiece::Unwritten) => {
+                (self.broken, self.last_piece) = (Some(broken), LastPiece::Written);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (next, _) => {
+                self.last_piece = LastPiece::Written;
+                next
+            }
         }
-        next
     }
 
     fn poll_joined(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {

@@ -48,7 +48,7 @@ pub use route::{Routes, Served, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
 
-use body::Relay;
+use body::{LastPiece, Relay};
 use elsewhere::Elsewhere;
 use endless::Endless;
 use keep_alive::KeepAlive;
@@ -341,6 +341,7 @@ impl Gateway {
                     joined: None,
                     queued: None,
                     broken: None,
+                    last_piece: LastPiece::Written,
                 })
             }
         };

@@ -18,7 +18,7 @@ const MOST_BYTES: usize = 8 << 20;
 /// What a buffer keeps of its size between bursts.
 const KEPT: usize = 256 << 10;
 /// How long the thread lets lines gather after it has written some: waking it costs a call more than its line does.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Lines that wait, and the thread that writes them. Dropping it writes what is there.
 #[derive(Debug)]

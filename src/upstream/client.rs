@@ -1,40 +1,27 @@
 //! The pooled connections to a server.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Scheme, Uri};
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::connections::Counting;
 use super::kept::Kept;
+use super::links::{Links, SendError};
 use super::names::{Moved, Names, Resolver};
 use super::retry;
 use super::settings::{Settings, TlsSettings};
-use super::{Connections, Endpoints};
+use super::{Connections, Endpoints, ReplyStream};
 use crate::clock;
 use crate::secret::{Reference, Secret};
 use crate::tls::{self, Flaw, Part};
-
-/// Carries requests to a server.
-pub(super) type Client = legacy::Client<Counting<HttpsConnector<HttpConnector<Resolver>>>, Full<Bytes>>;
-
-/// Kept-alive connections go before Node's and Python's servers close them (after 5 s), so that no request is written
-/// into a closing one.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-/// So much of a reply is read before it is wanted, for each call whose caller is slow.
-const BUFFER: usize = 128 << 10;
 
 /// How a server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +41,7 @@ struct Read<'a> {
 /// The connections to a server.
 #[derive(Debug)]
 pub(super) struct Pool {
-    client: Kept<Client>,
+    links: Kept<Links>,
     names: Arc<Names>,
 }
 
@@ -65,63 +52,46 @@ impl Pool {
     /// The authorities of the machine cannot be read, or a file that the settings name.
     pub(super) fn new(endpoints: &Endpoints, settings: &Settings, connections: Arc<Connections>) -> io::Result<Self> {
         let names = Arc::new(Names::of_system());
-        Ok(Self { client: client(endpoints, settings, connections, Resolver(Arc::clone(&names)))?, names })
+        Ok(Self { links: links(endpoints, settings, connections, Resolver(Arc::clone(&names)))?, names })
     }
 
     /// What carries the next request.
-    pub(super) fn now(&self) -> Arc<Client> {
-        self.client.now()
+    pub(super) fn now(&self) -> Arc<Links> {
+        self.links.now()
     }
 
-    /// Looks whether its files have changed.
+    /// Looks whether its files have changed, and closes what was not used for too long.
     pub(super) fn renew(&self) {
-        self.client.renew();
+        self.links.renew();
+        self.links.now().sweep();
     }
 
     /// Looks names up again. Connections to where one leads no more are used for no other request.
     pub(super) async fn look_up(&self) {
         if self.names.renew().await == Moved::Away {
-            self.client.again();
+            self.links.again();
         }
     }
 }
 
 /// Sends what the gate itself has to say. A kept connection that the server has closed meanwhile took nothing of it.
-pub(super) async fn say(client: &Client, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, legacy::Error> {
+pub(super) async fn say(links: &Arc<Links>, request: Request<Full<Bytes>>) -> Result<Response<ReplyStream>, SendError> {
     for _ in 1..retry::MOST {
-        match client.request(request.clone()).await {
-            Err(error) if is_unwritten(&error) => {}
+        match links.request(request.clone()).await {
+            Err(SendError::Unwritten(_)) => {}
             said => return said,
         }
     }
-    client.request(request).await
+    links.request(request).await
 }
 
-/// Whether nothing of the request was written: hyper gives it back then, and calls it cancelled.
-pub(super) fn is_unwritten(error: &legacy::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    !error.is_connect() && cause.is_some_and(hyper::Error::is_canceled)
-}
-
-/// Whether no connection stood in time.
-pub(super) fn is_late(error: &legacy::Error) -> bool {
-    let mut cause = error.source().filter(|_| error.is_connect());
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// A client for a server there. It is made anew when its files change; what is under way goes on over the connections of before.
-fn client(
+/// Connections to a server there. They are made anew when its files change; what is under way goes on over those of before.
+fn links(
     endpoints: &Endpoints,
     settings: &Settings,
     connections: Arc<Connections>,
     resolver: Resolver,
-) -> io::Result<Kept<Client>> {
+) -> io::Result<Kept<Links>> {
     let schemes = Schemes::of(endpoints);
     let TlsSettings { ca, identity, server_name } = settings.tls.clone();
     let patience = settings.timeouts.connect;
@@ -138,7 +108,7 @@ fn client(
         let mut tcp = HttpConnector::new_with_resolver(resolver.clone());
         tcp.set_connect_timeout(Some(patience));
         let connector = connector(tcp, config(schemes, read)?, schemes, server_name.clone());
-        Ok(pooled(Counting { connector, patience, connections: Arc::clone(&connections) }))
+        Ok(Links::new(Counting { connector, patience, connections: Arc::clone(&connections) }))
     })
 }
 
@@ -191,16 +161,4 @@ fn connector(
         None => https,
     };
     https.enable_http1().wrap_connector(connector)
-}
-
-fn pooled(connector: Counting<HttpsConnector<HttpConnector<Resolver>>>) -> Client {
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(1024)
-        .http1_max_buf_size(BUFFER)
-        .set_host(true)
-        // Whether something is sent again is decided, and counted, by who sends it.
-        .retry_canceled_requests(false)
-        .build(connector)
 }

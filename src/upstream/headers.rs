@@ -44,6 +44,9 @@ static NOT_TO_CALLER: [HeaderName; 12] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// Most servers are told no more than so many headers. A connection keeps the room for them as long as a stream lasts.
+const USUAL: usize = 12;
+
 /// The caller's headers that the server may see: the protocol's, and those that are `listed` for it. Never one that a server
 /// may take for one that the gate computes, whatever is listed.
 pub(super) fn to_server(
@@ -51,7 +54,7 @@ pub(super) fn to_server(
     listed: &[HeaderName],
     computed: &[(HeaderName, HeaderValue)],
 ) -> HeaderMap {
-    let mut passed = HeaderMap::with_capacity(caller.len() + 6);
+    let mut passed = HeaderMap::with_capacity(USUAL);
     for (name, value) in caller {
         let of_protocol = TO_SERVER.contains(name) || (name.as_str().starts_with(MCP) && *name != SESSION_ID);
         let stands_in = || computed.iter().any(|(own, _)| alike(own.as_str(), name.as_str()));

@@ -10,7 +10,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Uri;
 use http::{Method as HttpMethod, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
@@ -19,13 +18,14 @@ use super::assertion::Assertions;
 use super::balance::EndpointSet;
 use super::client::Pool;
 use super::credential::{self, Asks, Credential, Shown};
-use super::error::{chain, says};
+use super::error::says;
 use super::headers::REQUEST_ID;
+use super::links::SendError;
 use super::reply::{self, Reply};
 use super::retry::{self, Again, Retries};
 use super::{
-    Connections, CredentialError, Deadline, Endpoint, Endpoints, InFlight, Settings, Timeouts, UpstreamError, client,
-    headers,
+    Connections, CredentialError, Deadline, Endpoint, Endpoints, InFlight, ReplyStream, Settings, Timeouts,
+    UpstreamError, client, headers,
 };
 use crate::breaker::{Attempt, Ended, Phase};
 use crate::clock;
@@ -175,17 +175,14 @@ impl Upstream {
         &self,
         to: &Arc<Endpoint>,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> Result<Response<ReplyStream>, UpstreamError> {
         credential::put(self.credential.shown(Asks::Gate).await?, request.headers_mut());
         *request.uri_mut() = to.url().clone();
         let (_in_flight, attempt) = to.ask(Method::ToolsList)?;
         let silence = self.timeouts.first_byte;
         let response = match timeout(silence, client::say(&self.pool.now(), request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if client::is_late(&error) => Err(UpstreamError::NotConnected(self.timeouts.connect)),
-            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(chain(&error))),
-            Ok(Err(error)) if client::is_unwritten(&error) => Err(UpstreamError::Unwritten(chain(&error))),
-            Ok(Err(error)) => Err(UpstreamError::BrokeOff(chain(&error))),
+            Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(UpstreamError::TimedOut(Deadline::FirstByte, silence)),
         };
         match says(response.as_ref().err()) {
@@ -316,12 +313,7 @@ impl Upstream {
         let silence = sending.silence;
         let response = match timeout_at(sending.until, self.ask(request, permit.call().method())).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) if client::is_late(&error) => {
-                return Err(UpstreamError::NotConnected(self.timeouts.connect));
-            }
-            Ok(Err(error)) if error.is_connect() => return Err(UpstreamError::Unreachable(chain(&error))),
-            Ok(Err(error)) if client::is_unwritten(&error) => return Err(UpstreamError::Unwritten(chain(&error))),
-            Ok(Err(error)) => return Err(UpstreamError::BrokeOff(chain(&error))),
+            Ok(Err(error)) => return Err(error.into()),
             Err(_) => return Err(UpstreamError::TimedOut(Deadline::FirstByte, silence)),
         };
         let (mut head, body) = response.into_parts();
@@ -338,11 +330,7 @@ impl Upstream {
     /// Sends it and waits for the head of the answer. A listening stream that is refused because the session's last one
     /// is not over is asked for again: its caller may have closed that one just now, of which a server hears later
     /// through a gate. What was refused so has opened nothing.
-    async fn ask(
-        &self,
-        request: Request<Full<Bytes>>,
-        method: Method,
-    ) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+    async fn ask(&self, request: Request<Full<Bytes>>, method: Method) -> Result<Response<ReplyStream>, SendError> {
         if method == Method::OpenStream {
             for pause in STILL_OPEN {
                 let response = self.pool.now().request(request.clone()).await?;

@@ -6,11 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 
 use super::error::chain;
 use super::reply::{MediaType, media_type};
-use super::{Endpoint, Unsound, Upstream, UpstreamError, VERSION};
+use super::{Endpoint, ReplyStream, Unsound, Upstream, UpstreamError, VERSION};
 use crate::json::{self, Bounds};
 use crate::sse::{Event, Splitter};
 use crate::state::SESSION_ID;
@@ -64,7 +63,7 @@ impl Upstream {
     }
 }
 
-async fn whole(mut body: Incoming) -> Result<Bytes, UpstreamError> {
+async fn whole(mut body: ReplyStream) -> Result<Bytes, UpstreamError> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| UpstreamError::BrokeOff(chain(&error)))?;
@@ -78,7 +77,7 @@ async fn whole(mut body: Incoming) -> Result<Bytes, UpstreamError> {
 
 /// The last message that a stream says before it ends, or the first that answers: nothing but an answer has a result or
 /// an error at its top, and nothing else that is asked for so has an id.
-async fn answer(mut body: Incoming) -> Result<Bytes, UpstreamError> {
+async fn answer(mut body: ReplyStream) -> Result<Bytes, UpstreamError> {
     let (mut splitter, mut event, mut read) = (Splitter::default(), BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| UpstreamError::BrokeOff(chain(&error)))?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::chain;
-use super::{Deadline, InFlight, UpstreamError};
+use super::{Deadline, InFlight, ReplyStream, UpstreamError};
 
 /// What the server said.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub enum ReplyBody {
     /// All of it.
     Whole(Bytes),
     /// What has come, and what is still to come.
-    Stream(Bytes, Incoming),
+    Stream(Bytes, ReplyStream),
 }
 
 /// Redirects are followed for nobody, demands for credentials are the operator's to answer, and no protocol but HTTP
@@ -48,7 +48,7 @@ pub(super) fn acceptable(head: &http::response::Parts) -> Result<(), UpstreamErr
 /// have said all by a moment that comes so long after it was asked.
 pub(super) async fn whole(
     headers: &HeaderMap,
-    mut body: Incoming,
+    mut body: ReplyStream,
     held: usize,
     silence: Duration,
     ends: (Instant, Duration),
