@@ -83,6 +83,11 @@ pub(super) async fn whole(
         match first.take() {
             None if all.is_empty() => first = Some(data),
             before => {
+                if all.is_empty() {
+                    // All that is told to come, at once: to grow step by step would take it twice.
+                    let rest = usize::try_from(body.size_hint().lower()).unwrap_or_default();
+                    all.reserve(read + rest);
+                }
                 all.extend_from_slice(&before.unwrap_or_default());
                 all.extend_from_slice(&data);
             }
