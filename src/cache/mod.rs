@@ -51,6 +51,7 @@ pub struct Question<'a> {
 
 /// What is known of a call.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Found {
     /// Its answer.
     Answer(Reply),

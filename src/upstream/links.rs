@@ -167,9 +167,12 @@ impl Links {
     }
 
     async fn connect(&self, url: &Uri) -> Result<Link, SendError> {
-        let stream = self.connector.clone().call(url.clone()).await.map_err(|error| match is_late(&*error) {
-            true => SendError::Late(self.connector.patience),
-            false => SendError::Unreachable(chain(&*error)),
+        let stream = self.connector.clone().call(url.clone()).await.map_err(|error| {
+            if is_late(&*error) {
+                SendError::Late(self.connector.patience)
+            } else {
+                SendError::Unreachable(chain(&*error))
+            }
         })?;
         let made = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await;
         let (sender, connection) = made.map_err(|error| SendError::Unreachable(chain(&error)))?;

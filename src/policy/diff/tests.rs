@@ -94,6 +94,28 @@ fn redactions() {
         ),
         "widened tool a [role r] redact: email in arguments: block → nothing"
     );
+    // A condition judges what is left of arguments: masked, they may meet it.
+    let condition = "arguments: { properties: { q: { maxLength: 9 } } }";
+    let mask = "redact: [{ find: [email], in: arguments, then: mask }]";
+    for (old, new, expected) in [
+        (
+            format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ {condition} }} }}"),
+            format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ {condition}, {mask} }} }}"),
+            "widened tool a [role r] redact: email in arguments: nothing → mask; conditions judge what is left",
+        ),
+        (
+            format!("roles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ {condition} }} }}"),
+            format!("{mask}\nroles: {{ r: {{ tools: [a] }} }}\ntools: {{ a: {{ {condition} }} }}"),
+            "widened the whole server [whoever may use it] redact: email in arguments: nothing → mask; conditions judge what is left",
+        ),
+        (
+            "roles: { r: { tools: [a] } }".to_owned(),
+            format!("{mask}\nroles: {{ r: {{ tools: [a] }} }}"),
+            "narrowed the whole server [whoever may use it] redact: email in arguments: nothing → mask",
+        ),
+    ] {
+        assert_eq!(told(&old, &new), expected);
+    }
 }
 
 #[test]

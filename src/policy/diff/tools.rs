@@ -52,8 +52,9 @@ impl Both<'_> {
             [&before, &now].map(|it| it.limits.first().map(|limit| &limit.rule)),
             limits::compare(before.limits, now.limits),
         );
+        let judged = redactions::Judged::of([new]);
         let [before, now] = [old, new].map(|it| it.redactors.as_slice());
-        told([before, now].map(redactions::rule), redactions::compare(before, now));
+        told([before, now].map(redactions::rule), redactions::compare(before, now, judged));
         if old.cost != new.cost {
             let direction = if new.cost < old.cost { Direction::Widened } else { Direction::Narrowed };
             told([None, None], vec![(direction, format!("cost: {} → {}", old.cost, new.cost))]);
