@@ -166,9 +166,7 @@ class Services:
             command += ["--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
-            process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/mcp)", process.stderr)[1]
-            if upstream.endswith("/sse"):
-                process.address = process.address.removesuffix("/mcp") + "/sse"
+            process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/(?:mcp|sse))\b", process.stderr)[1]
             yield process
         finally:
             process.end()
