@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     code
 }
 
-/// As many threads as there are cores. On one core nothing is handed from thread to thread, which costs a fifth of a call.
+/// As many threads as there are cores. On one core nothing is handed from thread to thread.
 fn runtime() -> io::Result<Runtime> {
     let alone = thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     let mut builder = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
