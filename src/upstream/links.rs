@@ -1,5 +1,5 @@
-//! The connections to a server. Whoever asks over one drives it: a call is handed to no other task and back, which would
-//! cost it a fifth more.
+//! The connections to a server. Whoever asks over one drives it: a call is handed to no other task and back, which is a
+//! fifth of what it costs to pass it on.
 
 use std::error::Error;
 use std::pin::{Pin, pin};

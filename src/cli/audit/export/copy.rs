@@ -1,5 +1,6 @@
 //! Records, batch by batch: each batch, and how far the copy has come, in one transaction.
 
+use std::io;
 use std::path::Path;
 
 use memchr::memmem;
@@ -13,8 +14,8 @@ use crate::audit::{Lines, Link, Read};
 const RECORDS: usize = 1000;
 const BYTES: usize = 4 << 20;
 
-/// Whoever copies the same log waits here.
 const BEGUN: &str = "insert into audit_exports (log, next) values ($1, 0) on conflict (log) do nothing";
+/// Whoever copies the same log waits here.
 const NEXT: &str = "select next from audit_exports where log = $1 for update";
 const CALLS: &str = "
 insert into tool_calls
@@ -64,7 +65,10 @@ impl Copied {
         let mut lines = Lines::open(log).map_err(unreadable)?;
         lines.skip_to(self.next);
         loop {
-            let batch = Batch::take(&mut lines, self.next).map_err(unreadable)??;
+            let batch = Batch::take(&mut lines, self.next).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => error.to_string(),
+                _ => unreadable(error),
+            })?;
             if batch.records == 0 {
                 return Ok(());
             }
@@ -101,25 +105,26 @@ impl Copied {
 
 impl Batch {
     /// The next records from this index on. What is not whole yet comes with the next batch.
-    fn take(lines: &mut Lines, next: u64) -> std::io::Result<Result<Self, String>> {
+    fn take(lines: &mut Lines, next: u64) -> io::Result<Self> {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
         let mut batch = Self::default();
         while batch.records < RECORDS && batch.json.len() < BYTES {
             let Some(Read::Line(line)) = lines.read()? else { break };
             let Some(index) = Link::read(line).map(|link| link.index) else {
-                return Ok(Err("a line is no record: `tollgate audit verify` says which".to_owned()));
+                return Err(invalid("a line is no record: `tollgate audit verify` says which".to_owned()));
             };
             let wanted = next + batch.records as u64;
             if index < wanted {
                 continue;
             }
             if index > wanted {
-                return Ok(Err(missing(wanted, index)));
+                return Err(invalid(missing(wanted, index)));
             }
             batch.json.push(if batch.records == 0 { '[' } else { ',' });
             batch.json.push_str(&storable(line));
             batch.records += 1;
         }
-        Ok(Ok(batch))
+        Ok(batch)
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     match copied {
         Ok(Copied { log, records, next }) => {
-            output::answer(&format!("{log}: {records} records copied; all up to index {next} are there (exclusive)"));
+            output::answer(&format!("{log}: {records} records copied; the next one is {next}"));
             ExitCode::SUCCESS
         }
         Err(error) => output::failed(&error),
