@@ -51,38 +51,76 @@ pub(super) async fn answer(
                     refused(&full.into(), at, seen, caller.stream(&route.served).as_deref())
                 }
             };
-            (at, answer)
+            Answered::read(at, answer).await
         }));
     }
-    let mut answers = asked.join_all().await;
-    answers.sort_unstable_by_key(|(at, _)| *at);
-    together(answers.into_iter().map(|(_, answer)| answer)).await
+    together(asked).await
 }
 
-/// One answer out of many: an array; or a stream, if one of them is.
-#[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
-async fn together(answers: impl Iterator<Item = Response<GateBody>>) -> Response<GateBody> {
-    let (mut heads, mut messages, mut streams) = (Vec::new(), Vec::new(), VecDeque::new());
-    for answer in answers {
+/// The answer to one message of a batch.
+struct Answered {
+    /// Where the message stood in it.
+    at: usize,
+    head: response::Parts,
+    body: Said,
+}
+
+/// What it says.
+enum Said {
+    Whole(Bytes),
+    Stream(Box<Relay>),
+    /// Not all of it came.
+    Broken,
+}
+
+impl Answered {
+    #[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
+    async fn read(at: usize, answer: Response<GateBody>) -> Self {
         let (head, body) = answer.into_parts();
-        match body.into_stream() {
-            Ok(stream) => streams.push_back(stream),
+        let body = match body.into_stream() {
+            Ok(stream) => Said::Stream(stream),
             Err(body) => match Limited::new(body, LONGEST).collect().await {
-                Ok(whole) => messages.extend(Some(whole.to_bytes()).filter(|message| !message.is_empty())),
+                Ok(whole) => Said::Whole(whole.to_bytes()),
                 Err(error) => {
                     tracing::warn!(%error, "an answer in a batch broke off");
-                    return broken();
+                    Said::Broken
                 }
             },
-        }
-        heads.push(head);
+        };
+        Self { at, head, body }
     }
-    let body = if streams.is_empty() {
-        array(&messages)
-    } else {
-        GateBody::merged(Merged { first: events(&messages), streams })
-    };
-    Response::from_parts(head(&heads, &body), body)
+}
+
+/// One answer out of many: an array; or a stream as soon as one of them is. That one is not held back until the others
+/// are there: they may wait for what it brings.
+async fn together(mut asked: JoinSet<Answered>) -> Response<GateBody> {
+    let (mut heads, mut messages) = (Vec::new(), Vec::new());
+    while let Some(answered) = asked.join_next().await {
+        let Ok(Answered { at, head: replied, body }) = answered else {
+            return broken();
+        };
+        heads.push(replied);
+        match body {
+            Said::Whole(message) => messages.push((at, message)),
+            Said::Stream(stream) => {
+                let said = events(&in_order(messages));
+                let body = GateBody::merged(Merged { said, streams: VecDeque::from([stream]), asked });
+                return Response::from_parts(head(&heads, "text/event-stream"), body);
+            }
+            Said::Broken => return broken(),
+        }
+    }
+    let mut head = head(&heads, "application/json");
+    if let Some(first) = heads.first().filter(|first| heads.iter().all(|head| head.status == first.status)) {
+        head.status = first.status;
+    }
+    Response::from_parts(head, array(&in_order(messages)))
+}
+
+/// What answers something, in the order of what was asked.
+fn in_order(mut messages: Vec<(usize, Bytes)>) -> Vec<Bytes> {
+    messages.sort_unstable_by_key(|(at, _)| *at);
+    messages.into_iter().map(|(_, message)| message).filter(|message| !message.is_empty()).collect()
 }
 
 /// The connection's end says that the answers are not all there.
@@ -90,14 +128,10 @@ fn broken() -> Response<GateBody> {
     Response::new(GateBody::broken())
 }
 
-/// What all heads say, or else that of an ordinary answer.
-fn head(heads: &[response::Parts], body: &GateBody) -> response::Parts {
+/// The head of an ordinary answer, in the session that they are in.
+fn head(heads: &[response::Parts], media_type: &'static str) -> response::Parts {
     let session = heads.iter().find_map(|head| head.headers.get(&SESSION_ID).cloned());
     let (mut head, ()) = Response::new(()).into_parts();
-    if let Some(first) = heads.first().filter(|first| heads.iter().all(|head| head.status == first.status)) {
-        head.status = first.status;
-    }
-    let media_type = if body.is_merged() { "text/event-stream" } else { "application/json" };
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     head.headers.extend(session.map(|session| (SESSION_ID, session)));
     head
@@ -124,19 +158,30 @@ fn events(messages: &[Bytes]) -> Bytes {
     events.freeze()
 }
 
-/// Several streams as one, event by event.
+/// Several answers as one stream, event by event.
 #[derive(Debug)]
 pub(super) struct Merged {
-    /// What goes first.
-    first: Bytes,
+    /// What is no stream and goes next.
+    said: Bytes,
     /// The one whose turn it is stands in front; it keeps it until it has ended an event.
     streams: VecDeque<Box<Relay>>,
+    /// What is not answered yet.
+    asked: JoinSet<Answered>,
 }
 
 impl Merged {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.first))));
+        while let Poll::Ready(Some(answered)) = self.asked.poll_join_next(cx) {
+            match answered.map(|answered| answered.body) {
+                Ok(Said::Whole(message)) if message.is_empty() => {}
+                Ok(Said::Whole(message)) => self.said = Bytes::from([&*self.said, &*events(&[message])].concat()),
+                Ok(Said::Stream(stream)) => self.streams.push_back(stream),
+                Ok(Said::Broken) | Err(_) => return Poll::Ready(Some(Err(Broken))),
+            }
+        }
+        let within = self.streams.front().is_some_and(|stream| !stream.is_between_events());
+        if !within && !self.said.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.said))));
         }
         for _ in 0..self.streams.len() {
             let Some(mut stream) = self.streams.pop_front() else {
@@ -161,6 +206,6 @@ impl Merged {
                 Poll::Pending => self.streams.push_back(stream),
             }
         }
-        if self.streams.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        if self.streams.is_empty() && self.asked.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 }

@@ -95,10 +95,6 @@ impl GateBody {
         Self(Inner::Broken)
     }
 
-    pub(super) fn is_merged(&self) -> bool {
-        matches!(self.0, Inner::Merged(_))
-    }
-
     /// The event stream that this is, or the body again.
     pub(super) fn into_stream(self) -> Result<Box<Relay>, Self> {
         match self.0 {

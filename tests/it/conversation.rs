@@ -84,6 +84,38 @@ async fn streams_in_a_batch_go_back_as_one_stream_event_by_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_in_a_batch_is_not_held_back_for_what_is_not_answered_yet() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request| match request.json().unwrap()["id"].as_u64() {
+        Some(1) => Reply::Events(
+            vec![
+                r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#.to_owned(),
+                r#"data: {"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
+            ],
+            Ending::Clean,
+        ),
+        _ => Reply::OnRelease(Box::new(Reply::obliging(request))),
+    });
+    let gate = World::new(&upstream.url()).listen("batches: true").start().await;
+    let batch = [2, 1].map(|id| tool_call(&id.to_string(), "search_records", "{}")).join(",");
+    let mut connection = Connection::open(gate.data).await;
+    connection.send(&post_batch("2025-03-26", &format!("[{batch}]"))).await.unwrap();
+    let begun = connection.read_head().await.unwrap().unwrap();
+    assert_eq!(begun.first("content-type"), Some("text/event-stream"));
+    let mut said = String::new();
+    let mut until_it_says = async |wanted: &str| {
+        while !said.contains(wanted) {
+            said += &String::from_utf8(connection.read_chunk().await.unwrap().unwrap()).unwrap();
+        }
+    };
+    until_it_says(r#""id":1"#).await;
+    upstream.release();
+    until_it_says(r#""id":2"#).await;
+    assert_eq!(connection.read_chunk().await.unwrap(), None, "that is all:\n{said}");
+    assert!(said.contains("notifications/progress") && !said.contains("error"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_stream_is_kept_alive_by_comments() {
     let upstream = Upstream::start().await;
     upstream.answer(Reply::Events(Vec::new(), Ending::StayOpen));
