@@ -49,7 +49,7 @@ async fn keep(store: Arc<Store>, gateway: Arc<Gateway>, ended: CancellationToken
 
 /// Says when it is away, and when it is there again.
 async fn tell(store: Arc<Store>, ended: CancellationToken) {
-    let (mut phases, mut told) = (store.phases(), Phase::Closed);
+    let (mut phases, mut told) = (store.link().phases(), Phase::Closed);
     loop {
         let phase = *phases.borrow_and_update();
         let replicas = store.replicas();
@@ -60,7 +60,7 @@ async fn tell(store: Arc<Store>, ended: CancellationToken) {
                     WhenDown::Open => "no call is refused for a limit",
                     WhenDown::Closed => "calls that a limit is on are refused",
                 };
-                tracing::warn!(replicas, error = store.failure(), "the limits store is away: {becomes}");
+                tracing::warn!(replicas, error = store.link().failure(), "the limits store is away: {becomes}");
                 told = phase;
             }
             (Phase::Open, Phase::Closed) => {

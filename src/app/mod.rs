@@ -30,12 +30,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
-use crate::cache::Cache;
+use crate::cache::{AnswerStore, Cache, CacheSettings};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
 use crate::federation::Seal;
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
 use crate::proxy::{Capacity, Door, Gateway, Routes, Snapshot};
+use crate::store::Link;
 use crate::telemetry::Telemetry;
 
 use handshake::Handshakes;
@@ -91,13 +92,15 @@ impl Process {
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let served = servers::serve(&config, &telemetry, &tasks)?;
+        let link = config.limits_store.as_ref().map(|store| Link::open(store.link.clone())).transpose();
+        let link = link.map_err(io::Error::other)?.map(Arc::new);
         let gateway = Arc::new(Gateway {
-            snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry)?),
+            snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry, link.as_ref())),
             judging: Mutex::default(),
             judged: watch::Sender::default(),
             door: door(&config, listener.local_addr()?),
             routes: Routes::new(served, config.listen.public_url.as_ref()),
-            cache: Arc::new(Cache::new(config.cache_bytes)),
+            cache: Arc::new(cache(&config.cache, link, &tasks)?),
             keep_alive: config.listen.keep_alive,
             quota_header: config.listen.quota_header,
             telemetry: Arc::clone(&telemetry),
@@ -169,7 +172,7 @@ impl Running {
 fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option<Arc<KillSwitch>>) -> AdminState {
     let readiness = Readiness::new();
     readiness.release(Latch::Policies);
-    let limits_store = gateway.snapshot.load().limits.store().map(|store| store.phases());
+    let limits_store = gateway.snapshot.load().limits.store().map(|store| store.link().phases());
     let servers = gateway.routes.served().iter().map(|served| Behind {
         name: served.name.clone(),
         answers: AtomicBool::new(false),
@@ -238,19 +241,26 @@ async fn patience(drain_timeout: Duration, signals: &mut Signals) {
     }
 }
 
+/// Answers that are given again, and the way to those of other gates, if they are shared.
+fn cache(settings: &CacheSettings, link: Option<Arc<Link>>, tasks: &TaskTracker) -> io::Result<Cache> {
+    let shared = link.zip(settings.shared.as_ref());
+    let store = shared.map(|(link, settings)| AnswerStore::open(link, settings, tasks.clone())).transpose();
+    Ok(Cache::new(settings, store.map_err(io::Error::other)?))
+}
+
 /// The judgement that begins.
-fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry) -> io::Result<Snapshot> {
-    let limits = match &config.limits_store {
+fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry, link: Option<&Arc<Link>>) -> Snapshot {
+    let limits = match config.limits_store.as_ref().zip(link) {
         None => Limits::of(&policies.policy, None),
-        Some(settings) => {
-            let store = Store::open(settings.clone(), &config.server_names()).map_err(io::Error::other)?;
+        Some((settings, link)) => {
+            let store = Store::new(Arc::clone(link), settings, &config.server_names());
             Limits::shared(&policies.policy, Arc::new(store))
         }
     };
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
-    Ok(Snapshot::new(policies.authenticators, policies.policy, policies.views, limits))
+    Snapshot::new(policies.authenticators, policies.policy, policies.views, limits)
 }
 
 /// The signals that end the process.

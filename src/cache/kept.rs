@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
+use super::key::Terms;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 use crate::upstream::{InFlight, Reply, ReplyBody};
@@ -17,13 +18,15 @@ const OVERHEAD: usize = 256;
 /// The message has been read within tighter bounds.
 const BOUNDS: Bounds = Bounds { depth: usize::MAX, members: usize::MAX, values: usize::MAX, number: usize::MAX };
 
-/// A result of a tool.
+/// A result of a tool, or a list.
 #[derive(Debug)]
 pub(super) struct Kept {
     parts: Vec<Part>,
     /// Where it came from.
     from: InFlight,
     at: Instant,
+    /// How old it was then.
+    age: Duration,
     lasts: Duration,
     scope: Scope,
 }
@@ -51,7 +54,7 @@ enum Scope {
 impl Kept {
     /// Reads an answer that has passed; `None` if it must not be given again: it is an error, or of a tool that failed, or
     /// asks something, or began a task, or the server says that it is good for no time at all.
-    pub(super) fn read(message: &[u8], from: InFlight, lasts: Duration, now: Instant) -> Option<Self> {
+    pub(super) fn read(message: &[u8], from: InFlight, terms: Terms, now: Instant) -> Option<Self> {
         let mut found = Found::default();
         json::scan(message, Place::Message, &BOUNDS, &mut found).ok()?;
         let text = |span: &Range<usize>| message.get(span.clone()).and_then(|text| std::str::from_utf8(text).ok());
@@ -59,7 +62,11 @@ impl Kept {
             |span: &Option<Range<usize>>, other: &str| span.as_ref().is_none_or(|span| text(span) == Some(other));
         let complete = says(&found.kind, "\"complete\"") && says(&found.failed, "false") && !found.asks;
         let (result, ttl) = (found.result.clone().filter(|_| complete)?, found.ttl(text)?);
-        let scope = if says(&found.scope, "\"public\"") { Scope::Open } else { Scope::Private };
+        let scope = match (&found.scope, terms) {
+            (None, Terms::Server(_)) => Scope::Private,
+            (scope, _) if says(scope, "\"public\"") => Scope::Open,
+            _ => Scope::Private,
+        };
         let mut edits = vec![found.age(&result)?];
         edits.extend(found.ttl.zip(ttl).map(|(span, ttl)| Edit {
             span,
@@ -79,13 +86,23 @@ impl Kept {
         }
         before.push_str(text(&(at..result.end))?);
         parts.push(Part::Text(before.into()));
-        let lasts = ttl.map_or(lasts, |ttl| ttl.min(lasts));
-        (!lasts.is_zero()).then_some(Self { parts, from, at: now, lasts, scope })
+        let lasts = match (terms, ttl) {
+            (Terms::Policy(most) | Terms::Server(most), Some(ttl)) => ttl.min(most),
+            (Terms::Policy(lasts), None) => lasts,
+            (Terms::Server(_), None) => Duration::ZERO,
+        };
+        (!lasts.is_zero()).then_some(Self { parts, from, at: now, age: Duration::ZERO, lasts, scope })
+    }
+
+    /// The same, older: it has no more than so much time left. `None` if that is none.
+    pub(super) fn with_left(self, left: Duration) -> Option<Self> {
+        let age = self.lasts.saturating_sub(left);
+        (age < self.lasts).then_some(Self { age, ..self })
     }
 
     /// The answer to the call of this id.
     pub(super) fn reply(&self, id: &RequestId, now: Instant) -> Reply {
-        let age = now.saturating_duration_since(self.at);
+        let age = self.age(now);
         let mut text = format!(r#"{{"jsonrpc":"2.0","id":{},"result":"#, id.as_json());
         for part in &self.parts {
             match part {
@@ -101,15 +118,20 @@ impl Kept {
     }
 
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) < self.lasts
+        self.age(now) < self.lasts
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        self.age + now.saturating_duration_since(self.at)
     }
 
     pub(super) fn is_private(&self) -> bool {
         self.scope == Scope::Private
     }
 
-    pub(super) fn lasts(&self) -> Duration {
-        self.lasts
+    /// How much of its time was left when it came.
+    pub(super) fn left(&self) -> Duration {
+        self.lasts.saturating_sub(self.age)
     }
 
     /// How much memory it takes.
@@ -238,7 +260,7 @@ mod tests {
 
     fn kept(result: &str) -> Option<Kept> {
         let message = format!(r#"{{"id":1,"result":{result},"jsonrpc":"2.0"}}"#);
-        Kept::read(message.as_bytes(), InFlight::for_test(), FOR, clock::monotonic())
+        Kept::read(message.as_bytes(), InFlight::for_test(), Terms::Policy(FOR), clock::monotonic())
     }
 
     fn given(kept: &Kept, after: Duration) -> String {
@@ -291,7 +313,7 @@ mod tests {
             assert!(kept(result).is_none(), "{result}");
         }
         let error = br#"{"jsonrpc":"2.0","id":1,"error":{"code":1}}"#;
-        assert!(Kept::read(error, InFlight::for_test(), FOR, clock::monotonic()).is_none());
+        assert!(Kept::read(error, InFlight::for_test(), Terms::Policy(FOR), clock::monotonic()).is_none());
     }
 
     #[test]
@@ -304,9 +326,34 @@ mod tests {
             (r#"{"cacheScope":"whatever"}"#, 300_000, true),
         ] {
             let kept = kept(result).unwrap();
-            assert_eq!((kept.lasts().as_millis(), kept.is_private()), (lasts, private), "{result}");
-            let last = kept.lasts().saturating_sub(Duration::from_millis(1));
-            assert!(kept.is_fresh(kept.at + last) && !kept.is_fresh(kept.at + kept.lasts()));
+            assert_eq!((kept.left().as_millis(), kept.is_private()), (lasts, private), "{result}");
+            let last = kept.left().saturating_sub(Duration::from_millis(1));
+            assert!(kept.is_fresh(kept.at + last) && !kept.is_fresh(kept.at + kept.left()));
+        }
+    }
+
+    #[test]
+    fn one_that_comes_late_has_its_age_and_what_was_left_of_its_time() {
+        let old = |left| kept("{}").unwrap().with_left(Duration::from_secs(left));
+        let kept = old(100).unwrap();
+        assert_eq!(given(&kept, Duration::from_secs(1)), r#"{"_meta":{"io.tollgate/age":201}}"#);
+        assert!(kept.is_fresh(kept.at + Duration::from_secs(99)) && !kept.is_fresh(kept.at + Duration::from_secs(100)));
+        assert!(old(0).is_none());
+        assert_eq!(old(301).unwrap().left(), FOR, "it has no more than it was given");
+    }
+    #[test]
+    fn a_list_lasts_as_long_as_its_server_says_and_is_for_everyone_only_if_it_says_so() {
+        for (result, lasts) in [
+            (r#"{"tools":[],"ttlMs":1000,"cacheScope":"public"}"#, Some((1_000, false))),
+            (r#"{"tools":[],"ttlMs":900000,"cacheScope":"public"}"#, Some((300_000, false))),
+            (r#"{"tools":[],"ttlMs":1000,"cacheScope":"private"}"#, Some((1_000, true))),
+            (r#"{"tools":[],"ttlMs":1000}"#, Some((1_000, true))),
+            (r#"{"tools":[],"cacheScope":"public"}"#, None),
+            (r#"{"tools":[],"ttlMs":0,"cacheScope":"public"}"#, None),
+        ] {
+            let message = format!(r#"{{"id":1,"result":{result},"jsonrpc":"2.0"}}"#);
+            let kept = Kept::read(message.as_bytes(), InFlight::for_test(), Terms::Server(FOR), clock::monotonic());
+            assert_eq!(kept.map(|kept| (kept.left().as_millis(), kept.is_private())), lasts, "{result}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Answers that are given again: of tools that the policy says so of (`cache`), to calls that ask the same.
+//! Answers that are given again, to calls that ask the same: of tools that the policy says so of (`cache`), and lists of
+//! modern servers for as long as those say.
 //!
 //! Nothing is decided here. A call that finds its answer was permitted, admitted and written down like any other, and
 //! what it finds is judged and redacted like what comes from the server. Calls that ask the same at once are one call to
@@ -6,6 +7,8 @@
 
 mod kept;
 mod key;
+mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -20,11 +23,14 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::policy::Permit;
-use crate::state::Conversation;
-use crate::upstream::{InFlight, Reply, Upstream};
+use crate::state::{Conversation, Lists};
+use crate::upstream::{Endpoint, InFlight, Reply, Upstream};
+
+pub use settings::{CacheSettings, SharedSettings};
+pub use store::{AnswerStore, Look, SharingError};
 
 use kept::Kept;
-use key::{Key, Keys};
+use key::{Key, Keys, Terms, Wanted};
 
 /// The answers that are kept, in bounded memory.
 #[derive(Debug)]
@@ -32,6 +38,10 @@ pub struct Cache {
     kept: moka::sync::Cache<Key, Arc<Kept>>,
     /// What the server is being asked.
     asked: Mutex<HashMap<Key, watch::Receiver<Landed>>>,
+    /// What other gates have kept.
+    store: Option<Arc<AnswerStore>>,
+    /// How long lists may last; they are not kept if not said.
+    lists: Option<Duration>,
 }
 
 /// A call, with all that its answer may depend on.
@@ -47,6 +57,8 @@ pub struct Question<'a> {
     pub upstream: &'a Upstream,
     /// The digest of the policy in force: what was kept under another one is not given.
     pub policy: &'a str,
+    /// Which lists the server shows.
+    pub lists: &'a Lists,
 }
 
 /// What is known of a call.
@@ -85,56 +97,66 @@ enum Landed {
 #[derive(Debug)]
 pub struct Turn {
     cache: Arc<Cache>,
-    keys: Keys,
-    lasts: Duration,
+    wanted: Wanted,
     /// Tells those who wait; nobody does if this one waited in vain itself.
     tell: Option<watch::Sender<Landed>>,
 }
 
 impl Cache {
-    /// Nothing yet, and never more than about so many bytes.
-    pub fn new(max_bytes: usize) -> Self {
+    /// Nothing yet; beside what gates share in this store.
+    pub fn new(settings: &CacheSettings, store: Option<AnswerStore>) -> Self {
         let kept = moka::sync::Cache::builder()
-            .max_capacity(u64::try_from(max_bytes).unwrap_or(u64::MAX))
+            .max_capacity(u64::try_from(settings.max_bytes).unwrap_or(u64::MAX))
             .weigher(|_: &Key, kept: &Arc<Kept>| u32::try_from(kept.bytes()).unwrap_or(u32::MAX))
             .expire_after(Lasts)
             .build();
-        Self { kept, asked: Mutex::default() }
+        Self { kept, asked: Mutex::default(), store: store.map(Arc::new), lists: settings.lists }
+    }
+
+    /// What gates share.
+    pub fn store(&self) -> Option<&Arc<AnswerStore>> {
+        self.store.as_ref()
     }
 
     /// The answer to a call, if it is there or another call is being answered by it.
     pub async fn find(self: &Arc<Self>, question: Question<'_>) -> Found {
-        let Some((keys, lasts)) = Keys::of(&question).zip(key::lasts(question.permit)) else {
+        let Some(wanted) = Wanted::by(&question, self.lists) else {
             return Found::Uncached;
         };
-        let turn = |tell| Turn { cache: Arc::clone(self), keys, lasts, tell };
         // Nobody waits longer for another call than it would for the server.
-        let patience = question.permit.tool().map_or(Duration::ZERO, |tool| tool.timeout);
-        let found = timeout(patience, self.look(keys)).await.unwrap_or(Err(None));
-        match (found, question.permit.call().id()) {
+        let Question { permit, upstream, .. } = question;
+        let patience = permit.tool().map_or(upstream.timeouts().first_byte, |tool| tool.timeout);
+        let from = upstream.endpoints().next().map(Endpoint::idle);
+        let found = timeout(patience, self.look(wanted, from.as_ref())).await;
+        match (found.unwrap_or_else(|_elapsed| Err(self.turn(wanted, None))), permit.call().id()) {
             (Ok(kept), Some(id)) => Found::Answer(kept.reply(id, clock::monotonic())),
             (Ok(_), None) => Found::Uncached,
-            (Err(tell), _) => Found::Nothing(turn(tell)),
+            (Err(turn), _) => Found::Nothing(turn),
         }
     }
 
-    /// What is kept, once nobody is asking for it; else what tells those who ask meanwhile, if they are to be told.
-    async fn look(&self, keys: Keys) -> Result<Arc<Kept>, Option<watch::Sender<Landed>>> {
+    /// What is kept here or in the store, once nobody is asking for it; else the turn to ask. What lies in the store comes
+    /// `from` there.
+    async fn look(self: &Arc<Self>, wanted: Wanted, from: Option<&InFlight>) -> Result<Arc<Kept>, Turn> {
         loop {
-            let mut flight = match self.join(keys) {
+            let mut flight = match self.join(wanted.keys) {
                 Joined::There(kept) => return Ok(kept),
-                Joined::First(tell) => return Err(Some(tell)),
+                Joined::First(tell) => return self.turn(wanted, Some(tell)).answered_elsewhere(from).await,
                 Joined::Waits(flight) => flight,
             };
             let landed = flight.wait_for(|landed| !matches!(landed, Landed::Awaited)).await;
             match landed.map(|landed| landed.clone()) {
                 Ok(Landed::Kept(kept)) if !kept.is_private() => return Ok(kept),
                 // Others that wait would have to wait for each other, one after the other.
-                Ok(_) => return self.fresh(keys).ok_or(None),
+                Ok(_) => return self.fresh(wanted.keys).ok_or_else(|| self.turn(wanted, None)),
                 // Whoever asked has gone. It is the next one's turn.
                 Err(_gone) => {}
             }
         }
+    }
+
+    fn turn(self: &Arc<Self>, wanted: Wanted, tell: Option<watch::Sender<Landed>>) -> Turn {
+        Turn { cache: Arc::clone(self), wanted, tell }
     }
 
     fn join(&self, keys: Keys) -> Joined {
@@ -191,14 +213,39 @@ enum Joined {
 }
 
 impl Turn {
+    /// What some other gate has kept of it, which is for all who wait, too.
+    async fn answered_elsewhere(self, from: Option<&InFlight>) -> Result<Arc<Kept>, Self> {
+        let Some((store, from)) = self.store().zip(from) else {
+            return Err(self);
+        };
+        let Some(kept) = store.find(&self.wanted, from).await.map(Arc::new) else {
+            return Err(self);
+        };
+        self.keep(&kept);
+        self.land(Landed::Kept(Arc::clone(&kept)));
+        Ok(kept)
+    }
+
     /// The server has answered there with this message, which may pass. It is kept if it may be.
     pub fn answered(self, message: &[u8], from: InFlight) {
-        let kept = Kept::read(message, from, self.lasts, clock::monotonic()).map(Arc::new);
+        let kept = Kept::read(message, from, self.wanted.terms, clock::monotonic()).map(Arc::new);
         if let Some(kept) = &kept {
-            let key = if kept.is_private() { self.keys.own } else { self.keys.shared };
-            self.cache.kept.insert(key, Arc::clone(kept));
+            let key = self.keep(kept);
+            self.store().into_iter().for_each(|store| store.put(key, message, kept.left()));
         }
         self.land(kept.map_or(Landed::Unshared, Landed::Kept));
+    }
+
+    /// Where it is shared. Lists are not: that one has changed, a gate hears that others do not.
+    fn store(&self) -> Option<&Arc<AnswerStore>> {
+        let shares = matches!(self.wanted.terms, Terms::Policy(_));
+        self.cache.store.as_ref().filter(|_| shares)
+    }
+
+    fn keep(&self, kept: &Arc<Kept>) -> Key {
+        let key = self.wanted.keys.of_answer(kept);
+        self.cache.kept.insert(key, Arc::clone(kept));
+        key
     }
 
     /// The server has answered with something that is for nobody else.
@@ -217,7 +264,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.tell.is_some() {
-            self.cache.asked().remove(&self.keys.shared);
+            self.cache.asked().remove(&self.wanted.keys.shared);
         }
     }
 }
@@ -237,11 +284,11 @@ struct Lasts;
 
 impl Expiry<Key, Arc<Kept>> for Lasts {
     fn expire_after_create(&self, _: &Key, kept: &Arc<Kept>, _: Instant) -> Option<Duration> {
-        Some(kept.lasts())
+        Some(kept.left())
     }
 
     fn expire_after_update(&self, _: &Key, kept: &Arc<Kept>, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(kept.lasts())
+        Some(kept.left())
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::key::Keys;
-use super::{Cache, Kept, Turn};
+use super::key::{Keys, Terms, Wanted};
+use super::{Cache, CacheSettings, Kept, Turn};
 use crate::upstream::InFlight;
 
 const ALICE: Keys = Keys { shared: [0; 32], own: [1; 32] };
@@ -15,10 +15,13 @@ const OPEN: &[u8] = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
 const PRIVATE: &[u8] = br#"{"jsonrpc":"2.0","id":1,"result":{"cacheScope":"private"}}"#;
 const FAILED: &[u8] = br#"{"jsonrpc":"2.0","id":1,"result":{"isError":true}}"#;
 
+fn cache(max_bytes: usize) -> Cache {
+    Cache::new(&CacheSettings { max_bytes, lists: None, shared: None }, None)
+}
+
 /// Looks until there is an answer, or it is this one's turn to ask.
 async fn look(cache: &Arc<Cache>, keys: Keys) -> Result<Arc<Kept>, Turn> {
-    let turn = |tell| Turn { cache: Arc::clone(cache), keys, lasts: Duration::from_mins(1), tell };
-    cache.look(keys).await.map_err(turn)
+    cache.look(Wanted { keys, terms: Terms::Policy(Duration::from_mins(1)) }, None).await
 }
 
 /// One who asks, and others who look and wait for that one.
@@ -37,7 +40,7 @@ async fn crowd(cache: &Arc<Cache>) -> (Turn, JoinSet<(Keys, Result<Arc<Kept>, Tu
 
 #[tokio::test]
 async fn one_asks_and_all_have_the_answer() {
-    let cache = Arc::new(Cache::new(1 << 20));
+    let cache = Arc::new(cache(1 << 20));
     let (first, others) = crowd(&cache).await;
     first.answered(OPEN, InFlight::for_test());
     assert!(others.join_all().await.iter().all(|(_, found)| found.is_ok()));
@@ -47,7 +50,7 @@ async fn one_asks_and_all_have_the_answer() {
 
 #[tokio::test]
 async fn if_the_first_one_goes_it_is_the_next_ones_turn_and_the_others_go_on_waiting() {
-    let cache = Arc::new(Cache::new(1 << 20));
+    let cache = Arc::new(cache(1 << 20));
     let (first, mut others) = crowd(&cache).await;
     drop(first);
     let (_, next) = others.join_next().await.unwrap().unwrap();
@@ -59,7 +62,7 @@ async fn if_the_first_one_goes_it_is_the_next_ones_turn_and_the_others_go_on_wai
 
 #[tokio::test]
 async fn what_is_for_nobody_else_makes_nobody_wait_again() {
-    let cache = Arc::new(Cache::new(1 << 20));
+    let cache = Arc::new(cache(1 << 20));
     let (first, others) = crowd(&cache).await;
     first.answered(FAILED, InFlight::for_test());
     let mut turns: Vec<_> = others.join_all().await.into_iter().map(|(_, found)| found.unwrap_err()).collect();
@@ -70,7 +73,7 @@ async fn what_is_for_nobody_else_makes_nobody_wait_again() {
 
 #[tokio::test]
 async fn a_private_answer_is_its_callers_own() {
-    let cache = Arc::new(Cache::new(1 << 20));
+    let cache = Arc::new(cache(1 << 20));
     let (first, others) = crowd(&cache).await;
     first.answered(PRIVATE, InFlight::for_test());
     assert!(others.join_all().await.iter().all(|(keys, found)| found.is_ok() == (*keys == ALICE)));
@@ -79,9 +82,11 @@ async fn a_private_answer_is_its_callers_own() {
 
 #[test]
 fn memory_is_bounded() {
-    let cache = Cache::new(10_000);
+    let cache = cache(10_000);
     for n in 0..1_000_u16 {
-        let kept = Kept::read(OPEN, InFlight::for_test(), Duration::from_mins(1), crate::clock::monotonic()).unwrap();
+        let kept =
+            Kept::read(OPEN, InFlight::for_test(), Terms::Policy(Duration::from_mins(1)), crate::clock::monotonic())
+                .unwrap();
         let key = [n.to_be_bytes(); 16].concat().try_into().unwrap();
         cache.kept.insert(key, Arc::new(kept));
     }

@@ -11,8 +11,9 @@ use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
     AuditSettings, Batches, Callers, Config, ConfigFile, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides,
-    Reach, RequestDecompression, address, audit, kill_switch, limits_store, policies, tls,
+    Reach, RequestDecompression, address, audit, cache, kill_switch, limits_store, policies, tls,
 };
+use crate::cache::CacheSettings;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::duration::parse_duration;
 use crate::limits::{QuotaHeader, StoreSettings};
@@ -28,8 +29,6 @@ pub(super) const MAX_IN_FLIGHT: u64 = 100_000;
 const WRITE: Span = Span(Duration::from_mins(1), Duration::from_secs(1)..=Duration::from_hours(1));
 /// With less nothing can be done; more no machine has.
 pub(super) const MEMORY: RangeInclusive<u64> = 32 << 20..=1 << 50;
-const DEFAULT_CACHE: usize = 64 << 20;
-pub(super) const MAX_CACHE: u64 = 1 << 40;
 const DEFAULT_SESSIONS: usize = 10_000;
 const DEFAULT_SESSIONS_PER_PRINCIPAL: usize = 1_000;
 pub(super) const MAX_SESSIONS: u64 = 1_000_000;
@@ -50,7 +49,7 @@ pub(super) struct Draft {
     pub(super) callers: Option<Callers>,
     audit: Option<AuditSettings>,
     max_memory_bytes: Option<u64>,
-    cache_bytes: Option<usize>,
+    cache: Option<CacheSettings>,
     limits_store: Option<StoreSettings>,
     drain_timeout: Option<Duration>,
 }
@@ -88,7 +87,7 @@ impl Draft {
                 .as_ref()
                 .and_then(|written| audit::build(folder(path.as_deref()), file, written, found)),
             max_memory_bytes: memory(file, source.max_memory_bytes.as_ref(), found),
-            cache_bytes: number(file, source.cache.max_bytes.as_ref(), DEFAULT_CACHE, MAX_CACHE, found),
+            cache: cache::build(file, &source, found),
             limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
@@ -134,7 +133,7 @@ impl Draft {
             audit: self.audit,
             file: ConfigFile::default(),
             max_memory_bytes: self.max_memory_bytes,
-            cache_bytes: self.cache_bytes?,
+            cache: self.cache?,
             limits_store: self.limits_store,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,

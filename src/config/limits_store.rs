@@ -9,6 +9,7 @@ use super::given::reference;
 use super::source::{LimitsStoreSource, WhenDownSource};
 use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, quoted};
 use crate::limits::{StoreSettings, WhenDown};
+use crate::store::LinkSettings;
 
 const TIMEOUT: Span = Span(Duration::from_millis(50), TIMEOUTS);
 const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
@@ -29,7 +30,8 @@ pub(super) fn build(file: &SourceFile, source: &LimitsStoreSource, found: &mut D
         WhenDownSource::Open => WhenDown::Open,
         WhenDownSource::Closed => WhenDown::Closed,
     };
-    Some(StoreSettings { url: url?, timeout: timeout?, when_down, replicas: replicas?, prefix: prefix? })
+    let link = LinkSettings { url: url?, timeout: timeout?, prefix: prefix? };
+    Some(StoreSettings { link, when_down, replicas: replicas? })
 }
 
 /// What stands in braces in the names of a cluster must have none.

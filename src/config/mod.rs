@@ -5,6 +5,7 @@ mod assertion;
 mod audit;
 mod breaker;
 mod build;
+mod cache;
 mod callers;
 mod credential;
 mod endpoints;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Settings as AuditSettings;
+use crate::cache::CacheSettings;
 use crate::clock;
 use crate::diagnostic::{At, Diagnostics, SourceFile};
 use crate::identity::PublicUrl;
@@ -96,8 +98,8 @@ pub struct Config {
     pub file: ConfigFile,
     /// How much memory the process may use, if that was said.
     pub max_memory_bytes: Option<u64>,
-    /// How many bytes answers may take that are given again.
-    pub cache_bytes: usize,
+    /// How answers are kept that are given again.
+    pub cache: CacheSettings,
     /// Where limits are counted together with other gates, if they are.
     pub limits_store: Option<StoreSettings>,
     /// The folder of policy files.

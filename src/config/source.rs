@@ -7,7 +7,8 @@ use serde_json::json;
 use super::assertion::AssertionSource;
 use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
-use super::build::{MAX_BODY, MAX_CACHE, MAX_IN_FLIGHT, MAX_SESSIONS, MEMORY};
+use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS, MEMORY};
+use super::cache::MAX_BYTES;
 use super::credential::CredentialSource;
 use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
@@ -139,8 +140,26 @@ pub(super) struct SessionsSource {
 #[schemars(rename = "Cache")]
 pub(super) struct CacheSource {
     /// About how many bytes they may take, in memory. What is asked least goes first. 67108864 if not said.
-    #[schemars(range(min = 1, max = MAX_CACHE))]
+    #[schemars(range(min = 1, max = MAX_BYTES))]
     pub(super) max_bytes: Option<Spanned<u64>>,
+    /// For how long at most lists of servers of 2026-07-28 are given again that say for how long they are good (`ttlMs`), from `1s` to `24h`. None is if not said.
+    #[schemars(regex(pattern = DURATION), example = "5m")]
+    pub(super) lists: Option<Spanned<String>>,
+    /// Whether gates that share a `limits_store` share answers in it, too. Each keeps its own if not said.
+    pub(super) shared: Option<SharedCacheSource>,
+}
+
+/// Answers that several gates share, sealed, in their `limits_store`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SharedCache")]
+pub(super) struct SharedCacheSource {
+    /// Where the key is kept that answers are sealed with: `env:NAME` or `file:/PATH`. All gates have the same; `openssl rand -base64 32` makes one.
+    #[schemars(example = "file:/run/secrets/cache-key")]
+    pub(super) key: Spanned<String>,
+    /// How long a call waits for an answer from there at most, before its server is asked. 1ms if not said, up to `1s`.
+    #[schemars(regex(pattern = DURATION), example = "1ms")]
+    pub(super) timeout: Option<Spanned<String>>,
 }
 
 /// The kill switch. There is none if neither is said.

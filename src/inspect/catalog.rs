@@ -54,7 +54,7 @@ pub fn counts(shown: Shown, policy: &PolicySet, server: &ServerName) -> Shown {
 /// How these tools are shown counts for calls, too.
 pub fn learn(policy: &PolicySet, server: &ServerName, state: &State, tools: &[Tool]) {
     let list = tools.iter().map(|tool| (&*tool.name, counts(tool.shown, policy, server)));
-    pinning::learn(policy, server, state.shown(), list);
+    pinning::learn(policy, server, state, list);
 }
 
 /// Filters one list.
@@ -132,7 +132,7 @@ impl CatalogFilter<'_> {
                 item.shown = pinning::shown(definition, item.hidden, pins);
             }
             let list = items.iter().map(|item| (&*item.name, item.shown));
-            pinning::learn(self.policy, self.server, self.state.shown(), list);
+            pinning::learn(self.policy, self.server, self.state, list);
         }
         items
     }

@@ -377,6 +377,10 @@ impl Judge {
                 sound && !self.state.tasks().is_foreign(id, &self.principal)
             }
             Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
+            Notice::List(method) => {
+                self.state.lists().changed(*method);
+                true
+            }
             Notice::Other => true,
         };
         Ok(if passes { Verdict::Pass } else { Verdict::Drop })

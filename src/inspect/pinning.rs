@@ -1,9 +1,9 @@
 //! Compares the tools of a list with those that were pinned. What is new of that is said once: to the operator in the log,
 //! and to the streams that clients hold open, for which other tools are there now.
 
-use crate::mcp::{Definition, ServerName};
+use crate::mcp::{Definition, Method, ServerName};
 use crate::policy::{Deviation, Mode, Pins, PolicySet, Shown};
-use crate::state::{Changed, ShownTools};
+use crate::state::{Changed, State};
 
 /// How a list shows a tool: `definition` is its entry, in which `hidden` was found.
 pub(super) fn shown(definition: &[u8], hidden: Option<char>, pins: Option<&Pins>) -> Shown {
@@ -16,15 +16,19 @@ pub(super) fn shown(definition: &[u8], hidden: Option<char>, pins: Option<&Pins>
     }
 }
 
-/// Remembers how a list shows the server's tools.
+/// Remembers how a list shows the server's tools. If that is not how an earlier one did, the earlier one is not given again:
+/// it would be learned from as if it were the last.
 pub(super) fn learn<'a>(
     policy: &PolicySet,
     server: &ServerName,
-    known: &ShownTools,
+    state: &State,
     list: impl IntoIterator<Item = (&'a str, Shown)>,
 ) {
     let pins = policy.pins(server);
-    let changed = known.learn(list, |tool| pins.is_some_and(|pins| pins.has(tool)));
+    let changed = state.shown().learn(list, |tool| pins.is_some_and(|pins| pins.has(tool)));
+    if changed.iter().any(|changed| changed.before != Shown::NotYet) {
+        state.lists().changed(Method::ToolsList);
+    }
     let mut news = false;
     for Changed { tool, before, now } in changed {
         let was = policy.deviation(server, &tool, before);
@@ -33,7 +37,7 @@ pub(super) fn learn<'a>(
         say(server, &tool, now, was.as_ref(), is.as_ref());
     }
     if news {
-        known.tell();
+        state.shown().tell();
     }
 }
 

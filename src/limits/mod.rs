@@ -19,12 +19,13 @@ use hashbrown::HashMap;
 use crate::clock;
 use crate::mcp::Target;
 use crate::policy::{Limit, LimitRule, Per, Permit, PolicySet, RuleId, Unit};
+use crate::store::Failure;
 
-pub use store::{Store, StoreCalls, StoreError, StoreSettings, WhenDown};
+pub use store::{Store, StoreCalls, StoreSettings, WhenDown};
 
 use concurrency::Slot;
 use counter::{Asked, Counter, Kind, OverTime};
-use store::{Failure, Lease};
+use store::Lease;
 use taking::Taking;
 
 /// The counters of all limits in force.
@@ -199,7 +200,7 @@ impl Limits {
     /// Tells the store what it does not know yet, and that this gate is alive; connects it if it must.
     pub async fn settle(&self) {
         if let Some(store) = &self.store {
-            store.seen(&self.settle_with(store).await);
+            store.link().seen(&self.settle_with(store).await);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Method;
 use super::confusable::is_confusable;
 use super::problem::Problem;
 use super::question::Question;
@@ -38,6 +39,8 @@ pub enum Notice {
         /// What it waits for (2026-07-28, tasks extension).
         asks: Vec<Asked>,
     },
+    /// Another list answers this method from now on.
+    List(Method),
     /// A subscription stands: with what, the message says.
     Acknowledged,
     /// Something that names nothing.
@@ -252,6 +255,9 @@ impl Found {
                 "notifications/tasks" | "notifications/tasks/status" => {
                     Notice::Task { id: string(&self.task).ok_or(Problem::Target)?, asks: self.asks(text) }
                 }
+                "notifications/tools/list_changed" => Notice::List(Method::ToolsList),
+                "notifications/prompts/list_changed" => Notice::List(Method::PromptsList),
+                "notifications/resources/list_changed" => Notice::List(Method::ResourcesList),
                 "notifications/subscriptions/acknowledged" => Notice::Acknowledged,
                 _ => Notice::Other,
             })),

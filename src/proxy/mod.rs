@@ -181,7 +181,8 @@ impl Gateway {
     ) -> Result<(Reply, Option<Turn>), UpstreamError> {
         let Asked { admission, conversation, headers, peer } = *asked;
         let (permit, upstream) = (admission.permit(), &*served.upstream);
-        let question = Question { permit, conversation, headers, upstream, policy: policy.digest() };
+        let (policy, lists) = (policy.digest(), served.state.lists());
+        let question = Question { permit, conversation, headers, upstream, policy, lists };
         let found = self.cache.find(question).await;
         seen.cache = found.served();
         let turn = match found {

@@ -12,20 +12,37 @@ use crate::mcp::{Call, Mirrored, Mismatch, Target, Tools};
 #[derive(Debug, Default)]
 pub struct Mirrors(RwLock<HashMap<Box<str>, Arc<Mirrored>>>);
 
+/// What a list says of the headers that tools ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// Nothing else than what was known.
+    Same,
+    /// Of some tool something else.
+    Other,
+}
+
 /// More tools than this are not remembered.
 const MOST: usize = 10_000;
 
 impl Mirrors {
     /// Learns what the tools of a list ask for.
-    pub(super) fn learn(&self, tools: Tools) {
+    pub(super) fn learn(&self, tools: Tools) -> Learned {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut learned = Learned::Same;
         for (tool, mirrored) in tools {
-            if mirrored == Mirrored::default() {
-                known.remove(&tool);
+            let (before, now) = if mirrored == Mirrored::default() {
+                (known.remove(&tool), None)
             } else if known.len() < MOST {
-                known.insert(tool, Arc::new(mirrored));
+                let now = Arc::new(mirrored);
+                (known.insert(tool, Arc::clone(&now)), Some(now))
+            } else {
+                continue;
+            };
+            if before.is_some() && before != now {
+                learned = Learned::Other;
             }
         }
+        learned
     }
 
     /// Checks the headers that mirror arguments of a modern tool call.

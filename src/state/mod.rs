@@ -3,6 +3,7 @@
 //! tasks.
 
 mod conversation;
+mod lists;
 mod mirrors;
 mod session;
 mod sessions;
@@ -21,11 +22,14 @@ use crate::mcp::{self, Era, Method, Target};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 
 pub use conversation::{Conversation, UnderWay};
+pub use lists::Lists;
 pub use mirrors::Mirrors;
 pub use session::{About, Declined, Known, Session};
 pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
 pub use shown::{Changed, ShownTools};
 pub use tasks::Tasks;
+
+use mirrors::Learned;
 
 /// What is remembered of one server.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub struct State {
     tasks: Tasks,
     mirrors: Mirrors,
     shown: ShownTools,
+    lists: Lists,
 }
 
 /// Why a message does not belong where it says.
@@ -63,6 +68,7 @@ impl State {
             tasks: Tasks::default(),
             mirrors: Mirrors::default(),
             shown: ShownTools::default(),
+            lists: Lists::default(),
         }
     }
 
@@ -81,7 +87,9 @@ impl State {
     /// # Errors
     /// The list has not one reading.
     pub fn learn(&self, list: &[u8]) -> Result<(), Fault> {
-        self.mirrors.learn(mcp::mirrored(list)?);
+        if self.mirrors.learn(mcp::mirrored(list)?) == Learned::Other {
+            self.lists.changed(Method::ToolsList);
+        }
         Ok(())
     }
 
@@ -93,6 +101,11 @@ impl State {
     /// How the server last showed its tools.
     pub fn shown(&self) -> &ShownTools {
         &self.shown
+    }
+
+    /// Which lists the server shows.
+    pub fn lists(&self) -> &Lists {
+        &self.lists
     }
 
     /// The conversation that a permitted call belongs to. What a client names by id, be it a session, a task, or a

@@ -137,7 +137,7 @@ pub(super) const STATE: &str = "state";
 pub(super) const LOG: &str = "log";
 /// Label of `tollgate.policy.info`.
 pub(super) const DIGEST: &str = "digest";
-/// Label of `tollgate.cache.calls`, `tollgate.policy.reloads`, `tollgate.tls.reloads`, `tollgate.tls.handshakes`, `tollgate.issuer.fetches` and
+/// Label of `tollgate.cache.calls`, `tollgate.cache.shared.looks`, `tollgate.policy.reloads`, `tollgate.tls.reloads`, `tollgate.tls.handshakes`, `tollgate.issuer.fetches` and
 /// `tollgate.upstream.connects`.
 pub(super) const RESULT: &str = "result";
 /// Label of `tollgate.issuer.*`: an issuer of tokens, as the principals file has it.

@@ -70,6 +70,11 @@ impl Endpoint {
         self.breaker.answers(clock::monotonic());
     }
 
+    /// A call of which nothing is to do there: what it would be answered is known.
+    pub fn idle(self: &Arc<Self>) -> InFlight {
+        InFlight { endpoint: Arc::clone(self), since: clock::monotonic(), _room: None }
+    }
+
     /// Gives it a call of this kind, if it takes one.
     pub(super) fn ask(self: &Arc<Self>, method: Method) -> Result<(InFlight, Attempt<'_>), NotAsked> {
         let room = match method {
@@ -104,7 +109,6 @@ impl InFlight {
 impl InFlight {
     /// A call that is over, of an endpoint out of thin air.
     pub fn for_test() -> Self {
-        let endpoint = Endpoint::new(Uri::from_static("http://127.0.0.1:8000/mcp"), &Settings::default());
-        Self { endpoint: Arc::new(endpoint), since: clock::monotonic(), _room: None }
+        Arc::new(Endpoint::new(Uri::from_static("http://127.0.0.1:8000/mcp"), &Settings::default())).idle()
     }
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::support::gate::Gate;
 use crate::support::keys::{ALICE, BOB};
-use crate::support::message::{post, post_modern, tool_call};
+use crate::support::message::{LEGACY, post, post_modern, post_with, tool_call};
 use crate::support::raw::{self, Connection, Response};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
@@ -139,6 +139,24 @@ async fn calls_that_ask_the_same_at_once_are_one_call_to_the_server() {
         from_cache += u32::from(is_from_cache(&answer));
     }
     assert_eq!((from_cache, upstream.count()), (CALLERS - 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_one_batch_that_ask_the_same_do_not_keep_each_other_waiting() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request: &Recorded| {
+        let answer = json!({ "jsonrpc": "2.0", "id": request.json().unwrap()["id"], "result": { "content": [] } });
+        Reply::Events(vec![format!("data: {answer}")], Ending::Clean)
+    });
+    let policy = cached("for: 1h").replace("cache:", "timeout: 1h, cache:");
+    let gate = World::new(&upstream.url()).listen("batches: true").policy("records.yaml", &policy).start().await;
+    let batch = [1, 2, 3].map(|id| tool_call(&id.to_string(), "search_records", "{}")).join(",");
+    let mut headers = LEGACY.to_vec();
+    headers[3].1 = "2025-03-26";
+    headers.push(("x-api-key", ALICE));
+    let answer = raw::call(gate.data, &post_with(&headers, &format!("[{batch}]"))).await.text();
+    let answered = [1, 2, 3].map(|id| answer.matches(&format!(r#""id":{id},"#)).count());
+    assert_eq!((answered, upstream.count()), ([1, 1, 1], 1), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

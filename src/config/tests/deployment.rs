@@ -357,6 +357,28 @@ fn problems_of_the_audit_log() {
 }
 
 #[test]
+fn problems_of_answers_that_are_given_again() {
+    let cases = [
+        "cache: { max_bytes: 0 }",
+        "cache: { lists: 5m }",
+        "cache: { lists: true }",
+        "cache: { lists: 2d }",
+        "cache: { shared: { key: env:K } }",
+        "cache: { shared: { key: hunter2 } }\nlimits_store: { url: env:U }",
+        "cache: { shared: { key: env:K, timeout: 2s } }\nlimits_store: { url: env:U }",
+        "cache: { shared: { timeout: 2ms } }\nlimits_store: { url: env:U }",
+        "cache: { shared: true }\nlimits_store: { url: env:U }",
+        "cache: { lists: 1h, shared: { key: env:K, timeout: 2ms } }\nlimits_store: { url: env:U }",
+    ];
+    let rows = cases.map(|case| {
+        let said = told(&format!("servers: {{ records: {{ url: 'http://a/mcp' }} }}\n{case}\n"));
+        assert!(!said.contains("hunter2"), "{said}");
+        format!("{case}\n    {}", said.replace('\n', "\n    "))
+    });
+    insta::assert_snapshot!(rows.join("\n"));
+}
+
+#[test]
 fn what_the_policies_count_on_to_know_callers_must_be_there() {
     let told = |config: &str, principals: &str| {
         let folder = deployment(&format!("servers: {{ records: {{ url: 'http://a/mcp' }} }}\n{config}\n"));

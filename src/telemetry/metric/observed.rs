@@ -11,7 +11,7 @@ use super::super::credential::Ends;
 use super::{Gauge, process};
 use crate::audit::Audit;
 use crate::breaker::Phase;
-use crate::cache::Cache;
+use crate::cache::{Cache, Look};
 use crate::clock;
 use crate::identity::{Asked, IssuerState};
 use crate::limits::Store;
@@ -98,6 +98,7 @@ impl Observed {
         self.register_issuers(meter);
         self.register_limits_store(meter);
         self.register_cache(meter);
+        self.register_shared_answers(meter);
         self.register_policy(meter);
     }
 
@@ -137,7 +138,7 @@ impl Observed {
         meter
             .i64_observable_up_down_counter("tollgate.limits.store.circuit_open")
             .with_description("1 while the store of limits is not asked because it fails")
-            .with_callback(observe(|store| i64::from(*store.phases().borrow() == Phase::Open)))
+            .with_callback(observe(|store| i64::from(*store.link().phases().borrow() == Phase::Open)))
             .build();
         meter
             .i64_observable_up_down_counter("tollgate.limits.store.replicas")
@@ -178,6 +179,23 @@ impl Observed {
                 })
                 .build();
         }
+    }
+
+    fn register_shared_answers(&self, meter: &Meter) {
+        let cache = Arc::clone(&self.cache);
+        meter
+            .u64_observable_counter("tollgate.cache.shared.looks")
+            .with_description("How often it was looked for an answer among those that gates share, by how that went")
+            .with_callback(move |observer| {
+                let cache = cache.read().unwrap_or_else(PoisonError::into_inner);
+                let Some(store) = cache.as_ref().and_then(|cache| cache.store()) else {
+                    return;
+                };
+                for look in Look::ALL {
+                    observer.observe(store.looks(look), &[KeyValue::new(RESULT, look.word())]);
+                }
+            })
+            .build();
     }
 
     fn register_issuers(&self, meter: &Meter) {

@@ -1,18 +1,21 @@
 //! A place on loopback that leads to a server and can be broken: cut off as if the server's process had been killed, and back; or
-//! one that takes no connection at all.
+//! one that is slow, or takes no connection at all.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Leads to a server for as long as it is not cut off. Ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Shim {
     pub(crate) address: SocketAddr,
     to: SocketAddr,
+    delay: Duration,
     carrying: Option<JoinHandle<()>>,
 }
 
@@ -25,9 +28,14 @@ impl Drop for Shim {
 impl Shim {
     /// It can only be called where a runtime is.
     pub(crate) fn start(to: SocketAddr) -> Self {
+        Self::slow(to, Duration::ZERO)
+    }
+
+    /// Whatever is said there is heard so much later.
+    pub(crate) fn slow(to: SocketAddr, delay: Duration) -> Self {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1024);
         let address = listener.local_addr().expect("it is bound");
-        Self { address, to, carrying: Some(tokio::spawn(carry(listener, to))) }
+        Self { address, to, delay, carrying: Some(tokio::spawn(carry(listener, to, delay))) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -41,7 +49,7 @@ impl Shim {
 
     /// Leads there again.
     pub(crate) fn restore(&mut self) {
-        self.carrying = Some(tokio::spawn(carry(listen(self.address, 1024), self.to)));
+        self.carrying = Some(tokio::spawn(carry(listen(self.address, 1024), self.to, self.delay)));
     }
 }
 
@@ -52,16 +60,36 @@ fn listen(address: SocketAddr, backlog: u32) -> TcpListener {
     socket.listen(backlog).expect("it is bound")
 }
 
-async fn carry(listener: TcpListener, to: SocketAddr) {
+async fn carry(listener: TcpListener, to: SocketAddr, delay: Duration) {
     // With it goes every connection.
     let mut connections = JoinSet::new();
     while let Ok((mut near, _)) = listener.accept().await {
         connections.spawn(async move {
-            if let Ok(mut far) = TcpStream::connect(to).await {
-                // Whichever side breaks off, the other hears of it by the close.
+            let Ok(mut far) = TcpStream::connect(to).await else {
+                return;
+            };
+            // Whichever side breaks off, the other hears of it by the close.
+            if delay.is_zero() {
                 drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+            } else {
+                let ((near_said, near), (far_said, far)) = (near.into_split(), far.into_split());
+                tokio::select! {
+                    () = late(near_said, far, delay) => {}
+                    () = late(far_said, near, delay) => {}
+                }
             }
         });
+    }
+}
+
+/// What is said on one side is heard later on the other.
+async fn late(mut said: OwnedReadHalf, mut heard: OwnedWriteHalf, delay: Duration) {
+    let mut piece = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = said.read(&mut piece).await {
+        sleep(delay).await;
+        if heard.write_all(&piece[..length]).await.is_err() {
+            return;
+        }
     }
 }
 
