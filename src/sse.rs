@@ -154,6 +154,25 @@ pub fn with_data(event: &[u8], data: &[u8]) -> Vec<u8> {
     out
 }
 
+/// One event again, or a part of one, with another id where it has one, or without. What is not the id stays as it came.
+pub fn with_id(event: &[u8], id: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(event.len() + 64);
+    for line in whole_lines(event) {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        match field(text.strip_suffix(b"\r").unwrap_or(text)) {
+            (b"id", value) => {
+                if let Some(id) = id(value) {
+                    out.extend_from_slice(b"id: ");
+                    out.extend_from_slice(&id);
+                    out.push(b'\n');
+                }
+            }
+            _ => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

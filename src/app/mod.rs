@@ -32,10 +32,12 @@ use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::cache::{AnswerStore, Cache, CacheSettings};
 use crate::config::{Config, Hosts, Listen, Loaded, Policies};
-use crate::federation::Seal;
+use crate::federation::{News, Seal, WeakKey};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
 use crate::proxy::{Capacity, Door, Gateway, Routes, Snapshot};
+use crate::secret::Reference;
+use crate::state::{Ended, Sessions};
 use crate::store::Link;
 use crate::telemetry::Telemetry;
 
@@ -91,7 +93,8 @@ impl Process {
         let listener = listener::bind(config.listen.address)?;
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let served = servers::serve(&config, &telemetry, &tasks)?;
+        let news = News::default();
+        let served = servers::serve(&config, &news, &telemetry, &tasks)?;
         let link = config.limits_store.as_ref().map(|store| Link::open(store.link.clone())).transpose();
         let link = link.map_err(io::Error::other)?.map(Arc::new);
         let gateway = Arc::new(Gateway {
@@ -104,7 +107,9 @@ impl Process {
             keep_alive: config.listen.keep_alive,
             quota_header: config.listen.quota_header,
             telemetry: Arc::clone(&telemetry),
-            seal: Seal::of_this_process(),
+            news,
+            sessions: Arc::new(Sessions::new(config.sessions, Ended::default())),
+            seal: seal(&config)?,
             capacity: Capacity::new(config.listen.max_in_flight),
             draining: stop.clone(),
             waiting: tasks.clone(),
@@ -210,6 +215,14 @@ async fn drained(
         _ = answered => End::Drained,
         () = patience(drain_timeout, signals) => End::CutShort,
     }
+}
+
+/// What seals the cursors of views.
+fn seal(config: &Config) -> io::Result<Seal> {
+    let read = |kept: &Reference| kept.read().map_err(|why| io::Error::other(format!("cursor_keys: {kept}: {why}")));
+    let keys = config.cursor_keys.iter().map(read).collect::<io::Result<Vec<_>>>()?;
+    let weak = "cursor_keys: a key has fewer than 32 characters; make one with `openssl rand -hex 32`";
+    Seal::shared(&keys).map_err(|WeakKey| io::Error::other(weak))
 }
 
 /// What operators have stopped is stopped before anybody is served.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::AdminState;
 use crate::breaker::Phase;
 use crate::config::{Config, Server};
-use crate::federation::Asked;
+use crate::federation::{Asked, Catalogue, News};
 use crate::mcp::ServerName;
 use crate::proxy::{Capacity, Gateway, Served, Transports};
 use crate::state::{Ended, State};
@@ -31,8 +31,16 @@ const RENEW: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// What lets the gate into one cannot be read.
-pub(super) fn serve(config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTracker) -> io::Result<Vec<Arc<Served>>> {
-    let served = config.servers.iter().map(|server| served(server, config, telemetry, tasks).map(Arc::new));
+pub(super) fn serve(
+    config: &Config,
+    news: &News,
+    telemetry: &Arc<Telemetry>,
+    tasks: &TaskTracker,
+) -> io::Result<Vec<Arc<Served>>> {
+    let served = config.servers.iter().map(|server| {
+        let catalogue = Arc::new(Catalogue::new(server.catalogue, news));
+        served((server, catalogue), config, telemetry, tasks).map(Arc::new)
+    });
     let served = served.collect::<io::Result<Vec<_>>>()?;
     for served in &served {
         telemetry.watch(Watched {
@@ -41,12 +49,18 @@ pub(super) fn serve(config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTra
             endpoints: served.upstream.endpoints().cloned().collect(),
             retries: Arc::clone(served.upstream.retries()),
             sessions: Arc::clone(served.state.sessions()),
+            catalogue: Arc::clone(&served.catalogue),
         });
     }
     Ok(served)
 }
 
-fn served(server: &Server, config: &Config, telemetry: &Arc<Telemetry>, tasks: &TaskTracker) -> io::Result<Served> {
+fn served(
+    (server, catalogue): (&Server, Arc<Catalogue>),
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    tasks: &TaskTracker,
+) -> io::Result<Served> {
     let upstream = Upstream::new(&server.endpoints, &server.shown, tasks.clone())?;
     let (name, told) = (server.name.clone(), Arc::clone(telemetry));
     let ended = Ended::telling(move |lived| told.session_ended(&name, lived));
@@ -61,7 +75,7 @@ fn served(server: &Server, config: &Config, telemetry: &Arc<Telemetry>, tasks: &
         state: Arc::new(State::new(config.sessions, ended)),
         max_reply_bytes: server.max_reply_bytes,
         capacity: Capacity::new(config.listen.max_in_flight),
-        catalogue: Arc::default(),
+        catalogue,
     })
 }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::given::Given;
+use super::given::{Given, reference};
 use super::server::{self, ServersDraft};
 use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
@@ -18,6 +18,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quot
 use crate::duration::parse_duration;
 use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
+use crate::secret::Reference;
 use crate::state::SessionBounds;
 
 pub(super) const DEFAULT_FILE: &str = "tollgate.yaml";
@@ -51,6 +52,7 @@ pub(super) struct Draft {
     max_memory_bytes: Option<u64>,
     cache: Option<CacheSettings>,
     limits_store: Option<StoreSettings>,
+    cursor_keys: Option<Vec<Reference>>,
     drain_timeout: Option<Duration>,
 }
 
@@ -89,6 +91,7 @@ impl Draft {
             max_memory_bytes: memory(file, source.max_memory_bytes.as_ref(), found),
             cache: cache::build(file, &source, found),
             limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
+            cursor_keys: cursor_keys(file, source.cursor_keys.as_ref(), found),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
@@ -135,6 +138,7 @@ impl Draft {
             max_memory_bytes: self.max_memory_bytes,
             cache: self.cache?,
             limits_store: self.limits_store,
+            cursor_keys: self.cursor_keys?,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })
@@ -251,6 +255,22 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
         },
         tls: None,
     })
+}
+
+/// Where the keys are kept that gates share.
+fn cursor_keys(
+    file: &SourceFile,
+    written: Option<&Spanned<Vec<Spanned<String>>>>,
+    found: &mut Diagnostics,
+) -> Option<Vec<Reference>> {
+    let Some(keys) = written else {
+        return Some(Vec::new());
+    };
+    if keys.value.is_empty() {
+        let help = "name where a key is kept, or leave `cursor_keys` out";
+        found.push(file.error(Code::EmptyList, keys.referenced, "`cursor_keys` is empty").help(help));
+    }
+    keys.value.iter().map(|key| reference(file, key, found)).collect()
 }
 
 /// How much memory may be used, if that is said.

@@ -7,6 +7,7 @@ mod breaker;
 mod build;
 mod cache;
 mod callers;
+mod catalogue;
 mod credential;
 mod endpoints;
 mod form;
@@ -38,9 +39,11 @@ use crate::audit::Settings as AuditSettings;
 use crate::cache::CacheSettings;
 use crate::clock;
 use crate::diagnostic::{At, Diagnostics, SourceFile};
+use crate::federation::CatalogueSettings;
 use crate::identity::PublicUrl;
 use crate::limits::{QuotaHeader, StoreSettings};
 use crate::mcp::ServerName;
+use crate::secret::Reference;
 use crate::state::SessionBounds;
 use crate::upstream::{self, Endpoints};
 
@@ -102,6 +105,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// Where limits are counted together with other gates, if they are.
     pub limits_store: Option<StoreSettings>,
+    /// Where the keys are kept that seal cursors of views, if gates share some.
+    pub cursor_keys: Vec<Reference>,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.
@@ -177,6 +182,8 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// How many bytes its reply to one request may have.
     pub max_reply_bytes: usize,
+    /// How what it has is kept.
+    pub catalogue: CatalogueSettings,
     /// What it is shown beside its messages.
     pub shown: upstream::Settings,
     /// Where the file says what lets the gate in.

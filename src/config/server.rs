@@ -9,8 +9,9 @@ use super::build::{all, number};
 use super::given::Place;
 use super::shown::Written;
 use super::source::{ConfigSource, ServerSource};
-use super::{Folder, Policies, Server, address, endpoints};
+use super::{Folder, Policies, Server, address, catalogue, endpoints};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
+use crate::federation::CatalogueSettings;
 use crate::mcp::ServerName;
 use crate::upstream::{Endpoints, Settings};
 
@@ -185,11 +186,12 @@ impl Entry<'_> {
         let shown = Written { file, beside, name: &name.value, server }.read(endpoints.as_ref(), found);
         let name = read_name(&name.value, Place::File(file, name.referenced), found);
         let hosts = self.hosts(found);
-        match (name, endpoints, max_reply_bytes, (shown, hosts)) {
-            (Some(name), Some(endpoints), Some(max_reply_bytes), (Some(shown), Some(hosts))) => {
+        let catalogue = catalogue::build(file, &server.catalogue, found);
+        match (name, endpoints, max_reply_bytes.zip(catalogue), (shown, hosts)) {
+            (Some(name), Some(endpoints), Some((max_reply_bytes, catalogue)), (Some(shown), Some(hosts))) => {
                 let credential = server.credential.as_ref().map(|written| ((*file).clone(), written.referenced));
                 let written = Some(((*file).clone(), self.name.referenced));
-                Ok(Server { name, endpoints, hosts, max_reply_bytes, shown, credential, written })
+                Ok(Server { name, endpoints, hosts, max_reply_bytes, catalogue, shown, credential, written })
             }
             (name, ..) => Err(name),
         }
@@ -212,8 +214,16 @@ fn shared_hosts(entries: &[Entry<'_>], found: &mut Diagnostics) {
 
 /// What a flag says of a server: nothing but its URL.
 fn server(name: ServerName, url: Uri) -> Server {
-    let (endpoints, shown, hosts) = (Endpoints::from(url), Settings::default(), Vec::new());
-    Server { name, endpoints, hosts, max_reply_bytes: DEFAULT_REPLY, shown, credential: None, written: None }
+    Server {
+        name,
+        endpoints: Endpoints::from(url),
+        hosts: Vec::new(),
+        max_reply_bytes: DEFAULT_REPLY,
+        catalogue: CatalogueSettings::default(),
+        shown: Settings::default(),
+        credential: None,
+        written: None,
+    }
 }
 
 fn read_name(text: &str, place: Place<'_>, found: &mut Diagnostics) -> Option<ServerName> {

@@ -9,6 +9,7 @@ use super::audit::MAX_SEGMENT;
 use super::breaker::MAX_FAILURES;
 use super::build::{MAX_BODY, MAX_IN_FLIGHT, MAX_SESSIONS, MEMORY};
 use super::cache::MAX_BYTES;
+use super::catalogue::CatalogueSource;
 use super::credential::CredentialSource;
 use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
@@ -50,6 +51,9 @@ pub struct ConfigSource {
     pub(super) audit: Option<Spanned<AuditSource>>,
     /// A Redis or Valkey in which several gates count their limits together. Each counts by itself if not said.
     pub(super) limits_store: Option<LimitsStoreSource>,
+    /// Where the keys are kept that the cursors of views are sealed by: `env:NAME` or `file:/PATH`, each of 32 characters at least. The first seals, all open: gates that share them take each other's. A key of each process's own if not said.
+    #[schemars(length(min = 1), example = ["file:/run/secrets/cursor-key"])]
+    pub(super) cursor_keys: Option<Spanned<Vec<Spanned<String>>>>,
     /// Secrets that go into hashes of keys (`hmac-sha256:ID:…`): their ids, and where they are kept, `env:NAME` or `file:/PATH`.
     #[serde(default)]
     #[schemars(example = json!({ "p1": "file:/run/secrets/pepper" }))]
@@ -316,6 +320,9 @@ pub(super) struct ServerSource {
     /// How long it may take for what.
     #[serde(default)]
     pub(super) timeouts: TimeoutsSource,
+    /// How the gate keeps what it has, where a view shows it.
+    #[serde(default)]
+    pub(super) catalogue: CatalogueSource,
     /// How many bytes its reply to one request may have. 67108864 if not said.
     #[schemars(range(min = 1, max = MAX_REPLY))]
     pub(super) max_reply_bytes: Option<Spanned<u64>>,

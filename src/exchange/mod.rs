@@ -54,7 +54,8 @@ pub struct Exchange {
     pub called: Option<Box<str>>,
     /// The protocol revision that it speaks, as far as it or its headers say.
     pub version: Option<ProtocolVersion>,
-    /// What its client calls the session that it belongs to; once that is known to be its own.
+    /// What its client calls the session that it belongs to; once that is known to be its own. In a view that is another than
+    /// at the server.
     pub session: Option<HeaderValue>,
     /// Whether the tool's name may stand in a metric's label; once looked up.
     pub tool: ToolLabel,
@@ -148,6 +149,7 @@ impl TimeoutKind {
             | UpstreamError::LeftAlone(_)
             | UpstreamError::Busy
             | UpstreamError::SessionLost
+            | UpstreamError::Ungreeted(_)
             | UpstreamError::Stopped(_) => None,
         }
     }
@@ -259,6 +261,11 @@ impl Exchange {
             refused: None,
             code: None,
         }
+    }
+
+    /// It belongs to the session that its client calls so, unless that is known to be another.
+    pub fn belongs(&mut self, session: Option<&HeaderValue>) {
+        self.session = self.session.take().or_else(|| session.cloned());
     }
 
     /// The HTTP request that brought it.

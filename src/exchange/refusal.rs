@@ -78,6 +78,7 @@ impl Refusal {
             | Self::Header(_)
             | Self::State(
                 StateError::NoSession
+                | StateError::SessionMissing
                 | StateError::NoTasks
                 | StateError::NothingToCancel
                 | StateError::NothingAsked
@@ -101,6 +102,7 @@ impl Refusal {
                 | UpstreamError::Credential(CredentialError::Unavailable(_) | CredentialError::Untold(_))
                 | UpstreamError::LeftAlone(_)
                 | UpstreamError::BrokeOff(_)
+                | UpstreamError::Ungreeted(_)
                 | UpstreamError::Unacceptable(_)
                 | UpstreamError::Unsound(_),
             ) => Outcome::UpstreamError,

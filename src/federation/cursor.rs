@@ -9,10 +9,18 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::names::Origin;
 use crate::mcp::ServerName;
+use crate::secret::Secret;
 
-/// Seals cursors.
+/// Seals cursors: the first key does, and each opens what it has sealed.
 #[derive(Debug)]
-pub struct Seal(Key);
+pub struct Seal(Vec<Key>);
+
+/// A key that can be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeakKey;
+
+/// A key has so many characters at least.
+const SHORTEST_KEY: usize = 32;
 
 /// How long the seal is.
 const TAG: usize = 32;
@@ -22,14 +30,26 @@ const LONGEST: usize = 4096;
 impl Seal {
     /// A seal of this process alone: no other takes its cursors, and none after a restart.
     pub fn of_this_process() -> Self {
-        Self(Key::new(HMAC_SHA256, &rand::random::<[u8; 32]>()))
+        Self(vec![Key::new(HMAC_SHA256, &rand::random::<[u8; 32]>())])
+    }
+
+    /// A seal of all that have these keys; of this process alone, if there are none.
+    ///
+    /// # Errors
+    /// One is too short.
+    pub fn shared(keys: &[Secret]) -> Result<Self, WeakKey> {
+        if keys.iter().any(|key| key.expose().len() < SHORTEST_KEY) {
+            return Err(WeakKey);
+        }
+        let shared = keys.iter().map(|key| Key::new(HMAC_SHA256, key.expose().as_bytes()));
+        Ok(if keys.is_empty() { Self::of_this_process() } else { Self(shared.collect()) })
     }
 
     /// A cursor behind this tool, in the list of this view for this account.
-    pub(super) fn seal(&self, view: &str, account: &str, behind: &Origin) -> String {
+    pub(super) fn seal(&self, view: &str, account: &str, behind: &Origin) -> Option<String> {
         let place = format!("{}\0{}", behind.server, behind.tool);
-        let tag = sign(&self.0, about(view, account, &place).as_bytes());
-        BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), place.as_bytes()].concat())
+        let tag = sign(self.0.first()?, about(view, account, &place).as_bytes());
+        Some(BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), place.as_bytes()].concat()))
     }
 
     /// The tool that the page comes behind; `None` if the cursor is not one for this list and account.
@@ -37,7 +57,8 @@ impl Seal {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(Some(cursor).filter(|text| text.len() <= LONGEST)?).ok()?;
         let (tag, place) = bytes.split_at_checked(TAG)?;
         let place = std::str::from_utf8(place).ok()?;
-        verify(&self.0, about(view, account, place).as_bytes(), tag).ok()?;
+        let about = about(view, account, place);
+        self.0.iter().find(|key| verify(key, about.as_bytes(), tag).is_ok())?;
         let (server, tool) = place.split_once('\0')?;
         Some(Origin { server: ServerName::new(server).ok()?, tool: tool.into() })
     }
@@ -53,10 +74,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn gates_with_the_same_key_take_each_others_cursors_while_it_changes_too() {
+        let key = |text: &str| Secret::new(text.repeat(32));
+        let seal = |keys: &[&str]| Seal::shared(&keys.iter().map(|text| key(text)).collect::<Vec<_>>()).unwrap();
+        let origin = Origin { server: ServerName::new("records").unwrap(), tool: "find".into() };
+        for (seals, opens, good) in [
+            (&["a"][..], &["a"][..], true),
+            (&["a"], &["b"], false),
+            (&["a"], &["b", "a"], true),
+            (&["b", "a"], &["a", "b"], true),
+            (&["b", "a"], &["a"], false),
+        ] {
+            let cursor = seal(seals).seal("all", "alice", &origin).unwrap();
+            assert_eq!(seal(opens).open("all", "alice", &cursor).is_some(), good, "{seals:?} {opens:?}");
+        }
+        assert_eq!(Seal::shared(&[Secret::new("a".repeat(31))]).map(drop), Err(WeakKey));
+    }
+
+    #[test]
     fn a_cursor_is_good_for_its_list_its_caller_and_its_gate() {
         let (seal, other) = (Seal::of_this_process(), Seal::of_this_process());
         let origin = Origin { server: ServerName::new("records").unwrap(), tool: "find".into() };
-        let cursor = seal.seal("all", "alice", &origin);
+        let cursor = seal.seal("all", "alice", &origin).unwrap();
         assert_eq!(seal.open("all", "alice", &cursor), Some(origin));
         assert_eq!(seal.open("some", "alice", &cursor), None);
         assert_eq!(seal.open("all", "bob", &cursor), None);

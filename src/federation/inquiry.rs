@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::catalogue::Eras;
+use super::ear::Open;
 use crate::json::{self, Bounds};
 use crate::mcp::ProtocolVersion;
 use crate::state::SESSION_ID;
@@ -21,8 +22,14 @@ pub(super) struct Found {
     pub(super) pages: Vec<Bytes>,
     pub(super) eras: Eras,
     pub(super) instructions: Option<Box<str>>,
+    /// Whether it writes logs for its clients.
+    pub(super) logs: bool,
     /// For how long the server says that it holds.
     pub(super) ttl: Option<Duration>,
+    /// Who has told it.
+    pub(super) at: Arc<Endpoint>,
+    /// Whether it tells when it has something else.
+    pub(super) tells: bool,
 }
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -57,20 +64,53 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
     };
     let mut legacy = Leg::legacy(server, to);
     let hello = legacy.open().await;
+    let legacy_revision = hello.as_ref().ok().and_then(agreed);
     let (eras, mut leg, told) = match (speaks_modern, hello) {
-        (true, hello) => {
+        (true, _) => {
             legacy.close().await;
             let told = discovered.map(|(told, _)| told).unwrap_or_default();
-            (Eras { modern: true, legacy: hello.is_ok() }, modern, told)
+            (Eras { modern: true, legacy: legacy_revision }, modern, told)
         }
-        (false, Ok(told)) => (Eras { modern: false, legacy: true }, legacy, told),
+        (false, Ok(_)) if legacy_revision.is_none() => return Err("it agrees to no revision that is known".to_owned()),
+        (false, Ok(told)) => (Eras { modern: false, legacy: legacy_revision }, legacy, told),
         (false, Err(refused)) => return Err(refused.told()),
     };
     let listed =
         if told.pointer("/result/capabilities/tools").is_some() { leg.tools().await } else { Ok((Vec::new(), None)) };
     leg.close().await;
     let (pages, ttl) = listed?;
-    Ok(Found { pages, eras, instructions: instructions(&told), ttl })
+    let tells = told.pointer("/result/capabilities/tools/listChanged").and_then(Value::as_bool) == Some(true);
+    let logs = told.pointer("/result/capabilities/logging").is_some();
+    Ok(Found { pages, eras, instructions: instructions(&told), logs, ttl, at: Arc::clone(to), tells })
+}
+
+/// Listens there for what the server has otherwise than before, by whatever it speaks.
+pub(super) async fn listen(server: &Upstream, to: &Arc<Endpoint>, eras: Eras) -> Option<Open> {
+    let mut leg = if eras.modern { Leg::modern(server, to) } else { Leg::legacy(server, to) };
+    let question = if eras.modern {
+        Some(leg.message("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } })))
+    } else {
+        leg.open().await.ok()?;
+        None
+    };
+    let (message, headers) =
+        question.map_or_else(|| (None, leg.headers.clone()), |(message, headers)| (Some(message), headers));
+    match server.hear(to, message, headers).await {
+        Ok(hearing) => {
+            let header = |name| leg.headers.get(name).cloned();
+            Some(Open { hearing, session: header(SESSION_ID), version: header(VERSION), to: Arc::clone(to) })
+        }
+        Err(_none) => {
+            leg.close().await;
+            None
+        }
+    }
+}
+
+/// The legacy revision that a server has agreed to.
+fn agreed(told: &Value) -> Option<ProtocolVersion> {
+    let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).and_then(ProtocolVersion::named);
+    agreed.filter(|version| !version.is_modern())
 }
 
 /// Whether a discover result names a modern revision that the gate speaks.
@@ -201,7 +241,14 @@ impl<'a> Leg<'a> {
         }
     }
 
-    async fn send(&mut self, method: &'static str, mut params: Value) -> Result<Inquired, Refused> {
+    async fn send(&mut self, method: &'static str, params: Value) -> Result<Inquired, Refused> {
+        let (message, headers) = self.message(method, params);
+        let inquired = self.server.inquire(self.to, message, headers).await;
+        inquired.map_err(|error| Refused::Unanswered(error.to_string()))
+    }
+
+    /// The next message to it, and its headers.
+    fn message(&mut self, method: &'static str, mut params: Value) -> (Bytes, HeaderMap) {
         self.asked += 1;
         let mut headers = self.headers.clone();
         if let (Some(meta), Some(params)) = (&self.meta, params.as_object_mut()) {
@@ -209,8 +256,7 @@ impl<'a> Leg<'a> {
             headers.insert(METHOD, HeaderValue::from_static(method));
         }
         let message = json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params });
-        let inquired = self.server.inquire(self.to, Bytes::from(message.to_string()), headers).await;
-        inquired.map_err(|error| Refused::Unanswered(error.to_string()))
+        (Bytes::from(message.to_string()), headers)
     }
 
     /// Ends the session, if there is one. Nothing depends on it.

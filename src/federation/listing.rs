@@ -10,7 +10,7 @@ use super::names::{Names, Origin};
 use super::view::View;
 use crate::inspect::Tool;
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
-use crate::mcp::ServerName;
+use crate::mcp::{ProtocolVersion, ServerName};
 
 /// What a server of a view has.
 pub type Has = (ServerName, Arc<Contents>);
@@ -18,14 +18,18 @@ pub type Has = (ServerName, Arc<Contents>);
 /// What a view shows.
 #[derive(Debug)]
 pub struct Listing {
+    /// What it was made of.
+    has: Vec<Has>,
     names: Names,
     /// Each tool as it is shown here.
-    tools: BTreeMap<Origin, Shown>,
+    tools: BTreeMap<Origin, Arc<Shown>>,
 }
 
 /// A tool under the name that it has here.
 #[derive(Debug)]
 pub struct Shown {
+    /// That name.
+    name: Arc<str>,
     /// The tool as its server has it.
     pub tool: Tool,
     /// What is said of it here.
@@ -46,25 +50,51 @@ const PAGE: usize = 250;
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
 
 impl Listing {
-    /// What this view shows of what these servers have.
-    pub(super) fn new(view: &View, has: &[Has]) -> Self {
+    /// What this view shows of what these servers have. What has not changed is as it was before.
+    pub(super) fn new(view: &View, has: Vec<Has>, before: Option<&Self>) -> Self {
         let tools = has.iter().flat_map(|(server, contents)| {
             contents.tools.iter().map(|tool| (Origin { server: server.clone(), tool: tool.name.clone() }, tool))
         });
         let tools: Vec<_> = tools.filter_map(|(origin, tool)| Some((view.wish(&origin)?, origin, tool))).collect();
         let names = Names::of(tools.iter().map(|(wish, origin, _)| (origin.clone(), *wish)));
         let shown = tools.into_iter().filter_map(|(_, origin, tool)| {
-            let definition = renamed(&tool.definition, names.name(&origin)?, view.description(&origin))?;
-            Some((origin, Shown { tool: tool.clone(), definition: definition.into() }))
+            let name = names.name(&origin)?;
+            let known = before.and_then(|before| before.tools.get(&origin)).filter(|shown| shown.is(tool, name));
+            let shown = known.cloned().or_else(|| {
+                let definition = renamed(&tool.definition, name, view.description(&origin))?;
+                Some(Arc::new(Shown { name: Arc::clone(name), tool: tool.clone(), definition: definition.into() }))
+            });
+            Some((origin, shown?))
         });
         let tools = shown.collect();
-        Self { names, tools }
+        Self { has, names, tools }
+    }
+
+    /// What it was made of.
+    pub fn has(&self) -> &[Has] {
+        &self.has
+    }
+
+    /// The latest legacy revision that all of them speak; `None` if none speaks any.
+    pub fn latest_legacy(&self) -> Option<ProtocolVersion> {
+        self.has.iter().filter_map(|(_, contents)| contents.eras.legacy).min()
+    }
+
+    /// Whether that tool is shown.
+    pub fn shows(&self, origin: &Origin) -> bool {
+        self.tools.contains_key(origin)
+    }
+
+    /// Whether it was made of just that.
+    pub(super) fn is_of(&self, has: &[Has]) -> bool {
+        let mut pairs = self.has.iter().zip(has);
+        self.has.len() == has.len() && pairs.all(|(was, is)| was.0 == is.0 && Arc::ptr_eq(&was.1, &is.1))
     }
 
     /// The tool that is called so here, and how its server shows it.
     pub fn tool(&self, name: &str) -> Option<(&Origin, &Shown)> {
         let origin = self.names.origin(name)?;
-        Some((origin, self.tools.get(origin)?))
+        Some((origin, self.tools.get(origin).map(Arc::as_ref)?))
     }
 
     /// The page behind a cursor, or the first, of the tools that a caller is shown. `None` if the cursor is none of this
@@ -93,7 +123,13 @@ impl Listing {
             }
         }
         let more = last.filter(|_| rest.next().is_some());
-        Some(Page { tools, next: more.map(|origin| seal.seal(view.name.as_str(), account, origin)) })
+        Some(Page { tools, next: more.and_then(|origin| seal.seal(view.name.as_str(), account, origin)) })
+    }
+}
+
+impl Shown {
+    fn is(&self, tool: &Tool, name: &Arc<str>) -> bool {
+        self.name == *name && self.tool == *tool
     }
 }
 
@@ -104,24 +140,16 @@ fn renamed(definition: &[u8], name: &str, description: Option<&str>) -> Option<V
     let quoted = |text: &str| {
         let mut quoted = String::new();
         json::quote(text, &mut quoted);
-        quoted
+        quoted.into_bytes()
     };
     let mut edits = vec![(found.name?, quoted(name))];
     match (found.description, description) {
         (Some(span), Some(text)) => edits.push((span, quoted(text))),
         // Behind the brace that opens it.
-        (None, Some(text)) => edits.push((1..1, format!("\"description\":{},", quoted(text)))),
+        (None, Some(text)) => edits.push((1..1, [b"\"description\":", &*quoted(text), b","].concat())),
         (_, None) => {}
     }
-    edits.sort_unstable_by_key(|(span, _)| span.start);
-    let (mut out, mut copied) = (Vec::with_capacity(definition.len() + name.len()), 0);
-    for (span, text) in edits {
-        out.extend_from_slice(definition.get(copied..span.start)?);
-        out.extend_from_slice(text.as_bytes());
-        copied = span.end;
-    }
-    out.extend_from_slice(definition.get(copied..)?);
-    Some(out)
+    Some(json::edited(definition, edits))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,13 +193,10 @@ impl Lens for Found {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::clock;
     use crate::federation::Eras;
     use crate::federation::view::{Member, Naming, Place as At};
     use crate::inspect;
@@ -195,8 +220,7 @@ mod tests {
             tools: inspect::tools(&Bytes::from(answer)).unwrap(),
             eras: Eras::default(),
             instructions: None,
-            told: clock::monotonic(),
-            ttl: Duration::ZERO,
+            logs: false,
         };
         (ServerName::new(server).unwrap(), Arc::new(contents))
     }
@@ -217,8 +241,11 @@ mod tests {
 
     #[test]
     fn a_tool_is_shown_under_its_name_here_with_every_other_byte_as_it_was() {
-        let listing =
-            Listing::new(&view(&["a", "b"]), &[has("a", &["find".to_owned()]), has("b", &["find".to_owned()])]);
+        let listing = Listing::new(
+            &view(&["a", "b"]),
+            vec![has("a", &["find".to_owned()]), has("b", &["find".to_owned()])],
+            None,
+        );
         let (origin, shown) = listing.tool("b_find").unwrap();
         assert_eq!((origin.server.as_str(), &*origin.tool), ("b", "find"));
         assert_eq!(
@@ -237,7 +264,7 @@ mod tests {
                 has(server, &(0..*count).map(|n| format!("tool_{n}")).collect::<Vec<_>>())
             }).collect();
             let view = view(&servers);
-            let listing = Listing::new(&view, &all);
+            let listing = Listing::new(&view, all, None);
             let shows = |origin: &Origin| origin.tool.len().is_multiple_of(every);
             let walked = walked(&listing, &view, shows);
             let expected: Vec<_> = listing.names.iter().filter(|(origin, _)| shows(origin)).map(|(_, name)| name.to_string()).collect();

@@ -3,14 +3,15 @@
 
 mod catalogue;
 mod cursor;
+mod ear;
 mod inquiry;
 mod listing;
 mod names;
 mod source;
 mod view;
 
-pub use catalogue::{Asked, Catalogue, Contents, Eras};
-pub use cursor::Seal;
+pub use catalogue::{Asked, Catalogue, CatalogueSettings, Contents, Eras, News};
+pub use cursor::{Seal, WeakKey};
 pub use listing::{Has, Listing, Page, Shown};
 pub use names::Origin;
 pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile};

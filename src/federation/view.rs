@@ -1,11 +1,16 @@
 //! A view: chosen tools of chosen servers under chosen names, as one server.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::listing::{Has, Listing};
+use arc_swap::ArcSwapOption;
+
+use super::catalogue::{Catalogue, News};
+use super::listing::Listing;
 use super::names::{Origin, Wish};
-use crate::mcp::ServerName;
+use crate::clock;
+use crate::mcp::{Era, ServerName};
 
 /// All views.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +25,18 @@ pub struct View {
     pub place: Place,
     pub(super) naming: Naming,
     pub(super) members: Vec<Member>,
-    /// What was made last of what its servers had.
-    made: Mutex<Option<Made>>,
+    /// What was made last of what its servers had, for clients of either era.
+    made: [ArcSwapOption<Made>; 2],
 }
 
-/// What a view shows, and of what that was made.
+/// What a view shows, for as long as that is known to hold.
 #[derive(Debug)]
 struct Made {
-    of: Vec<Has>,
     listing: Arc<Listing>,
+    /// Nothing of what servers have has changed since.
+    news: u64,
+    /// Something that was told is too old from then on.
+    until: Option<Instant>,
 }
 
 /// Where a view is.
@@ -87,23 +95,47 @@ impl Views {
 
 impl View {
     pub(super) fn new(name: ServerName, place: Place, naming: Naming, members: Vec<Member>) -> Self {
-        Self { name, place, naming, members, made: Mutex::default() }
+        Self { name, place, naming, members, made: Default::default() }
     }
 
-    /// What it shows of what its servers have now. It is made once for that.
-    pub fn listing(&self, has: Vec<Has>) -> Arc<Listing> {
-        let same = |made: &&Made| {
-            let pairs = made.of.iter().zip(&has);
-            made.of.len() == has.len() && pairs.into_iter().all(|(was, is)| was.0 == is.0 && Arc::ptr_eq(&was.1, &is.1))
-        };
-        let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made().as_ref().filter(same) {
-            return Arc::clone(&made.listing);
-        }
+    /// What it shows to clients of an era, if nothing has changed since that was made.
+    pub fn made(&self, era: Era, news: &News) -> Option<Arc<Listing>> {
+        let made = self.of(era).load();
+        let holds =
+            |made: &&Arc<Made>| made.news == news.count() && made.until.is_none_or(|until| clock::monotonic() < until);
+        made.as_ref().filter(holds).map(|made| Arc::clone(&made.listing))
+    }
+
+    /// What it shows of what its servers have now to clients of an era: of those that speak it.
+    pub fn make<'c>(
+        &self,
+        era: Era,
+        servers: impl Iterator<Item = (&'c ServerName, &'c Catalogue)>,
+        news: &News,
+    ) -> Arc<Listing> {
+        // Before it is looked at: what changes meanwhile is seen next time.
+        let news = news.count();
+        let told = servers.filter_map(|(name, catalogue)| Some((name, catalogue.contents()?)));
+        let told: Vec<_> = told.filter(|(_, (contents, _))| contents.eras.speak(era)).collect();
+        let until = told.iter().map(|(_, (_, until))| *until).min();
+        let has: Vec<_> = told.into_iter().map(|(name, (contents, _))| (name.clone(), contents)).collect();
+        let before = self.of(era).load_full();
+        let before = before.as_ref().map(|made| &made.listing);
         // Nobody waits for another to make it: to make it twice does no harm.
-        let listing = Arc::new(Listing::new(self, &has));
-        *made() = Some(Made { of: has, listing: Arc::clone(&listing) });
+        let listing = match before.filter(|before| before.is_of(&has)) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(Listing::new(self, has, before.map(Arc::as_ref))),
+        };
+        self.of(era).store(Some(Arc::new(Made { listing: Arc::clone(&listing), news, until })));
         listing
+    }
+
+    fn of(&self, era: Era) -> &ArcSwapOption<Made> {
+        let [legacy, modern] = &self.made;
+        match era {
+            Era::Legacy => legacy,
+            Era::Modern => modern,
+        }
     }
 
     /// The servers that it shows something of, in the order of their names.

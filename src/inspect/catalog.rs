@@ -14,7 +14,7 @@ use crate::policy::{Context, PolicySet, Query, Shown};
 use crate::state::State;
 
 /// A tool, as a list shows it that the gate has asked for itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
     /// What its server calls it.
     pub name: Box<str>,
@@ -120,7 +120,7 @@ impl CatalogFilter<'_> {
         if let Some(scope) = found.scope {
             edits.push((scope, b"\"private\"".to_vec()));
         }
-        Ok(edited(message, edits))
+        Ok(json::edited(message, edits))
     }
 
     /// The items, each with how it is shown. What a list says of tools counts for calls, too.
@@ -149,20 +149,6 @@ impl CatalogFilter<'_> {
         let query = Query { principal, server, method, target, context: context.showing(item.shown) };
         self.policy.decide(&query).shows()
     }
-}
-
-/// The message with some spans replaced.
-pub(super) fn edited(message: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
-    edits.sort_unstable_by_key(|(span, _)| span.start);
-    let mut out = Vec::with_capacity(message.len());
-    let mut copied = 0;
-    for (span, text) in edits {
-        out.extend_from_slice(message.get(copied..span.start).unwrap_or_default());
-        out.extend_from_slice(&text);
-        copied = span.end;
-    }
-    out.extend_from_slice(message.get(copied..).unwrap_or_default());
-    out
 }
 
 /// Where things stand in a list's answer.

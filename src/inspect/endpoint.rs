@@ -22,7 +22,7 @@ pub(super) struct Opens {
 /// The event is no endpoint, or one that is not of the stream's own origin.
 pub(super) fn begin(seat: Seat, event: &Event<'_>, opens: &Opens) -> Result<(Vec<u8>, Conversation), Unsound> {
     let theirs = endpoint(event, &opens.stream).ok_or(Unsound::Endpoint)?;
-    let (ours, session) = seat.begin(Known::Url(theirs), &opens.stream).ok_or(Unsound::Endpoint)?;
+    let (ours, session) = seat.begin(Known::Url(theirs), Some(&opens.stream)).ok_or(Unsound::Endpoint)?;
     let place = [opens.base.as_bytes(), MESSAGES.as_bytes(), ours.as_bytes()].concat();
     Ok((place, Conversation::Within { ours: Some(ours), session }))
 }

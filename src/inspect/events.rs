@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use super::endpoint::Opens;
 use super::judge::{Judge, Sort, Verdict};
 use super::outline::Outline;
-use crate::mcp::Problem;
-use crate::sse::{Event, Splitter};
+use crate::mcp::{Problem, ServerName};
+use crate::sse::{self, Event, Splitter};
 use crate::upstream::Unsound;
 
 /// Reads a stream piece by piece.
@@ -22,8 +22,21 @@ pub(super) struct Events {
     most: Most,
     /// Where the stream is, if its first event must say where messages go.
     opens: Option<Opens>,
+    /// What becomes of ids.
+    ids: Ids,
     /// Some event had an id: what comes behind it can be asked for on another connection.
     pub(super) resumable: bool,
+}
+
+/// What becomes of the ids of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// They pass.
+    Kept,
+    /// They say which server's they are, too: other servers have their own.
+    OfServer(ServerName),
+    /// They do not pass: nobody could be asked for what comes behind them.
+    LeftOut,
 }
 
 /// How long an event may be.
@@ -52,7 +65,7 @@ pub(super) struct Fed {
 }
 
 impl Events {
-    pub(super) fn new(most: Most, opens: Option<Opens>) -> Self {
+    pub(super) fn new(most: Most, opens: Option<Opens>, ids: Ids) -> Self {
         Self {
             splitter: Splitter::default(),
             held: BytesMut::new(),
@@ -60,6 +73,7 @@ impl Events {
             dropped: false,
             most,
             opens,
+            ids,
             resumable: false,
         }
     }
@@ -116,7 +130,7 @@ impl Events {
             }
             let sort = judge.long(long.outline.finish())?;
             let followed = last.slice(..rest);
-            let held = self.held.split();
+            let held = self.ids.shown(self.held.split().freeze());
             return Ok((Passes::So([followed.as_ref(), held.as_ref()].concat()), Some(sort)));
         }
         let whole = self.held.is_empty();
@@ -146,15 +160,14 @@ impl Events {
             },
         };
         self.dropped = verdict == Verdict::Drop;
-        Ok((
-            match verdict {
-                Verdict::Pass if whole => Passes::AsItCame,
-                Verdict::Pass => Passes::So(event.to_vec()),
-                Verdict::Edit(data) => Passes::So(crate::sse::with_data(&event, &data)),
-                Verdict::Drop => Passes::So(Vec::new()),
-            },
-            sort,
-        ))
+        let as_it_came = whole && (read.id.is_none() || self.ids == Ids::Kept);
+        let passes = match verdict {
+            Verdict::Pass if as_it_came => Passes::AsItCame,
+            Verdict::Pass => Passes::So(self.ids.shown(event.clone()).to_vec()),
+            Verdict::Edit(data) => Passes::So(self.ids.shown(sse::with_data(&event, &data).into()).to_vec()),
+            Verdict::Drop => Passes::So(Vec::new()),
+        };
+        Ok((passes, sort))
     }
 
     /// Keeps what has come of an event; passes it, once there is too much of it.
@@ -171,9 +184,23 @@ impl Events {
             Most::Followed(most) if self.long.is_some() => Err(Unsound::TooLong(most)),
             Most::Followed(most) => {
                 self.long = Some(Long::begin(&self.held).ok_or(Unsound::TooLong(most))?);
-                out.extend(&self.held.split());
+                out.extend(&self.ids.shown(self.held.split().freeze()));
                 Ok(())
             }
+        }
+    }
+}
+
+impl Ids {
+    /// An event, or a part of one, with such ids.
+    fn shown(&self, event: Bytes) -> Bytes {
+        match self {
+            Self::Kept => event,
+            Self::OfServer(server) => {
+                let id = |theirs: &[u8]| Some([server.as_str().as_bytes(), b" ", theirs].concat());
+                sse::with_id(&event, id).into()
+            }
+            Self::LeftOut => sse::with_id(&event, |_theirs| None).into(),
         }
     }
 }

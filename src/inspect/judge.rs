@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::{Uri, response};
 
-use super::catalog::{self, CatalogFilter, List};
+use super::Watcher;
+use super::catalog::{CatalogFilter, List};
 use super::endpoint::{self, Opens};
 use super::outline::LongAnswer;
 use crate::cache::Turn;
 use crate::clock;
 use crate::identity::Principal;
+use crate::json;
 use crate::jsonrpc::RequestId;
 use crate::mcp::{
     self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
@@ -17,7 +19,7 @@ use crate::mcp::{
 use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
 use crate::redact::Part;
 use crate::sse::Event;
-use crate::state::{About, Conversation, Declined, State};
+use crate::state::{About, Conversation, Declined, Place, State};
 use crate::upstream::{InFlight, Unsound};
 
 /// Judges the messages of one reply.
@@ -29,6 +31,8 @@ pub(super) struct Judge {
     context: Context,
     policy: Arc<PolicySet>,
     state: Arc<State>,
+    /// Where the call came in.
+    place: Place,
     conversation: Conversation,
     /// The endpoint that replies.
     from: Uri,
@@ -79,13 +83,8 @@ pub(super) enum Sort {
 }
 
 impl Judge {
-    pub(super) fn new(
-        permit: &Permit,
-        policy: &Arc<PolicySet>,
-        state: &Arc<State>,
-        conversation: Conversation,
-        (head, from): (&response::Parts, &Uri),
-    ) -> Self {
+    pub(super) fn new(by: &Watcher<'_>, conversation: Conversation, (head, from): (&response::Parts, &Uri)) -> Self {
+        let permit = by.permit;
         // A refusal of a stream opens none: it is an answer like any other refusal's.
         let awaits = match permit.call().method() {
             _ if !head.status.is_success() => Awaits::TheCallOrNone,
@@ -97,8 +96,9 @@ impl Judge {
             call: Arc::clone(permit.call()),
             server: permit.server().clone(),
             context: permit.context(),
-            policy: Arc::clone(policy),
-            state: Arc::clone(state),
+            policy: Arc::clone(by.policy),
+            state: Arc::clone(by.state),
+            place: by.place.clone(),
             conversation,
             from: from.clone(),
             awaits,
@@ -215,6 +215,7 @@ impl Judge {
         match mcp::read_server(message).map_err(Unsound::Message)? {
             ServerMessage::Request { id, asked } => {
                 let (verdict, sort) = self.asks(id, &asked)?;
+                let verdict = self.told_apart(verdict, message)?;
                 let call = Arc::clone(&self.call);
                 Ok((self.seemly(verdict, (message, Part::Said), call.target().tool())?, sort))
             }
@@ -224,6 +225,7 @@ impl Judge {
                     session.touch();
                 }
                 let verdict = self.notice(&notice, message)?;
+                let verdict = self.told_apart(verdict, message)?;
                 let call = Arc::clone(&self.call);
                 match self.seemly(verdict, (message, Part::Said), call.target().tool()) {
                     Err(Unsound::Withheld(_)) => Ok((Verdict::Drop, Sort::Notification)),
@@ -321,6 +323,16 @@ impl Judge {
         }
     }
 
+    /// What the server says, as its client hears it.
+    fn told_apart(&self, verdict: Verdict, message: &[u8]) -> Result<Verdict, Unsound> {
+        match (&self.place, verdict) {
+            (Place::Several(_), Verdict::Pass) => {
+                mcp::among(message, &self.server).map(Verdict::Edit).ok_or(Unsound::Asks)
+            }
+            (_, verdict) => Ok(verdict),
+        }
+    }
+
     /// A request of the server: only legacy ones make any, and only within what can be answered. What the server may not
     /// ask does not reach the client.
     fn asks(&mut self, id: RequestId, asked: &Asked) -> Result<(Verdict, Sort), Unsound> {
@@ -402,7 +414,7 @@ impl Judge {
         }
         match scope.filter(|_| method != Method::ServerDiscover) {
             None => Ok(Verdict::Pass),
-            Some(scope) => Ok(Verdict::Edit(catalog::edited(message, vec![(scope, b"\"private\"".to_vec())]))),
+            Some(scope) => Ok(Verdict::Edit(json::edited(message, vec![(scope, b"\"private\"".to_vec())]))),
         }
     }
 

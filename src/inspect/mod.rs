@@ -18,14 +18,14 @@ use http::header;
 use crate::cache::Turn;
 use crate::mcp::{Call, Form, Method};
 use crate::policy::{Flow, Permit, PolicySet, Sighting};
-use crate::state::{Conversation, Declined, Session, State};
+use crate::state::{Conversation, Declined, Place, Session, State, Stream};
 use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
 
 pub use catalog::{Tool, Unreadable, counts, learn, tools};
 
 use catalog::List;
 use endpoint::Opens;
-use events::{Events, Most};
+use events::{Events, Ids, Most};
 use judge::{Judge, Sort, Verdict};
 use outline::Outline;
 
@@ -120,6 +120,8 @@ pub struct Watcher<'a> {
     pub state: &'a Arc<State>,
     /// What stands before the protocol's own paths where the caller has it.
     pub base: &'a str,
+    /// Where the call came in.
+    pub place: &'a Place,
     /// How many bytes a reply to a request may have in all.
     pub max_reply_bytes: usize,
 }
@@ -145,7 +147,7 @@ impl Watcher<'_> {
         let elsewhere = conversation.url().is_some();
         let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
         let opens = opens.then(|| Opens { stream: from.clone(), base: self.base.into() });
-        let judge = Judge::new(self.permit, self.policy, self.state, conversation, (&reply.head, from));
+        let judge = Judge::new(self, conversation, (&reply.head, from));
         let mut judge = judge.answering(turn.map(|turn| (turn, reply.from.ended())));
         let mut heard = None;
         let mode = match (media_type(&reply.head.headers), &mut reply.body) {
@@ -178,7 +180,7 @@ impl Watcher<'_> {
             },
             (MediaType::EventStream, ReplyBody::Stream(..)) => {
                 reply.head.headers.remove(header::CONTENT_LENGTH);
-                Mode::Events(Box::new(Events::new(limit, opens)))
+                Mode::Events(Box::new(Events::new(limit, opens, self.ids())))
             }
             _ if judge.must_answer() => return Err(Unsound::NoAnswer),
             _ => Mode::Pass,
@@ -188,6 +190,17 @@ impl Watcher<'_> {
             _ => self.max_reply_bytes,
         };
         Ok((Watch { judge, mode, heard, length: 0, most, state: Arc::clone(self.state) }, reply))
+    }
+}
+
+impl Watcher<'_> {
+    /// What the caller is told of events' ids.
+    fn ids(&self) -> Ids {
+        match self.place {
+            Place::Endpoint | Place::NewStream | Place::Messages(_) => Ids::Kept,
+            Place::Several(Stream::Own) => Ids::OfServer(self.permit.server().clone()),
+            Place::Several(Stream::Shared) => Ids::LeftOut,
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use super::events::{Events, Most};
+use super::events::{Events, Ids, Most};
 use super::judge::{Judge, Verdict};
-use super::{HELD, LARGEST_LIST};
+use super::{HELD, LARGEST_LIST, Watcher};
 use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
@@ -49,13 +49,15 @@ impl Gate {
         let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
         let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
         let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
-        Judge::new(
-            &permit,
-            &self.policy,
-            &self.state,
-            conversation,
-            (&head, &"http://127.0.0.1:8000/mcp".parse().unwrap()),
-        )
+        let by = Watcher {
+            permit: &permit,
+            policy: &self.policy,
+            state: &self.state,
+            base: "",
+            place: &Place::Endpoint,
+            max_reply_bytes: usize::MAX,
+        };
+        Judge::new(&by, conversation, (&head, &"http://127.0.0.1:8000/mcp".parse().unwrap()))
     }
 }
 
@@ -336,7 +338,7 @@ fn a_task_is_its_principals() {
 /// What passes of a stream in pieces of this length.
 fn streamed(call: Call, stream: &[u8], cut: usize, most: Most) -> (Vec<u8>, Option<Unsound>) {
     let mut judge = Gate::new().judge("alice", call, 200);
-    let mut events = Events::new(most, None);
+    let mut events = Events::new(most, None, Ids::Kept);
     let mut passed = Vec::new();
     for piece in stream.chunks(cut) {
         let fed = events.feed(&Bytes::copy_from_slice(piece), &mut judge);

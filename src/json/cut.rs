@@ -44,6 +44,20 @@ pub fn without(text: &[u8], cuts: &[Range<usize>]) -> Vec<u8> {
     left
 }
 
+/// The text with something else where these spans are.
+pub fn edited(text: &[u8], mut edits: Vec<(Range<usize>, Vec<u8>)>) -> Vec<u8> {
+    edits.sort_unstable_by_key(|(span, _)| span.start);
+    let mut out = Vec::with_capacity(text.len());
+    let mut copied = 0;
+    for (span, instead) in edits {
+        out.extend_from_slice(text.get(copied..span.start).unwrap_or_default());
+        out.extend_from_slice(&instead);
+        copied = span.end;
+    }
+    out.extend_from_slice(text.get(copied..).unwrap_or_default());
+    out
+}
+
 /// What stands between the quotation marks of the name whose value begins here.
 pub fn name(text: &[u8], value: usize) -> Option<Range<usize>> {
     let end = memchr::memrchr(b'"', text.get(..value)?)?;

@@ -11,7 +11,7 @@ mod tests;
 mod text;
 mod value;
 
-pub use cut::{cuts, name, without};
+pub use cut::{cuts, edited, name, without};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
 pub use text::{Decoded, decode, quote, quote_shown};
 pub use value::value;

@@ -30,6 +30,13 @@ pub enum Mismatch {
     NoEnvelope,
     /// Both agree on a revision that the gate does not know.
     UnknownVersion(String),
+    /// The client speaks this, and what answers here only those.
+    Unspoken {
+        /// What the client speaks.
+        requested: String,
+        /// What is spoken.
+        spoken: Vec<ProtocolVersion>,
+    },
     /// A legacy version header that names no revision.
     BadVersion,
 }
@@ -150,7 +157,7 @@ impl Mismatch {
         match self {
             Self::Header(_) | Self::Param(_) => "header_mismatch",
             Self::NoEnvelope => "no_meta",
-            Self::UnknownVersion(_) | Self::BadVersion => "version",
+            Self::UnknownVersion(_) | Self::Unspoken { .. } | Self::BadVersion => "version",
         }
     }
 }
@@ -163,6 +170,7 @@ impl fmt::Display for Mismatch {
             Self::NoEnvelope => f.write_str(
                 "params._meta lacks io.modelcontextprotocol/protocolVersion, which this MCP-Protocol-Version requires",
             ),
+            Self::Unspoken { requested, .. } => write!(f, "nothing speaks {requested} here"),
             Self::UnknownVersion(version) => write!(f, "protocol version {version:?} is not supported"),
             Self::BadVersion => f.write_str("header MCP-Protocol-Version names no protocol version"),
         }

@@ -1,5 +1,6 @@
 //! What MCP adds to JSON-RPC: methods, targets, revisions, mirrored headers.
 
+mod among;
 mod call;
 mod confusable;
 mod definition;
@@ -20,12 +21,13 @@ mod tests;
 mod trace_context;
 mod version;
 
+pub use among::{among, told_apart, whose};
 pub use call::{Call, Declared, Era, Said, TASKS};
 pub use definition::{Definition, Fingerprint};
 pub use header::{Mismatch, agree, decode_sentinel, encode_sentinel, may_batch};
 pub use method::{Method, Subject};
 pub use param::{Mirrored, Tools, mirrored};
-pub use params::{cursor, renamed};
+pub use params::{answering, cursor, of_revision, renamed, revision};
 pub use problem::Problem;
 pub use question::{Question, Questions};
 pub use read::{CallError, LONGEST_BATCH, read, read_batch};

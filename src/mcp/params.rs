@@ -1,24 +1,55 @@
-//! What is changed or read of a message where several servers stand as one: the name of the tool, and the cursor.
+//! What is changed or read of a message of a client where several servers stand as one: the name of the tool, the id of what
+//! it answers, the revision and the cursor.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::read::read;
-use super::{Call, CallError};
+use super::{Call, CallError, ProtocolVersion};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
+use crate::jsonrpc::RequestId;
 
 /// The same call of a tool under another name, every other byte as it came. It is read like any other.
 ///
 /// # Errors
 /// It does not name one, or cannot be read under that name.
 pub fn renamed(call: &Call, name: &str) -> Result<Call, CallError> {
+    changed(call, Params::of(call).name, &quoted(name))
+}
+
+/// The same answer to what its server calls so, every other byte as it came.
+///
+/// # Errors
+/// It cannot be read with that id.
+pub fn answering(call: &Call, id: &RequestId) -> Result<Call, CallError> {
+    changed(call, Params::of(call).id, id.as_json())
+}
+
+/// The same `initialize` of another revision, every other byte as it came.
+///
+/// # Errors
+/// It cannot be read so.
+pub fn of_revision(call: &Call, version: ProtocolVersion) -> Result<Call, CallError> {
+    changed(call, Params::of(call).version, &quoted(version.name()))
+}
+
+/// The revision that an `initialize` asks for.
+pub fn revision(call: &Call) -> Option<ProtocolVersion> {
+    let text = std::str::from_utf8(call.body().get(Params::of(call).version?)?).ok()?;
+    ProtocolVersion::named(&json::decode(text.get(1..text.len().saturating_sub(1))?))
+}
+
+fn quoted(text: &str) -> String {
     let mut quoted = String::new();
-    json::quote(name, &mut quoted);
-    let span = Params::of(call).name.unwrap_or_default();
-    let part = |span: Range<usize>| call.body().get(span).unwrap_or_default();
-    let body = [part(0..span.start), quoted.as_bytes(), part(span.end..call.body().len())].concat();
-    read(&Bytes::from(body), &Bounds::default())
+    json::quote(text, &mut quoted);
+    quoted
+}
+
+/// The same message with this where that stands. What is not there changes nothing.
+fn changed(call: &Call, span: Option<Range<usize>>, text: &str) -> Result<Call, CallError> {
+    let edits = span.map(|span| (span, text.to_owned().into_bytes()));
+    read(&Bytes::from(json::edited(call.body(), edits.into_iter().collect())), &Bounds::default())
 }
 
 /// Where a page of a list is to begin, as its caller says: nothing for the first. What is no text is a cursor of nobody's.
@@ -32,7 +63,9 @@ pub fn cursor(call: &Call) -> Option<String> {
 /// Where these members of `params` stand.
 #[derive(Debug, Default)]
 struct Params {
+    id: Option<Range<usize>>,
     name: Option<Range<usize>>,
+    version: Option<Range<usize>>,
     cursor: Option<(Kind, Range<usize>)>,
 }
 
@@ -48,8 +81,10 @@ impl Params {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Message,
+    Id,
     Params,
     Name,
+    Version,
     Cursor,
     Elsewhere,
 }
@@ -59,8 +94,10 @@ impl Lens for Params {
 
     fn member(&mut self, place: Place, name: &str) -> Result<Place, Flaw> {
         Ok(match (place, name) {
+            (Place::Message, "id") => Place::Id,
             (Place::Message, "params") => Place::Params,
             (Place::Params, "name") => Place::Name,
+            (Place::Params, "protocolVersion") => Place::Version,
             (Place::Params, "cursor") => Place::Cursor,
             _ => Place::Elsewhere,
         })
@@ -72,9 +109,11 @@ impl Lens for Params {
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
+            Place::Id => self.id = Some(span),
             Place::Name => self.name = Some(span),
+            Place::Version if kind == Kind::String => self.version = Some(span),
             Place::Cursor => self.cursor = Some((kind, span)),
-            Place::Message | Place::Params | Place::Elsewhere => {}
+            Place::Message | Place::Params | Place::Version | Place::Elsewhere => {}
         }
     }
 }

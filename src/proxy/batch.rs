@@ -12,10 +12,9 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::task::JoinSet;
 
 use super::body::{Broken, GateBody, Relay};
-use super::route::Route;
-use super::{Asking, Caller, Gateway, Peer, refused};
-use crate::exchange::Exchange;
-use crate::mcp::Call;
+use super::view::{self, Viewing};
+use super::{Asking, At, Caller, Gateway, Peer, refused};
+use crate::mcp::{Call, ServerName};
 use crate::state::SESSION_ID;
 use crate::telemetry::Recorder;
 
@@ -25,33 +24,35 @@ const LONGEST: usize = 8 * 1024 * 1024;
 /// Answers all messages of a batch. What was seen of the request so far is the first one's.
 pub(super) async fn answer(
     gateway: &Arc<Gateway>,
-    (caller, route): (&Caller, &Arc<Route>),
+    (caller, at): (&Caller, &At),
     calls: Vec<Arc<Call>>,
     peer: &Arc<Peer>,
     seen: Recorder,
 ) -> Response<GateBody> {
     let mut asked = JoinSet::new();
     let mut first = Some(seen);
-    for (at, call) in calls.into_iter().enumerate() {
+    for (nth, call) in calls.into_iter().enumerate() {
         let (gateway, peer, caller) = (Arc::clone(gateway), Arc::clone(peer), caller.clone());
-        let route = Arc::clone(route);
+        let at = at.clone();
         let seen = first.take().unwrap_or_else(|| {
-            let policy = Arc::clone(caller.now.policy.digest());
-            let exchange = Exchange::begin(peer.address(), route.served.name.clone(), policy);
-            let exchange = exchange.brought_by(caller.head.version, &caller.head.headers);
-            let mut seen = gateway.telemetry.open(exchange, &caller.head.headers);
-            seen.principal = Some(Arc::clone(&caller.principal));
-            seen
+            let server = gateway.about(&at).0.unwrap_or_else(|| gateway.routes.before_any().clone());
+            caller.record(&gateway, &peer, server)
         });
         asked.spawn(seen.scope().scope(async move {
-            let answer = match route.served.capacity.take() {
-                Ok(room) => gateway.answer_one(Asking { caller, route, call, room }, &peer, seen).await,
-                Err(full) => {
-                    let at = (&*caller.now, route.public.as_ref());
-                    refused(&full.into(), at, seen, caller.stream(&route.served).as_deref())
+            let (_, public, capacity) = gateway.about(&at);
+            let answer = match (capacity.take(), at) {
+                (Ok(room), At::Server(route)) => {
+                    gateway.answer_one(Asking { caller, route, call, room }, &peer, seen).await
+                }
+                (Ok(room), At::View(view)) => {
+                    view::answer(&gateway, Viewing { view, caller, call, room }, &peer, seen).await
+                }
+                (Err(full), at) => {
+                    let stream = at.route().and_then(|route| caller.stream(&route.served));
+                    refused(&full.into(), (&*caller.now, public.as_ref()), seen, stream.as_deref())
                 }
             };
-            Answered::read(at, answer).await
+            Answered::read(nth, answer).await
         }));
     }
     together(asked).await
@@ -159,7 +160,7 @@ fn events(messages: &[Bytes]) -> Bytes {
 }
 
 /// Several answers as one stream, event by event.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Merged {
     /// What is no stream and goes next.
     said: Bytes,
@@ -170,6 +171,21 @@ pub(super) struct Merged {
 }
 
 impl Merged {
+    /// One more of them.
+    pub(super) fn add(&mut self, stream: Box<Relay>) {
+        self.streams.push_back(stream);
+    }
+
+    /// Whether everything that has passed is whole events.
+    pub(super) fn is_between(&self) -> bool {
+        self.streams.front().is_none_or(|stream| stream.is_between_events())
+    }
+
+    /// Whose they are that go on.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &ServerName> {
+        self.streams.iter().map(|stream| &stream.elsewhere.served.name)
+    }
+
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         while let Poll::Ready(Some(answered)) = self.asked.poll_join_next(cx) {
             match answered.map(|answered| answered.body) {

@@ -17,6 +17,7 @@ use super::joined::Joined;
 use super::keep_alive::KeepAlive;
 use super::patience::Patience;
 use super::stop::Stop;
+use super::view::Shared;
 use super::{Room, respond};
 use crate::exchange::{Outcome, TimeoutKind};
 use crate::inspect::{Answer, Heard, Passed, Watch};
@@ -34,6 +35,7 @@ enum Inner {
     Whole(Option<Bytes>),
     Relay(Box<Relay>),
     Merged(Merged),
+    Shared(Box<Shared>),
     Broken,
 }
 
@@ -90,6 +92,10 @@ impl GateBody {
         Self(Inner::Merged(merged))
     }
 
+    pub(super) fn shared(shared: Shared) -> Self {
+        Self(Inner::Shared(Box::new(shared)))
+    }
+
     /// Nothing but the connection's end.
     pub(super) fn broken() -> Self {
         Self(Inner::Broken)
@@ -133,6 +139,7 @@ impl Body for GateBody {
             }
             Inner::Relay(relay) => relay.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
             Inner::Merged(merged) => merged.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
+            Inner::Shared(shared) => shared.poll(cx).map(|next| next.map(|next| next.map(Frame::data))),
             Inner::Broken => Poll::Ready(Some(Err(Broken))),
         }
     }
@@ -141,6 +148,7 @@ impl Body for GateBody {
         match &self.0 {
             Inner::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Inner::Relay(relay) => relay.has_ended(),
+            Inner::Shared(shared) => shared.has_ended(),
             Inner::Merged(_) | Inner::Broken => false,
         }
     }
@@ -156,7 +164,7 @@ impl Body for GateBody {
                 Some(_) => SizeHint::default(),
                 None => SizeHint::with_exact(0),
             },
-            Inner::Merged(_) | Inner::Broken => SizeHint::default(),
+            Inner::Merged(_) | Inner::Shared(_) | Inner::Broken => SizeHint::default(),
         }
     }
 }

@@ -54,7 +54,7 @@ async fn turn(draining: CancellationToken, mut ears: Ears, ends: Option<SystemTi
 }
 
 /// Waits until a proof no longer counts.
-async fn over(ends: Option<SystemTime>) {
+pub(super) async fn over(ends: Option<SystemTime>) {
     match ends {
         Some(ends) => sleep(ends.duration_since(clock::wall()).unwrap_or_default()).await,
         None => pending().await,

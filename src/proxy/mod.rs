@@ -29,13 +29,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Found, Question, Turn};
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
-use crate::federation::{Seal, View};
+use crate::federation::{News, Seal, View};
 use crate::identity::{AuthError, Presented, Principal, PublicUrl};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::{Admission, QuotaHeader};
-use crate::mcp::{Call, CallError, Method, Problem, ServerName};
+use crate::mcp::{Call, Method, ServerName};
 use crate::policy::PolicySet;
-use crate::state::{Conversation, Place, Session, UnderWay};
+use crate::state::{Conversation, Place, Session, Sessions, Stream, UnderWay};
 use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, UpstreamError, VERSION};
 
@@ -70,6 +70,10 @@ pub struct Gateway {
     pub door: Door,
     /// The servers, and the ways to them.
     pub routes: Routes,
+    /// Counts what changes of what they have.
+    pub news: News,
+    /// The legacy sessions of clients with views.
+    pub sessions: Arc<Sessions>,
     /// Seals the cursors of views.
     pub seal: Seal,
     /// How many messages to views may be under way at once that no server has yet.
@@ -139,7 +143,7 @@ impl Gateway {
         let permit = now.policy.permit(&principal, &call, &served.name, context)?; // may they?
         seen.permitted(&permit);
         let conversation = served.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
-        seen.session = conversation.ours().cloned();
+        seen.belongs(conversation.ours());
         let admission = now.limits.admit(permit).await?; // is there room for it?
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
@@ -154,11 +158,12 @@ impl Gateway {
             policy: &now.policy,
             state: &served.state,
             base: &route.base,
+            place: &place,
             max_reply_bytes: served.max_reply_bytes,
         };
         let (mut watch, reply) = watcher.watch(conversation, reply, turn)?; // and watch what comes back
         seen.saw(watch.sightings());
-        seen.session = watch.conversation().ours().cloned();
+        seen.belongs(watch.conversation().ours());
         let Reply { head: replied, body, from } = reply;
         Ok(Carriage {
             head: replied,
@@ -230,7 +235,7 @@ impl Gateway {
         let rest = receive::Rest::of(&head);
         let (at, place) = match self.find(&now, &head, peer) {
             Ok(For::Server(route, place)) => (At::Server(route), place),
-            Ok(For::View(view)) => (At::View(view), Place::Endpoint),
+            Ok(For::View(view)) => (At::View(view), Place::Several(Stream::Own)),
             Ok(For::Metadata(at)) => return metadata(&now, &at, seen),
             Err(refusal) => {
                 if !respond::closes(&refusal.into()) {
@@ -247,16 +252,9 @@ impl Gateway {
                 (At::Server(route), Calls::One(call)) => {
                     self.answer_one(Asking { caller, route, call, room }, peer, seen).await
                 }
-                (At::Server(route), Calls::Batch(calls)) => {
-                    batch::answer(self, (&caller, &route), calls, peer, seen).await
-                }
+                (at, Calls::Batch(calls)) => batch::answer(self, (&caller, &at), calls, peer, seen).await,
                 (At::View(view), Calls::One(call)) => {
                     view::answer(self, Viewing { view, caller, call, room }, peer, seen).await
-                }
-                // Those who batch have sessions, and views have none.
-                (At::View(_), Calls::Batch(_)) => {
-                    let batch = CallError { problem: Problem::Batch, id: None };
-                    refused(&batch.into(), (&now, public.as_ref()), seen, None)
                 }
             },
             Err(refusal) => {
@@ -400,6 +398,15 @@ struct Caller {
 }
 
 impl Caller {
+    /// The books of another message that came with the same request, or comes of it.
+    fn record(&self, gateway: &Gateway, peer: &Peer, server: ServerName) -> Recorder {
+        let exchange = Exchange::begin(peer.address(), server, Arc::clone(self.now.policy.digest()));
+        let exchange = exchange.brought_by(self.head.version, &self.head.headers);
+        let mut seen = gateway.telemetry.open(exchange, &self.head.headers);
+        seen.principal = Some(Arc::clone(&self.principal));
+        seen
+    }
+
     /// The stream where its answers go, if they do not go back as replies (2024-11-05).
     fn stream(&self, served: &Served) -> Option<Arc<Session>> {
         let Place::Messages(ours) = &self.place else {
@@ -411,9 +418,20 @@ impl Caller {
 }
 
 /// What a request is for.
+#[derive(Clone)]
 enum At {
     Server(Arc<Route>),
     View(Arc<View>),
+}
+
+impl At {
+    /// The way to the one server that it is for.
+    fn route(&self) -> Option<&Arc<Route>> {
+        match self {
+            Self::Server(route) => Some(route),
+            Self::View(_) => None,
+        }
+    }
 }
 
 /// A request of which it is known what it is for.

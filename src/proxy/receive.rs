@@ -89,7 +89,8 @@ pub(super) fn head(head: &request::Parts, door: &Door, (routes, views): (&Routes
     if let Some(view) = routes.view(host, head.uri.path(), views) {
         return match (&head.method, head.uri.query()) {
             (_, Some(_)) => Err(HttpRefusal::Query),
-            (&HttpMethod::POST, None) => Ok(For::View(Arc::clone(view))),
+            (&HttpMethod::POST | &HttpMethod::GET, None) => Ok(For::View(Arc::clone(view))),
+            (&HttpMethod::DELETE, None) if head.headers.contains_key(&SESSION_ID) => Ok(For::View(Arc::clone(view))),
             _ => Err(HttpRefusal::MethodNotAllowed),
         };
     }
@@ -251,7 +252,7 @@ pub(super) async fn calls(
     }
     let packed = packed(&head.headers, door)?;
     // Clients of 2024-11-05 get their answers elsewhere, so they need not say what they take here.
-    let needed = *place == Place::Endpoint;
+    let needed = matches!(place, Place::Endpoint | Place::Several(_));
     if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }

@@ -6,7 +6,7 @@ use http::response;
 use http::{HeaderValue, Uri};
 use tokio::sync::oneshot;
 
-use super::{About, Known, SESSION_ID, Seat, Session, Sessions};
+use super::{About, Known, SESSION_ID, Seat, Session, Sessions, Several};
 use crate::jsonrpc::RequestId;
 use crate::mcp::{Call, Form, Method};
 
@@ -47,7 +47,7 @@ impl Conversation {
     pub fn header(&self) -> Option<&HeaderValue> {
         match self.session()?.known() {
             Known::Header(theirs) => Some(theirs),
-            Known::Nowhere | Known::Url(_) => None,
+            Known::Nowhere | Known::Url(_) | Known::Several(_) => None,
         }
     }
 
@@ -55,7 +55,15 @@ impl Conversation {
     pub fn url(&self) -> Option<&Uri> {
         match self.session()?.known() {
             Known::Url(theirs) => Some(theirs),
-            Known::Nowhere | Known::Header(_) => None,
+            Known::Nowhere | Known::Header(_) | Known::Several(_) => None,
+        }
+    }
+
+    /// The sessions of which it is made, if it is one with several servers.
+    pub fn several(&self) -> Option<&Arc<Several>> {
+        match self.session()?.known() {
+            Known::Several(several) => Some(several),
+            Known::Nowhere | Known::Header(_) | Known::Url(_) => None,
         }
     }
 
@@ -83,7 +91,7 @@ impl Conversation {
         let theirs = head.headers.remove(&SESSION_ID);
         match (self, theirs) {
             (Self::Begins(seat), Some(theirs)) if method == Method::Initialize && head.status.is_success() => {
-                let Some((ours, session)) = seat.begin(Known::Header(theirs), from) else {
+                let Some((ours, session)) = seat.begin(Known::Header(theirs), Some(from)) else {
                     return Self::Stateless;
                 };
                 head.headers.insert(SESSION_ID, ours.clone());

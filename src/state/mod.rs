@@ -7,6 +7,7 @@ mod lists;
 mod mirrors;
 mod session;
 mod sessions;
+mod several;
 mod shown;
 mod tasks;
 #[cfg(test)]
@@ -17,7 +18,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Uri};
 
+use crate::identity::Principal;
 use crate::json::Fault;
+use crate::jsonrpc::RequestId;
 use crate::mcp::{self, Era, Method, Target};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 
@@ -26,6 +29,7 @@ pub use lists::Lists;
 pub use mirrors::Mirrors;
 pub use session::{About, Declined, Known, Session};
 pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
+pub use several::{Begun, Leg, Several};
 pub use shown::{Changed, ShownTools};
 pub use tasks::Tasks;
 
@@ -46,6 +50,8 @@ pub struct State {
 pub enum StateError {
     /// The session is unknown, ended or another principal's.
     NoSession,
+    /// No session is named where there must be one.
+    SessionMissing,
     /// The principal has as many sessions as it may, or the gate as many as it keeps, and all are in use.
     TooManySessions,
     /// The task is unknown, over or another principal's, or the principal may not call its tool any more.
@@ -126,7 +132,7 @@ impl State {
             return Ok(Conversation::Stateless);
         }
         let conversation = match place {
-            Place::Endpoint => match headers.get(&SESSION_ID) {
+            Place::Endpoint | Place::Several(_) => match headers.get(&SESSION_ID) {
                 Some(ours) => self.sessions.find(ours, permit.principal())?,
                 None if call.method() == Method::Initialize => {
                     Conversation::Begins(self.sessions.reserve(permit.principal())?)
@@ -141,6 +147,16 @@ impl State {
             (Method::Answer, _, Some(id)) if !conversation.takes_answer(id) => Err(StateError::NothingAsked),
             _ => Ok(conversation),
         }
+    }
+
+    /// Whether a request with this id is under way in that session of this principal, or outside of any.
+    pub fn has_under_way(&self, session: Option<&HeaderValue>, principal: &Principal, id: &RequestId) -> bool {
+        let conversation = match session {
+            Some(ours) => self.sessions.find(ours, principal).ok(),
+            None => Some(self.sessions.outside(principal)),
+        };
+        let session = conversation.as_ref().and_then(Conversation::session);
+        session.is_some_and(|session| session.about(id).is_some())
     }
 
     /// The endpoint of the server that has what this is about, if not every one of them does: the session or the task.
@@ -177,10 +193,21 @@ impl State {
 pub enum Place {
     /// The endpoint of Streamable HTTP.
     Endpoint,
+    /// The same of several servers as one.
+    Several(Stream),
     /// Where a 2024-11-05 client opens its stream.
     NewStream,
     /// Where a 2024-11-05 client posts the messages of the session of this name.
     Messages(HeaderValue),
+}
+
+/// Whose the stream is that answers, where several servers are as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// The one server's that answers: it can be asked for what was missed.
+    Own,
+    /// Several servers', of which none can be asked for the others'.
+    Shared,
 }
 
 impl StateError {
@@ -188,6 +215,7 @@ impl StateError {
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoSession => "no_session",
+            Self::SessionMissing => "session_missing",
             Self::TooManySessions => "too_many_sessions",
             Self::NoTask => "no_task",
             Self::NoTasks => "no_tasks",
@@ -203,6 +231,7 @@ impl fmt::Display for StateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoSession => "the session is unknown, ended or another principal's",
+            Self::SessionMissing => "the message names no session (Mcp-Session-Id), and views of this era have some",
             Self::TooManySessions => "the principal, or the gateway, has all the sessions that it may (sessions)",
             Self::NoTask => "the task is unknown, over or another principal's, or its tool is not granted any more",
             Self::NoTasks => "the client did not declare the tasks extension in this request",

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Uri};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Several;
 use crate::clock;
 use crate::jsonrpc::RequestId;
 use crate::mcp::{Call, Form, Method, Question, Target};
@@ -32,6 +33,8 @@ pub enum Known {
     Header(HeaderValue),
     /// The URL that takes its messages (2024-11-05).
     Url(Uri),
+    /// It is one with several servers: each has its own name for it.
+    Several(Arc<Several>),
 }
 
 /// What is under way.

@@ -64,7 +64,8 @@ pub struct Seat {
 const STALE: Duration = Duration::from_mins(5);
 
 impl Sessions {
-    pub(super) fn new(bounds: SessionBounds, ended: Ended) -> Self {
+    /// None yet.
+    pub fn new(bounds: SessionBounds, ended: Ended) -> Self {
         Self { table: Mutex::new(Table { ended, ..Table::default() }), bounds }
     }
 
@@ -72,7 +73,7 @@ impl Sessions {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn reserve(self: &Arc<Self>, principal: &Principal) -> Result<Seat, StateError> {
+    pub fn reserve(self: &Arc<Self>, principal: &Principal) -> Result<Seat, StateError> {
         let now = clock::monotonic();
         let mut table = self.table();
         let own = |table: &Table| table.counts.get(principal.account()).copied().unwrap_or_default();
@@ -199,9 +200,9 @@ fn is_unused(session: &Arc<Session>, holders: usize, now: Instant, after: Durati
 
 impl Seat {
     /// Begins the session that the server knows so, at this endpoint; returns what the client may call it: 128 random bits.
-    pub fn begin(self, known: Known, home: &Uri) -> Option<(HeaderValue, Arc<Session>)> {
+    pub fn begin(self, known: Known, home: Option<&Uri>) -> Option<(HeaderValue, Arc<Session>)> {
         let ours = HeaderValue::from_str(&format!("{:032x}", rand::random::<u128>())).ok()?;
-        let session = Arc::new(Session::new(Arc::clone(&self.principal), known, Some(home.clone())));
+        let session = Arc::new(Session::new(Arc::clone(&self.principal), known, home.cloned()));
         let mut table = self.sessions.table();
         table.sessions.insert(ours.clone(), Arc::clone(&session));
         // Dropping the seat gives its place back; the session has taken it.

@@ -43,7 +43,7 @@ fn sent(state: &State, who: &str, session: Option<&HeaderValue>, call: Call) -> 
 
 fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
     let seat = sessions.reserve(&principal(who)).unwrap();
-    seat.begin(Known::Header(HeaderValue::from_static("theirs")), &home()).unwrap().0
+    seat.begin(Known::Header(HeaderValue::from_static("theirs")), Some(&home())).unwrap().0
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub enum UpstreamError {
     Busy,
     /// Where the session was nobody answers; it cannot go on elsewhere, but a new one can. Nothing ran.
     SessionLost,
+    /// It does not take the handshake of a session: nothing ran.
+    Ungreeted(String),
     /// An operator has ended the call while it was under way (kill switch): it may have run.
     Stopped(RuleId),
 }
@@ -80,6 +82,7 @@ impl UpstreamError {
             Self::LeftAlone(_) => "circuit_open",
             Self::Busy => "upstream_busy",
             Self::SessionLost => "session_lost",
+            Self::Ungreeted(_) => "ungreeted",
             Self::Stopped(_) => "killed",
         }
     }
@@ -101,6 +104,7 @@ impl UpstreamError {
             | Self::LeftAlone(_)
             | Self::Busy
             | Self::SessionLost
+            | Self::Ungreeted(_)
             | Self::Credential(_) => None,
         }
     }
@@ -134,6 +138,7 @@ impl fmt::Display for UpstreamError {
             Self::LeftAlone(pause) => write!(f, "the server fails; it is left alone for {pause:?} (circuit open)"),
             Self::Busy => f.write_str("the server has as many calls under way as it may (max_in_flight)"),
             Self::SessionLost => f.write_str("the endpoint that had the session does not answer, and others do"),
+            Self::Ungreeted(why) => write!(f, "the server does not take the handshake of a session: {why}"),
             Self::Stopped(rule) => write!(f, "an operator has ended the call ({rule})"),
         }
     }
@@ -210,6 +215,7 @@ pub(super) fn says(error: Option<&UpstreamError>) -> Option<Ended> {
             | UpstreamError::LeftAlone(_)
             | UpstreamError::Busy
             | UpstreamError::SessionLost
+            | UpstreamError::Ungreeted(_)
             | UpstreamError::Credential(_),
         ) => Ended::Answered,
     })

@@ -29,7 +29,7 @@ pub use endpoints::Endpoints;
 pub use error::{Unsound, UpstreamError};
 pub use headers::{REQUEST_ID, TRACEPARENT, TRACESTATE};
 pub use http::{Attempts, Behalf, Carried, Upstream, VERSION};
-pub use inquiry::Inquired;
+pub use inquiry::{Hearing, Inquired};
 pub use links::ReplyStream;
 pub use reply::{MediaType, Reply, ReplyBody, media_type};
 pub use retry::{Again, Retries};

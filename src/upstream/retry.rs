@@ -58,6 +58,7 @@ impl Again {
             | UpstreamError::LeftAlone(_)
             | UpstreamError::Busy
             | UpstreamError::SessionLost
+            | UpstreamError::Ungreeted(_)
             | UpstreamError::Stopped(_) => None,
         }
     }

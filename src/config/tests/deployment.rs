@@ -429,3 +429,24 @@ fn nobody_is_let_in_anonymously_from_the_network() {
     let flags = Overrides { listen: Some("127.0.0.1:0".to_owned()), ..file_of(folder.path()) };
     assert!(load(&flags).unwrap().policies.authenticators.admits_anonymous());
 }
+
+#[test]
+fn gates_share_keys_that_are_kept_elsewhere() {
+    let server = "servers: { records: { url: http://a/mcp } }\n";
+    let keys = |said: &str| format!("{server}cursor_keys: {said}\n");
+    let config = loaded(&keys("[env:NEW, file:/run/old]")).unwrap().config;
+    let kept: Vec<_> = config.cursor_keys.iter().map(ToString::to_string).collect();
+    assert_eq!(kept, ["env:NEW", "file:/run/old"]);
+    assert!(told(&keys("[]")).contains("`cursor_keys` is empty"));
+    assert!(told(&keys("[0123456789abcdef0123456789abcdef]")).contains("does not say where a secret is kept"));
+}
+
+#[test]
+fn what_a_server_has_is_asked_and_shown_for_so_long() {
+    let server = |said: &str| format!("servers: {{ records: {{ url: http://a/mcp{said} }} }}\n");
+    let kept = |said: &str| loaded(&server(said)).unwrap().config.servers[0].catalogue;
+    assert_eq!((kept("").timeout.as_secs(), kept("").shown_for.as_secs()), (10, 600));
+    let said = kept(", catalogue: { timeout: 250ms, shown_for: 1h }");
+    assert_eq!((said.timeout.as_millis(), said.shown_for.as_secs()), (250, 3600));
+    assert!(told(&server(", catalogue: { shown_for: 31d }")).contains("is not a span of time that fits here"));
+}

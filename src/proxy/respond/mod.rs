@@ -271,6 +271,11 @@ fn header_mismatch(mismatch: &Mismatch) -> Saying {
         Mismatch::Param(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
         Mismatch::NoEnvelope => ErrorObject::new(code::INVALID_PARAMS, text),
         Mismatch::BadVersion => ErrorObject::new(code::INVALID_REQUEST, text),
+        Mismatch::Unspoken { requested, spoken } => {
+            let spoken: Vec<_> = spoken.iter().map(|version| version.name()).collect();
+            let error = ErrorObject::new(code::UNSUPPORTED_VERSION, text).with_list("supported", &spoken);
+            error.with("requested", requested)
+        }
         Mismatch::UnknownVersion(requested) => ErrorObject::new(code::UNSUPPORTED_VERSION, text)
             .with_list("supported", &[ProtocolVersion::V2026_07_28.name()])
             .with("requested", requested),
@@ -342,6 +347,11 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
         StateError::NoSession => {
             (not_found, code::INVALID_REQUEST, "Session not found: send initialize without Mcp-Session-Id".to_owned())
         }
+        StateError::SessionMissing => (
+            bad_request,
+            code::INVALID_REQUEST,
+            "no session is named: send initialize first, and Mcp-Session-Id with all that follows".to_owned(),
+        ),
         StateError::TooManySessions => (
             Status::Http(StatusCode::TOO_MANY_REQUESTS),
             code::LIMITED,
@@ -418,6 +428,35 @@ pub(super) fn metadata(document: Bytes) -> Response<GateBody> {
 pub(super) fn result(answer: String) -> Response<GateBody> {
     let mut response = Response::new(GateBody::whole(Bytes::from(answer)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Whether an answer of this era says that the session that was named is none: nothing ran (MCP 2025-11-25, Transports).
+pub(super) fn is_of_no_session(answer: &Response<GateBody>) -> bool {
+    answer.status() == StatusCode::NOT_FOUND
+}
+
+/// It is heard, and nothing answers it.
+pub(super) fn accepted() -> Response<GateBody> {
+    let mut response = done();
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// It is done, and there is nothing to say.
+pub(super) fn done() -> Response<GateBody> {
+    Response::new(GateBody::whole(Bytes::new()))
+}
+
+/// A stream of the gate's own.
+pub(super) fn stream(body: GateBody) -> Response<GateBody> {
+    let mut response = Response::new(body);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    response.headers_mut().extend(headers);
     response
 }
 

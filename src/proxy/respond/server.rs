@@ -16,6 +16,7 @@ const A_MOMENT: Duration = Duration::from_secs(1);
 /// Why there is no answer of the server's, whether anything ran, and what to do.
 pub(super) fn say(error: &UpstreamError) -> Saying {
     let bad_gateway = Status::InBand(StatusCode::BAD_GATEWAY);
+    let unavailable = Status::InBand(StatusCode::SERVICE_UNAVAILABLE);
     let (status, code, text, executed) = match error {
         UpstreamError::Unreachable(_) | UpstreamError::NotConnected(_) | UpstreamError::Unwritten(_) => {
             (bad_gateway, code::UPSTREAM, "the server cannot be reached; nothing ran", "no")
@@ -33,24 +34,21 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
             "unknown",
         ),
         UpstreamError::Credential(error) => (bad_gateway, code::UPSTREAM, uncredentialed(error), "no"),
-        UpstreamError::LeftAlone(_) => (
-            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
-            code::UNAVAILABLE,
-            "the server fails and is left alone for a moment; nothing ran",
-            "no",
-        ),
+        UpstreamError::LeftAlone(_) => {
+            (unavailable, code::UNAVAILABLE, "the server fails and is left alone for a moment; nothing ran", "no")
+        }
         UpstreamError::Stopped(_) => (
-            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
+            unavailable,
             code::UNAVAILABLE,
             "ended by an operator; the call may have run: look before you repeat it",
             "unknown",
         ),
-        UpstreamError::Busy => (
-            Status::InBand(StatusCode::SERVICE_UNAVAILABLE),
-            code::UNAVAILABLE,
-            "the server has as many calls under way as it may; nothing ran",
-            "no",
-        ),
+        UpstreamError::Busy => {
+            (unavailable, code::UNAVAILABLE, "the server has as many calls under way as it may; nothing ran", "no")
+        }
+        UpstreamError::Ungreeted(_) => {
+            (bad_gateway, code::UPSTREAM, "the server takes no session of yours now; nothing ran", "no")
+        }
         UpstreamError::SessionLost => return misplaced(StateError::NoSession, None),
         UpstreamError::Unsound(Unsound::Withheld(found)) => return withheld(found),
         UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
@@ -63,7 +61,9 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
         UpstreamError::Unsound(unsound) => object = object.with("reason", unsound.reason()),
         UpstreamError::LeftAlone(pause) => return later(status, object.with("reason", error.reason()), *pause),
         UpstreamError::Busy => return later(status, object.with("reason", error.reason()), A_MOMENT),
-        UpstreamError::Stopped(_) | UpstreamError::Credential(_) => object = object.with("reason", error.reason()),
+        UpstreamError::Stopped(_) | UpstreamError::Credential(_) | UpstreamError::Ungreeted(_) => {
+            object = object.with("reason", error.reason());
+        }
         UpstreamError::Unreachable(_)
         | UpstreamError::Unwritten(_)
         | UpstreamError::BrokeOff(_)

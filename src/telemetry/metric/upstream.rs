@@ -7,6 +7,7 @@ use opentelemetry::metrics::Meter;
 
 use super::super::attribute::{ENDPOINT, REASON, RESULT, SERVER, STATE};
 use crate::breaker::Phase;
+use crate::federation::Catalogue;
 use crate::mcp::ServerName;
 use crate::state::Sessions;
 use crate::upstream::{Again, Connections, Endpoint, Retries};
@@ -24,11 +25,13 @@ pub struct Watched {
     pub retries: Arc<Retries>,
     /// The sessions with it.
     pub sessions: Arc<Sessions>,
+    /// What it has, for views.
+    pub catalogue: Arc<Catalogue>,
 }
 
 impl Watched {
     pub(in crate::telemetry) fn register(self, meter: &Meter) {
-        let Self { server, connections, endpoints, retries, sessions } = self;
+        let Self { server, connections, endpoints, retries, sessions, catalogue } = self;
         let label = KeyValue::new(SERVER, server.as_str().to_owned());
         let own = label.clone();
         meter
@@ -38,6 +41,7 @@ impl Watched {
                 observer.observe(i64::try_from(sessions.count()).unwrap_or(i64::MAX), std::slice::from_ref(&own));
             })
             .build();
+        register_catalogue(meter, &label, catalogue);
         let place = {
             let own = label.clone();
             move |endpoint: &Endpoint| [own.clone(), KeyValue::new(ENDPOINT, endpoint.url().to_string())]
@@ -82,6 +86,21 @@ impl Watched {
             })
             .build();
     }
+}
+
+/// What shows of what the server has, as it told last.
+fn register_catalogue(meter: &Meter, label: &KeyValue, catalogue: Arc<Catalogue>) {
+    let label = label.clone();
+    meter
+        .f64_observable_gauge("tollgate.catalogue.age")
+        .with_unit("s")
+        .with_description("How long ago the server told what it has; nothing while it never did")
+        .with_callback(move |observer| {
+            if let Some(age) = catalogue.age() {
+                observer.observe(age.as_secs_f64(), std::slice::from_ref(&label));
+            }
+        })
+        .build();
 }
 
 fn register_retries(meter: &Meter, label: &KeyValue, retries: &Arc<Retries>) {

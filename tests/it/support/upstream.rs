@@ -68,6 +68,8 @@ pub(crate) enum Reply {
     Endless(String),
     /// Takes the request and never answers.
     Hang,
+    /// A byte of an answer now and then, for as long as anybody waits.
+    Dripping,
     /// Takes the request and closes the connection.
     BreakOff,
     /// Answers after a pause.
@@ -326,6 +328,7 @@ async fn send(
                 shared.hung_up.send_modify(|count| *count += 1);
                 return Ok(Connection::Closed);
             }
+            Reply::Dripping => return send_drops((reader, writer), shared).await,
             Reply::BreakOff => return Ok(Connection::Closed),
             Reply::Raw(bytes) => {
                 writer.write_all(&bytes).await?;
@@ -372,6 +375,28 @@ async fn send_endless(
     // It ends only where the peer has gone, which either side of it may notice first.
     let ended: std::io::Result<Connection> = tokio::select! {
         ended = telling => ended,
+        () = gone(reader) => Ok(Connection::Closed),
+    };
+    shared.hung_up.send_modify(|count| *count += 1);
+    ended
+}
+
+async fn send_drops(
+    (reader, writer): (&mut BufReader<OwnedReadHalf>, &mut OwnedWriteHalf),
+    shared: &Shared,
+) -> std::io::Result<Connection> {
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let dripping = async {
+        writer
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n")
+            .await?;
+        loop {
+            tick.tick().await;
+            writer.write_all(b" ").await?;
+        }
+    };
+    let ended: std::io::Result<Connection> = tokio::select! {
+        ended = dripping => ended,
         () = gone(reader) => Ok(Connection::Closed),
     };
     shared.hung_up.send_modify(|count| *count += 1);

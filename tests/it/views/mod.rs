@@ -1,5 +1,8 @@
 //! Several servers as one: their tools in one list under names that lead where they say, each under its own policy.
 
+mod catalogue;
+mod session;
+
 use std::fs;
 use std::net::SocketAddr;
 
@@ -298,4 +301,33 @@ async fn check_says_what_is_wrong_with_a_view() {
     let named = of(r#"records: { tools: ["*"], rename: { find: seek } }, billing: { tools: ["*"] }"#);
     let fine = checked(&named, &both).await;
     assert!(fine.starts_with("exit 0\n"), "{fine}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_gate_with_the_same_key_serves_any_page() {
+    let many = Upstream::start().await;
+    many.answer_with(|request: &Recorded| {
+        let message = request.json().unwrap_or_default();
+        if message["method"] != "tools/list" {
+            return modern("records", &["find"], request);
+        }
+        let tools: Vec<_> = (0..300).map(|n| tool(&format!("tool_{n:03}"))).collect();
+        let result = json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "public" });
+        Reply::json(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
+    });
+    let policy = "server: records\nroles: { reader: { tools: [\"tool_*\"] } }\n";
+    let views = "views: { all: { servers: { records: { tools: [\"*\"] } } } }\n";
+    let gate = async |key: &str| {
+        let world = World::new(&many.url()).policy("records.yaml", policy).policy("views.yaml", views);
+        let world = world.top("cursor_keys: [\"env:CURSOR_KEY\"]").environment(&[("CURSOR_KEY", key.repeat(32))]);
+        world.start().await
+    };
+    let (one, other, stranger) = (gate("a").await, gate("a").await, gate("b").await);
+    let first = ask(one.data, "/views/all/mcp", "tools/list", "", None).await.json().unwrap();
+    let next = format!(r#""cursor":{}"#, first["result"]["nextCursor"]);
+    let page = ask(other.data, "/views/all/mcp", "tools/list", &next, None).await.json().unwrap();
+    let names: Vec<_> = page["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
+    assert_eq!((names.len(), &names[0]), (50, &json!("records_tool_250")));
+    let page = ask(stranger.data, "/views/all/mcp", "tools/list", &next, None).await.json().unwrap();
+    assert_eq!(page["error"]["code"], -32602, "{page}");
 }

@@ -1,0 +1,207 @@
+//! Several servers as one: a call goes the way of any other, to the server whose tool it names; what a view has of its own
+//! is told here. Whatever is shown was decided by the function that decides calls.
+//!
+//! A view serves each era by the servers that speak it. What would let one speak for the other has its place in
+//! `directed`: there the eras part.
+
+mod here;
+mod session;
+mod stream;
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Response, request};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Asking, Caller, GateBody, Gateway, Peer, refused, respond};
+use crate::exchange::{Outcome, Refusal};
+use crate::federation::{Listing, View};
+use crate::mcp::{self, Call, Era, Method, Mismatch, Target};
+use crate::state::SESSION_ID;
+use crate::telemetry::Recorder;
+
+use here::Here;
+use session::Within;
+use stream::Hears;
+pub(super) use stream::Shared;
+
+/// A message to a view.
+pub(super) struct Viewing {
+    pub(super) view: Arc<View>,
+    pub(super) caller: Caller,
+    pub(super) call: Arc<Call>,
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// What becomes of it.
+enum Directed {
+    /// It is one server's to answer.
+    To(Box<Asking>),
+    /// The same, in a session: with what becomes of that if the server knows it no more.
+    Within(Box<Within>, Box<Asking>),
+    /// This answers it.
+    Here(String),
+    /// The same, and a session begins that is called so.
+    Begun(HeaderValue, String),
+    /// It is heard, and nothing answers it.
+    Heard,
+    /// Its session is over.
+    Over,
+    /// It opens a stream.
+    Stream(Box<Shared>),
+}
+
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// Answers a message to a view.
+pub(super) async fn answer(
+    gateway: &Arc<Gateway>,
+    viewing: Viewing,
+    peer: &Arc<Peer>,
+    mut seen: Recorder,
+) -> Response<GateBody> {
+    let now = Arc::clone(&viewing.caller.now);
+    let at = gateway.routes.view_url(&viewing.view);
+    seen.asks(&viewing.call, &now.policy);
+    seen.in_trace();
+    let directed = match directed(gateway, viewing, peer, &mut seen).await {
+        Ok(directed) => directed,
+        Err(refusal) => return refused(&refusal, (&now, at.as_ref()), seen, None),
+    };
+    match directed {
+        Directed::To(asking) => gateway.answer_one(*asking, peer, seen).await,
+        Directed::Within(within, asking) => within.answer(*asking, seen).await,
+        Directed::Stream(shared) => respond::stream(GateBody::shared(shared.recorded(seen))),
+        Directed::Here(answer) => {
+            seen.close(Outcome::Ok);
+            respond::result(answer)
+        }
+        Directed::Begun(session, answer) => {
+            seen.close(Outcome::Ok);
+            let mut answer = respond::result(answer);
+            answer.headers_mut().insert(SESSION_ID, session);
+            answer
+        }
+        Directed::Heard => {
+            seen.close(Outcome::Ok);
+            respond::accepted()
+        }
+        Directed::Over => {
+            seen.close(Outcome::Ok);
+            respond::done()
+        }
+    }
+}
+
+async fn directed(
+    gateway: &Arc<Gateway>,
+    viewing: Viewing,
+    peer: &Arc<Peer>,
+    seen: &mut Recorder,
+) -> Result<Directed, Refusal> {
+    if viewing.caller.head.method == http::Method::POST {
+        mcp::agree(&viewing.caller.head.headers, &viewing.call)?; // do the headers say the same?
+    }
+    let listing = spoken(gateway, &viewing).await?;
+    match viewing.call.era() {
+        Era::Legacy => session::directed(gateway, (viewing, listing), peer, seen).await,
+        Era::Modern => modern(gateway, (viewing, listing), peer, seen).await,
+    }
+}
+
+async fn modern(
+    gateway: &Arc<Gateway>,
+    (viewing, listing): (Viewing, Arc<Listing>),
+    peer: &Arc<Peer>,
+    seen: &mut Recorder,
+) -> Result<Directed, Refusal> {
+    let Viewing { view, caller, call, room } = viewing;
+    let here = Here { gateway, caller: &caller, view: &view, listing: &listing, context: peer.context() };
+    match (call.method(), call.target()) {
+        (Method::ToolsCall, Target::Tool(name)) => {
+            let (route, own) = here.tool(&call, name, seen)?;
+            let mut caller = caller.clone();
+            if let Some(name) = own.target().name()
+                && let Ok(name) = HeaderValue::try_from(mcp::encode_sentinel(name))
+            {
+                caller.head.headers.insert(NAME, name);
+            }
+            drop(room); // that server's room is another
+            let room = route.served.capacity.take()?;
+            Ok(Directed::To(Box::new(Asking { caller, route, call: own, room })))
+        }
+        (Method::ToolsList, _) => {
+            here.may(&call)?;
+            seen.allowed().await?; // is it written down?
+            Ok(Directed::Here(here.list(&call)?))
+        }
+        (Method::ServerDiscover, _) => {
+            here.may(&call)?;
+            seen.allowed().await?;
+            Ok(Directed::Here(here.discovered(&call, &revisions(gateway, &view).await)))
+        }
+        (Method::SubscriptionsListen, _) => {
+            here.may(&call)?;
+            seen.allowed().await?;
+            let hears = Hears::Subscription(Arc::clone(&call));
+            let to = (Arc::clone(gateway), caller.clone(), room);
+            Ok(Directed::Stream(Box::new(Shared::new(to, (Arc::clone(&view), Arc::clone(&listing)), hears))))
+        }
+        _ => Err(here.unknown(&call)),
+    }
+}
+
+/// What the view shows to clients of the call's era.
+///
+/// # Errors
+/// None of its servers speaks that, and some speak another.
+async fn spoken(gateway: &Gateway, viewing: &Viewing) -> Result<Arc<Listing>, Refusal> {
+    let Viewing { view, caller, call, .. } = viewing;
+    let shown = listing(gateway, view, call.era()).await;
+    let revisions = if shown.has().is_empty() { revisions(gateway, view).await } else { Vec::new() };
+    if revisions.is_empty() {
+        return Ok(shown);
+    }
+    let requested = call.claimed().map_or_else(|| named(&caller.head, call), str::to_owned);
+    Err(Mismatch::Unspoken { requested, spoken: revisions }.into())
+}
+
+/// What a legacy client says that it speaks.
+fn named(head: &request::Parts, call: &Call) -> String {
+    let header = head.headers.get(crate::upstream::VERSION).and_then(|version| version.to_str().ok());
+    let version = mcp::revision(call).map(mcp::ProtocolVersion::name);
+    version.or(header).unwrap_or("a revision with a handshake").to_owned()
+}
+
+/// The revisions that the view's servers speak, the latest first: of each era those that all of them speak.
+async fn revisions(gateway: &Gateway, view: &View) -> Vec<mcp::ProtocolVersion> {
+    let modern = listing(gateway, view, Era::Modern).await;
+    let legacy = listing(gateway, view, Era::Legacy).await;
+    let latest = legacy.latest_legacy();
+    let speaks = |version: &mcp::ProtocolVersion| match latest {
+        _ if version.is_modern() => !modern.has().is_empty(),
+        latest => latest.is_some_and(|latest| *version <= latest),
+    };
+    let mut spoken: Vec<_> = mcp::ProtocolVersion::all().filter(speaks).collect();
+    spoken.reverse();
+    spoken
+}
+
+/// What a view shows to clients of this era. A server that does not tell what it has keeps nobody waiting.
+async fn listing(gateway: &Gateway, view: &View, era: Era) -> Arc<Listing> {
+    if let Some(made) = view.made(era, &gateway.news) {
+        return made;
+    }
+    let served = || view.servers().filter_map(|name| gateway.routes.server(name));
+    for served in served() {
+        served.catalogue.asked().await;
+    }
+    made(gateway, view, era)
+}
+
+/// The same without waiting for anybody.
+fn made(gateway: &Gateway, view: &View, era: Era) -> Arc<Listing> {
+    let made = view.made(era, &gateway.news);
+    let served = view.servers().filter_map(|name| gateway.routes.server(name));
+    made.unwrap_or_else(|| view.make(era, served.map(|served| (&served.name, &*served.catalogue)), &gateway.news))
+}

@@ -1,0 +1,336 @@
+//! Legacy clients of a view: one session of theirs is one at each server that they use, begun when they first do. The gate
+//! greets a server with their own words; from then on each message goes the way of any other, to the one server that it is for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response};
+use http_body_util::{BodyExt as _, Limited};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::super::body::Relay;
+use super::super::route::Route;
+use super::super::{Asking, Caller, GateBody, Gateway, Peer, refused, respond};
+use super::here::Here;
+use super::stream::{Hears, Shared};
+use super::{Directed, Viewing};
+use crate::exchange::Refusal;
+use crate::federation::{Listing, View};
+use crate::json::{self, Bounds};
+use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName, Target};
+use crate::sse::{Event, Splitter};
+use crate::state::{Begun, Known, Place, SESSION_ID, Session, Several, StateError, Stream};
+use crate::telemetry::Recorder;
+use crate::upstream::{UpstreamError, VERSION};
+
+/// A message in a client's session, and whose it is.
+#[derive(Clone)]
+pub(super) struct Within {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) caller: Caller,
+    pub(super) peer: Arc<Peer>,
+    /// What its client calls the session.
+    pub(super) ours: HeaderValue,
+    pub(super) several: Arc<Several>,
+    /// Held until all is said: a session in use is not over.
+    _in_use: Arc<Session>,
+}
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What a server says when it is greeted is short.
+const LONGEST: usize = 1 << 20;
+const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 100_000, number: 4096 };
+
+/// Where a message of such a client goes.
+pub(super) async fn directed(
+    gateway: &Arc<Gateway>,
+    (viewing, listing): (Viewing, Arc<Listing>),
+    peer: &Arc<Peer>,
+    seen: &mut Recorder,
+) -> Result<Directed, Refusal> {
+    let Viewing { view, caller, call, room } = viewing;
+    let here = Here { gateway, caller: &caller, view: &view, listing: &listing, context: peer.context() };
+    if call.method() == Method::Initialize {
+        here.may(&call)?;
+        seen.allowed().await?; // is it written down?
+        return begin(&here, &call);
+    }
+    let within = Within::found((gateway, peer), &view, &caller)?;
+    seen.session = Some(within.ours.clone());
+    match (call.method(), call.target()) {
+        (Method::ToolsCall, Target::Tool(name)) => {
+            let (route, own) = here.tool(&call, name, seen)?;
+            drop(room); // that server's room is another
+            let asking = within.asking(&route, own).await?;
+            return Ok(Directed::Within(Box::new(within), Box::new(asking)));
+        }
+        (Method::Cancelled | Method::Answer, _) => return Ok(Directed::To(Box::new(within.about_one(&call)?))),
+        _ => {}
+    }
+    if let Some(asking) = within.missed(&call)? {
+        return Ok(Directed::To(Box::new(asking)));
+    }
+    here.may(&call)?;
+    seen.allowed().await?;
+    if call.method() == Method::OpenStream {
+        let to = (Arc::clone(gateway), caller.clone(), room);
+        let shown = (Arc::clone(&view), Arc::clone(&listing));
+        return Ok(Directed::Stream(Box::new(Shared::new(to, shown, Hears::Session(Box::new(within))))));
+    }
+    told(&here, &within, &call).await
+}
+
+/// What is answered here.
+async fn told(here: &Here<'_>, within: &Within, call: &Arc<Call>) -> Result<Directed, Refusal> {
+    match call.method() {
+        Method::ToolsList => Ok(Directed::Here(here.list(call)?)),
+        Method::Ping => Ok(Directed::Here(here.result(call, ""))),
+        // No server waits for either: each was told that its client is there, and none hears how far an answer is.
+        Method::Initialized | Method::Progress => Ok(Directed::Heard),
+        Method::RootsListChanged => {
+            within.tell_all(call).await;
+            Ok(Directed::Heard)
+        }
+        Method::LoggingSetLevel if here.logs() => {
+            within.several.set_level(Arc::clone(call));
+            within.tell_all(call).await;
+            Ok(Directed::Here(here.result(call, "")))
+        }
+        Method::EndSession => {
+            within.tell_all(call).await;
+            here.gateway.sessions.end(&within.ours);
+            Ok(Directed::Over)
+        }
+        _ => Err(here.unknown(call)),
+    }
+}
+
+/// Begins a session: no server hears of it yet.
+fn begin(here: &Here<'_>, call: &Arc<Call>) -> Result<Directed, Refusal> {
+    let asked = mcp::revision(call).filter(|version| !version.is_modern());
+    let asked = asked.unwrap_or(ProtocolVersion::V2025_11_25);
+    // What every server speaks: one that agreed to less would be greeted in vain.
+    let version = here.listing.latest_legacy().map_or(asked, |latest| latest.min(asked));
+    let hello = Arc::new(mcp::of_revision(call, version)?);
+    let seat = here.gateway.sessions.reserve(&here.caller.principal)?;
+    let several = Arc::new(Several::new(here.view.name.clone(), hello));
+    let (ours, _session) = seat.begin(Known::Several(several), None).ok_or(StateError::NoSession)?;
+    Ok(Directed::Begun(ours, here.initialized(call, version)))
+}
+
+impl Within {
+    /// The session that a message names: its caller's own, with this view.
+    fn found((gateway, peer): (&Arc<Gateway>, &Arc<Peer>), view: &View, caller: &Caller) -> Result<Self, StateError> {
+        let ours = caller.head.headers.get(&SESSION_ID).ok_or(StateError::SessionMissing)?;
+        let conversation = gateway.sessions.find(ours, &caller.principal)?;
+        let several = conversation.several().filter(|several| *several.name() == view.name);
+        let (several, session) = several.zip(conversation.session()).ok_or(StateError::NoSession)?;
+        Ok(Self {
+            gateway: Arc::clone(gateway),
+            caller: caller.clone(),
+            peer: Arc::clone(peer),
+            ours: ours.clone(),
+            several: Arc::clone(several),
+            _in_use: Arc::clone(session),
+        })
+    }
+
+    /// The answer of a server to a call. If it knows the session no more, nothing ran: another one begins, once.
+    pub(super) async fn answer(self, asking: Asking, seen: Recorder) -> Response<GateBody> {
+        let (route, call) = (Arc::clone(&asking.route), Arc::clone(&asking.call));
+        let called = seen.called.clone();
+        let mut response = self.gateway.answer_one(asking, &self.peer, seen).await;
+        if respond::is_of_no_session(&response) {
+            let mut seen = self.recorder(&route.served.name);
+            seen.called = called;
+            seen.asks(&call, &self.caller.now.policy);
+            let now = Arc::clone(&self.caller.now);
+            let scope = seen.scope();
+            response = match scope.clone().scope(self.asking(&route, call)).await {
+                Ok(asking) => scope.scope(self.gateway.answer_one(asking, &self.peer, seen)).await,
+                Err(refusal) => refused(&refusal, (&now, route.public.as_ref()), seen, None),
+            };
+        }
+        if response.headers().contains_key(&SESSION_ID) {
+            response.headers_mut().insert(SESSION_ID, self.ours);
+        }
+        response
+    }
+
+    /// The call, in the session at this server, which begins now if it has not yet.
+    async fn asking(&self, route: &Arc<Route>, call: Arc<Call>) -> Result<Asking, Refusal> {
+        let begun = self.leg(route, &call).await?;
+        self.to(route, call, &begun)
+    }
+
+    /// The same in a session that has begun.
+    fn to(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Result<Asking, Refusal> {
+        let mut caller = self.caller.clone();
+        caller.head.headers.remove(&SESSION_ID);
+        caller.head.headers.extend(begun.header().map(|ours| (SESSION_ID, ours.clone())));
+        let room = route.served.capacity.take()?;
+        Ok(Asking { caller, route: Arc::clone(route), call, room })
+    }
+
+    /// Where something goes that names a request: a cancellation to the server that has the request, an answer to the one
+    /// that has asked.
+    fn about_one(&self, call: &Arc<Call>) -> Result<Asking, Refusal> {
+        let route = |server: &ServerName| self.gateway.routes.route(server);
+        let mut begun = self.several.begun().into_iter().filter_map(|(server, begun)| Some((route(&server)?, begun)));
+        if let Some(id) = call.cancels() {
+            let has = |route: &Route, begun: &Begun| {
+                route.served.state.has_under_way(begun.header(), &self.caller.principal, id)
+            };
+            let owner = begun.find(|(route, begun)| has(route, begun));
+            let (route, begun) = owner.ok_or(StateError::NothingToCancel)?;
+            return self.to(route, Arc::clone(call), &begun);
+        }
+        let (server, theirs) = call.id().and_then(mcp::whose).ok_or(StateError::NothingAsked)?;
+        let owner = begun.find(|(route, _)| route.served.name == server);
+        let (route, begun) = owner.ok_or(StateError::NothingAsked)?;
+        self.to(route, Arc::new(mcp::answering(call, &theirs)?), &begun)
+    }
+
+    /// The one server's stream that its client asks for the rest of, if it does.
+    fn missed(&self, call: &Call) -> Result<Option<Asking>, Refusal> {
+        let last = self.caller.head.headers.get(&LAST_EVENT_ID);
+        let Some(last) = last.filter(|_| call.method() == Method::OpenStream) else {
+            return Ok(None);
+        };
+        let last = last.to_str().ok().and_then(|last| last.split_once(' '));
+        let begun = self.several.begun();
+        let found = last.and_then(|(server, theirs)| {
+            let (name, begun) = begun.iter().find(|(name, _)| name.as_str() == server)?;
+            Some((self.gateway.routes.route(name)?, begun, HeaderValue::from_str(theirs).ok()?))
+        });
+        let Some((route, begun, theirs)) = found else {
+            return Ok(None);
+        };
+        let mut asking = self.to(route, Arc::new(Call::without_message(Method::OpenStream)), begun)?;
+        asking.caller.head.headers.insert(LAST_EVENT_ID, theirs);
+        Ok(Some(asking))
+    }
+
+    /// Says something to every server with which a session has begun. What they answer is nothing to their client.
+    async fn tell_all(&self, call: &Arc<Call>) {
+        let mut told = JoinSet::new();
+        for (server, begun) in self.several.begun() {
+            // What has no name cannot be ended.
+            let nothing = call.method() == Method::EndSession && begun == Begun::Nameless;
+            let Some(route) = self.gateway.routes.route(&server).filter(|_| !nothing) else {
+                continue;
+            };
+            let (within, route, call) = (self.clone(), Arc::clone(route), Arc::clone(call));
+            told.spawn(async move { drop(within.say(&route, call, &begun).await) });
+        }
+        told.join_all().await;
+    }
+
+    /// The session at this server, which begins now if it has not yet, or is over.
+    ///
+    /// # Errors
+    /// It cannot begin: nothing ran.
+    async fn leg(&self, route: &Arc<Route>, call: &Arc<Call>) -> Result<Begun, Refusal> {
+        let server = &route.served.name;
+        let leg = self.several.leg(server);
+        let _one_begins_it = leg.beginning.lock().await;
+        if let Some(begun) = leg.begun().filter(|begun| self.lives(route, begun)) {
+            return Ok(begun);
+        }
+        // Nobody is greeted for who may not call.
+        let shown = self.peer.context().showing(route.served.state.shown().of(call.target()));
+        self.caller.now.policy.permit(&self.caller.principal, call, server, shown)?;
+        let begun = self.greet(route).await?;
+        self.several.begin(&leg, begun.clone());
+        Ok(begun)
+    }
+
+    /// Whether a session goes on at its server, as far as the gate knows.
+    fn lives(&self, route: &Route, begun: &Begun) -> bool {
+        match begun {
+            Begun::Named(ours) => route.served.state.sessions().find(ours, &self.caller.principal).is_ok(),
+            Begun::Nameless => true,
+        }
+    }
+
+    /// Greets a server as this client would.
+    async fn greet(&self, route: &Arc<Route>) -> Result<Begun, Refusal> {
+        let hello = self.several.hello();
+        let mut answer = self.say(route, Arc::clone(hello), &Begun::Nameless).await;
+        let session = answer.headers_mut().remove(&SESSION_ID);
+        let begun = session.map_or(Begun::Nameless, Begun::Named);
+        let told = spoken(answer).await.unwrap_or_default();
+        let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).and_then(ProtocolVersion::named);
+        if agreed.is_none() || agreed != mcp::revision(hello) {
+            let error = told.pointer("/error/message").and_then(Value::as_str);
+            let why = match (agreed, error) {
+                (Some(agreed), _) => format!("it agrees to {agreed} only, which its client does not speak here"),
+                (None, Some(error)) => error.to_owned(),
+                (None, None) => "it did not answer as it should".to_owned(),
+            };
+            return Err(UpstreamError::Ungreeted(why).into());
+        }
+        let done = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let done = Arc::new(mcp::read(&done, &Bounds::default())?);
+        self.say(route, done, &begun).await;
+        if let Some(level) = self.several.level() {
+            self.say(route, level, &begun).await;
+        }
+        Ok(begun)
+    }
+
+    /// Says something to a server in its client's name; decided, limited and recorded like whatever it says itself.
+    async fn say(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Response<GateBody> {
+        let mut seen = self.recorder(&route.served.name);
+        seen.asks(&call, &self.caller.now.policy);
+        let is_hello = call.method() == Method::Initialize;
+        match self.to(route, call, begun) {
+            Ok(mut asking) => {
+                if is_hello {
+                    asking.caller.head.headers.remove(VERSION);
+                }
+                let scope = seen.scope();
+                scope.scope(Box::pin(self.gateway.answer_one(asking, &self.peer, seen))).await
+            }
+            Err(refusal) => refused(&refusal, (&self.caller.now, route.public.as_ref()), seen, None),
+        }
+    }
+
+    /// What a server says in its session beside answers, if it says anything so.
+    pub(super) async fn listen(&self, server: &ServerName, begun: &Begun) -> Option<Box<Relay>> {
+        let route = self.gateway.routes.route(server)?;
+        let call = Arc::new(Call::without_message(Method::OpenStream));
+        let mut seen = self.recorder(server);
+        seen.asks(&call, &self.caller.now.policy);
+        let mut asking = self.to(route, call, begun).ok()?;
+        asking.caller.place = Place::Several(Stream::Shared);
+        asking.caller.head.headers.remove(&LAST_EVENT_ID);
+        let scope = seen.scope();
+        let answer = scope.scope(self.gateway.answer_one(asking, &self.peer, seen)).await;
+        answer.into_body().into_stream().ok()
+    }
+
+    /// The books of something more that is said for this client.
+    fn recorder(&self, server: &ServerName) -> Recorder {
+        let mut seen = self.caller.record(&self.gateway, &self.peer, server.clone());
+        seen.session = Some(self.ours.clone());
+        seen
+    }
+}
+
+/// The message that answers, as a whole or as the last of a stream.
+#[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
+async fn spoken(answer: Response<GateBody>) -> Option<Value> {
+    let whole = Limited::new(answer.into_body(), LONGEST).collect().await.ok()?.to_bytes();
+    if let Ok(message) = json::value(&whole, &BOUNDS) {
+        return Some(message);
+    }
+    let (mut splitter, mut rest, mut last) = (Splitter::default(), whole, None);
+    while let Some(end) = splitter.next(&rest) {
+        let event = rest.split_to(end);
+        let message = Event::read(&event).data.and_then(|data| json::value(&data, &BOUNDS).ok());
+        last = message.filter(|message| message.get("method").is_none()).or(last);
+    }
+    last
+}

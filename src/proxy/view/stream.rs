@@ -1,0 +1,322 @@
+//! The stream by which a client of a view hears of changes: that other tools are shown; and, in a session, whatever its
+//! servers say of themselves, each on its own stream.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::super::batch::Merged;
+use super::super::body::{Broken, Relay};
+use super::super::endless::over;
+use super::super::keep_alive::KeepAlive;
+use super::super::{Caller, Gateway};
+use super::made;
+use super::session::Within;
+use crate::exchange::Outcome;
+use crate::federation::{Listing, View};
+use crate::mcp::{Call, Era, ServerName};
+use crate::state::Begun;
+use crate::telemetry::{Counted, Recorder};
+
+/// Such a stream.
+pub(in crate::proxy) struct Shared {
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    view: Arc<View>,
+    hears: Hears,
+    /// What its client was last told that is shown.
+    listing: Arc<Listing>,
+    turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
+    /// What passes next.
+    said: VecDeque<Bytes>,
+    streams: Merged,
+    /// The servers whose streams are open, were not to be had, or are being opened, each in which session.
+    asked: BTreeMap<ServerName, Begun>,
+    /// Those whose streams are open, as far as was looked.
+    flowing: Vec<ServerName>,
+    opening: JoinSet<(ServerName, Option<Box<Relay>>)>,
+    keep_alive: KeepAlive,
+    recorder: Option<Recorder>,
+    _room: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// Who hears, and of what.
+pub(super) enum Hears {
+    /// A client in a session, which is in use meanwhile.
+    Session(Box<Within>),
+    /// One that has subscribed (2026-07-28).
+    Subscription(Arc<Call>),
+}
+
+/// What changes for such a stream.
+enum Turn {
+    /// The gate goes away, or its client has opened another.
+    Over,
+    /// Something is otherwise than before.
+    Changed(Ears),
+}
+
+/// Where such a stream hears of changes.
+struct Ears {
+    judged: watch::Receiver<()>,
+    news: watch::Receiver<u64>,
+    /// Sessions that begin, and streams that take the place of this one.
+    session: Option<(watch::Receiver<u64>, watch::Receiver<u64>)>,
+}
+
+/// A server that ends its stream is asked for another after so long.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Shared {
+    pub(super) fn new(
+        (gateway, caller, room): (Arc<Gateway>, Caller, OwnedSemaphorePermit),
+        (view, listing): (Arc<View>, Arc<Listing>),
+        hears: Hears,
+    ) -> Self {
+        let session = match &hears {
+            Hears::Session(within) => Some((within.several.beginnings(), within.several.open_stream())),
+            Hears::Subscription(_) => None,
+        };
+        let ears = Ears { judged: gateway.judged.subscribe(), news: gateway.news.hear(), session };
+        let mut shared = Self {
+            turn: Box::pin(turn(gateway.draining.clone(), ears, caller.principal.expires())),
+            said: hears.acknowledged().into_iter().collect(),
+            streams: Merged::default(),
+            asked: BTreeMap::new(),
+            flowing: Vec::new(),
+            opening: JoinSet::new(),
+            keep_alive: KeepAlive::new(gateway.keep_alive),
+            recorder: None,
+            _room: room,
+            _counted: gateway.telemetry.streams().count(),
+            gateway,
+            caller,
+            view,
+            hears,
+            listing,
+        };
+        shared.open(Duration::ZERO);
+        shared
+    }
+
+    /// The books of it are closed when it ends.
+    pub(super) fn recorded(mut self, seen: Recorder) -> Self {
+        self.recorder = Some(seen);
+        self
+    }
+
+    /// The next bytes.
+    pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        while let Poll::Ready(turn) = self.turn.as_mut().poll(cx) {
+            match turn {
+                Turn::Changed(ears) if self.goes_on() => self.hear(ears),
+                Turn::Changed(_) | Turn::Over => return self.end(),
+            }
+        }
+        while let Poll::Ready(Some(opened)) = self.opening.poll_join_next(cx) {
+            if let Ok((server, Some(relay))) = opened {
+                self.streams.add(relay);
+                self.flowing.push(server);
+            }
+        }
+        // Nothing stands within an event of a server.
+        if self.streams.is_between()
+            && let Some(said) = self.said.pop_front()
+        {
+            self.keep_alive.pass();
+            return Poll::Ready(Some(Ok(said)));
+        }
+        if let Poll::Ready(Some(passed)) = self.streams.poll(cx) {
+            self.keep_alive.pass();
+            return Poll::Ready(Some(passed));
+        }
+        if self.streams.servers().count() < self.flowing.len() {
+            self.reopen();
+            cx.waker().wake_by_ref();
+        }
+        if self.streams.is_between() {
+            self.keep_alive.poll(cx).map(|comment| Some(Ok(comment)))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Whether its client may still hear of the view.
+    fn goes_on(&mut self) -> bool {
+        let now = self.gateway.snapshot.load_full();
+        let (Some(principal), Some(view)) =
+            (now.authenticators.still(&self.caller.principal), now.views.named(self.view.name.as_str()))
+        else {
+            return false;
+        };
+        if !Arc::ptr_eq(&now, &self.caller.now) {
+            // Something else is shown, most likely.
+            (self.view, self.caller.principal) = (Arc::clone(view), principal);
+            self.caller.now = now;
+            self.said.push_back(self.hears.of_change());
+        }
+        true
+    }
+
+    fn hear(&mut self, ears: Ears) {
+        let era = self.hears.era();
+        let listing = made(&self.gateway, &self.view, era);
+        if !Arc::ptr_eq(&listing, &self.listing) && self.said.is_empty() {
+            self.said.push_back(self.hears.of_change());
+        }
+        self.listing = listing;
+        self.turn = Box::pin(turn(self.gateway.draining.clone(), ears, self.caller.principal.expires()));
+        self.open(Duration::ZERO);
+    }
+
+    /// Opens the streams of servers with which sessions have begun.
+    fn open(&mut self, pause: Duration) {
+        let Hears::Session(within) = &self.hears else {
+            return;
+        };
+        for (server, begun) in within.several.begun() {
+            if self.asked.get(&server) == Some(&begun) {
+                continue;
+            }
+            self.asked.insert(server.clone(), begun.clone());
+            let within = within.as_ref().clone();
+            self.opening.spawn(async move {
+                sleep(pause).await;
+                let relay = within.listen(&server, &begun).await;
+                (server, relay)
+            });
+        }
+    }
+
+    /// A server that has ended its stream is asked for another, after a moment.
+    fn reopen(&mut self) {
+        let Self { streams, flowing, asked, .. } = self;
+        flowing.retain(|server| {
+            let goes_on = streams.servers().any(|it| it == server);
+            if !goes_on {
+                asked.remove(server);
+            }
+            goes_on
+        });
+        self.open(AGAIN);
+    }
+
+    fn end(&mut self) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.turn = Box::pin(pending());
+        let Some(recorder) = self.recorder.take() else {
+            return Poll::Ready(None);
+        };
+        recorder.close(Outcome::Ok);
+        match self.hears.last() {
+            Some(last) if self.streams.is_between() => Poll::Ready(Some(Ok(last))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(in crate::proxy) fn has_ended(&self) -> bool {
+        self.recorder.is_none()
+    }
+}
+
+impl Hears {
+    fn era(&self) -> Era {
+        match self {
+            Self::Session(_) => Era::Legacy,
+            Self::Subscription(_) => Era::Modern,
+        }
+    }
+
+    /// The first word: of what it hears.
+    fn acknowledged(&self) -> Option<Bytes> {
+        let Self::Subscription(call) = self else {
+            return None;
+        };
+        let of = if wants_tools(call) { r#""toolsListChanged":true"# } else { "" };
+        let params = format!(r#"{},"notifications":{{{of}}}"#, subscription(call));
+        Some(event(&format!(r#""method":"notifications/subscriptions/acknowledged","params":{{{params}}}"#)))
+    }
+
+    /// That other tools are shown.
+    fn of_change(&self) -> Bytes {
+        match self {
+            Self::Session(_) => event(r#""method":"notifications/tools/list_changed""#),
+            Self::Subscription(call) if !wants_tools(call) => Bytes::new(),
+            Self::Subscription(call) => {
+                event(&format!(r#""method":"notifications/tools/list_changed","params":{{{}}}"#, subscription(call)))
+            }
+        }
+    }
+
+    /// The last word.
+    fn last(&self) -> Option<Bytes> {
+        let Self::Subscription(call) = self else {
+            return None;
+        };
+        let id = call.id()?.as_json();
+        Some(event(&format!(r#""id":{id},"result":{{"resultType":"complete",{}}}"#, subscription(call))))
+    }
+}
+
+fn event(members: &str) -> Bytes {
+    Bytes::from(format!("event: message\ndata: {{\"jsonrpc\":\"2.0\",{members}}}\n\n"))
+}
+
+fn subscription(call: &Call) -> String {
+    let id = call.id().map_or("null", |id| id.as_json());
+    format!(r#""_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}"#)
+}
+
+fn wants_tools(call: &Call) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the call was read within tight bounds")]
+    let asked: Option<serde_json::Value> = serde_json::from_slice(call.body()).ok();
+    let wanted = asked.as_ref().and_then(|asked| asked.pointer("/params/notifications/toolsListChanged"));
+    wanted.and_then(serde_json::Value::as_bool) == Some(true)
+}
+
+async fn turn(draining: CancellationToken, mut ears: Ears, ends: Option<std::time::SystemTime>) -> Turn {
+    let session = async {
+        match &mut ears.session {
+            None => pending().await,
+            // The session has the other ends, and is held by whoever waits here.
+            Some((begun, another)) => tokio::select! {
+                _ = another.changed() => false,
+                _ = begun.changed() => true,
+            },
+        }
+    };
+    tokio::select! {
+        () = draining.cancelled() => return Turn::Over,
+        goes_on = session => if !goes_on { return Turn::Over },
+        _ = ears.judged.changed() => {}
+        _ = ears.news.changed() => {}
+        () = over(ends) => {}
+    }
+    Turn::Changed(ears)
+}
+
+/// Its client has gone: the books say so.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(recorder) = self.recorder.take() {
+            recorder.close(Outcome::Ok);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("view", &self.view.name).finish_non_exhaustive()
+    }
+}
