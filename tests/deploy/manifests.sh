@@ -38,6 +38,9 @@ refuses "gate without policies" --set server.url=http://a/mcp --set principals.e
 refuses "unknwon" "${ok[@]}" --set unknwon=1
 refuses "tag" "${ok[@]}" --set image.tag=latest
 refuses "admin" "${ok[@]}" --set config.admin.address=x
+refuses "settings" "${ok[@]}" --set server.settings.url=http://a/mcp
+refuses "/server/url" "${ok[@]}" --set 'server.url={ftp://a}'
+grep --quiet "replicas: 10" "$rendered/helm-everything.yaml" || { echo "limits_store does not know how many pods share it" >&2; exit 1; }
 
 for name in kustomize-sidecar helm-sidecar; do
     if [[ ${UPDATE:-} == 1 ]]; then

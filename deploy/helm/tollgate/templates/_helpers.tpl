@@ -98,11 +98,18 @@ volumeMounts:
 {{- end }}
 
 {{- define "tollgate.yaml" -}}
+{{- $gateway := eq .Values.mode "gateway" }}
+{{- $url := $gateway | ternary .Values.server.url (.Values.server.url | default "http://127.0.0.1:8000/mcp") }}
+{{- $config := deepCopy .Values.config }}
+{{- if and $gateway $config.limits_store }}
+{{- $replicas := .Values.autoscaling.enabled | ternary .Values.autoscaling.maxReplicas .Values.replicas }}
+{{- $_ := set $config "limits_store" (merge $config.limits_store (dict "replicas" (int $replicas))) }}
+{{- end }}
 {{- $ours := dict
-  "servers" (dict .Values.server.name (dict "url" (eq .Values.mode "sidecar" | ternary (.Values.server.url | default "http://127.0.0.1:8000/mcp") .Values.server.url)))
+  "servers" (dict .Values.server.name (merge (dict "url" $url) .Values.server.settings))
   "listen" (dict "address" "0.0.0.0:8080")
   "admin" (dict "address" "0.0.0.0:9901")
   "policies" "/etc/tollgate/policies"
   "drain_timeout" (printf "%ds" (int .Values.drainSeconds)) }}
-{{- toYaml (mergeOverwrite (deepCopy .Values.config) $ours) }}
+{{- toYaml (mergeOverwrite $config $ours) }}
 {{- end }}
