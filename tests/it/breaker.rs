@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
+use crate::support::raw::Connection;
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, raw, until};
@@ -48,6 +49,42 @@ async fn a_server_that_is_not_there_is_left_alone_until_it_is() {
     let closed = async || gate.metric(&circuit).await == Some(0.0);
     assert!(until(DEADLINE, closed).await);
     assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains(&format!("circuit {url} closed\n")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_one_call_tries_whether_it_answers_again_no_other_reaches_it() {
+    let upstream = Upstream::start().await;
+    upstream.answer(Reply::empty(503));
+    let gate = World::new(&upstream.url()).server("breaker: { failures: 3 }").start().await;
+    let is_left_alone = async || said(&search(gate.data, "{}").await) == LEFT_ALONE;
+    assert!(until(DEADLINE, is_left_alone).await);
+    upstream.answer_with(|request: &Recorded| Reply::OnRelease(Box::new(Reply::obliging(request))));
+    let before = upstream.count();
+    let try_it = async {
+        loop {
+            let mut call = Connection::open(gate.data).await;
+            call.send(&post(ALICE, &tool_call("1", "search_records", "{}"))).await.unwrap();
+            tokio::select! {
+                true = upstream.wait_for(before + 1, DEADLINE) => return call,
+                raw::Answer::Response(refused) = call.read() => assert_eq!(said(&refused.json().unwrap()), LEFT_ALONE),
+            }
+        }
+    };
+    let mut trying = tokio::time::timeout(DEADLINE, try_it).await.expect("one tries");
+    for _ in 0..10 {
+        assert!(is_left_alone().await);
+    }
+    assert_eq!(upstream.count(), before + 1, "nobody else reaches it");
+    let circuit = |state: &str| {
+        format!("tollgate_upstream_circuit{{endpoint=\"{}\",server=\"records\",state=\"{state}\"}}", upstream.url())
+    };
+    assert_eq!(gate.metric(&circuit("half_open")).await, Some(1.0));
+    let line = format!("circuit {} half_open\n", upstream.url());
+    assert!(raw::get(gate.admin, "/readyz?verbose").await.text().contains(&line));
+    upstream.release();
+    assert!(matches!(trying.read().await, raw::Answer::Response(answer) if answer.status == 200));
+    assert!(search(gate.data, "{}").await.get("result").is_some(), "its answer lets all others in");
+    assert_eq!(gate.metric(&circuit("closed")).await, Some(1.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -292,6 +292,24 @@ async fn what_a_call_has_brought_counts_at_all_gates() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_are_told_what_is_left_at_all_gates_together() {
+    let (upstream, store) = (Upstream::start().await, Store::start().await);
+    let world = world(&upstream, &store, "limits: [{ calls: 3, every: 1h, per: principal }]", "");
+    let world = world.listen("rate_limit_header: true");
+    let (one, other) = (world.start().await, world.start().await);
+    let mut told = Vec::new();
+    for gate in [&one, &other, &one] {
+        let answer = call(gate.data, ALICE, "search_records").await;
+        told.extend(answer.head.first("ratelimit").map(str::to_owned));
+    }
+    assert_eq!(told, [2, 1, 0].map(|left| format!("\"calls\";r={left};t=3600")));
+    let refused = call(other.data, ALICE, "search_records").await;
+    let error = refused.json().unwrap()["error"].take();
+    assert!(error["message"].as_str().unwrap().contains("limit of calls: at most 3 in 1h"), "{error}");
+    assert!(error["data"]["retryAfterMs"].as_u64().is_some_and(|after| after > 0), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_asks_the_store_once_and_takes_nothing_of_one_limit_if_another_refuses_it() {
     let (upstream, store) = (Upstream::start().await, Store::start().await);
     let limits = "limits: [{ calls: 4, every: 1h, per: principal }, { calls: 100, burst: 50, every: 1h, per: server }]\n\

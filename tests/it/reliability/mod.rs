@@ -8,6 +8,7 @@ mod deadlines;
 mod endpoints;
 mod load;
 mod memory;
+mod others;
 mod outage;
 mod reloads;
 mod retries;
