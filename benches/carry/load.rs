@@ -84,6 +84,27 @@ pub(crate) fn measure(target: &Process, cell: &Cell, options: &Options) -> Resul
     })
 }
 
+/// Makes so many calls over each connection, and has an answer to each when it returns.
+pub(crate) fn call(target: &Process, cell: &Cell, each: usize) -> Result<(), Failure> {
+    runtime()?.block_on(async {
+        let expected = answer_of(target, cell.tool).await?.len();
+        let mut connections = JoinSet::new();
+        for _ in 0..cell.connections {
+            let mut connection = Connection::open(target, cell.tool, expected).await?;
+            connections.spawn(async move {
+                for _ in 0..each {
+                    connection.ask_once().await?;
+                }
+                Ok::<_, String>(())
+            });
+        }
+        while let Some(done) = connections.join_next().await {
+            done?.map_err(|error| format!("{}: {error}", target.name))?;
+        }
+        Ok(())
+    })
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     Ok(builder.enable_all().build()?)

@@ -6,6 +6,7 @@
 
 mod collector;
 mod floor;
+mod instructions;
 mod load;
 mod machine;
 mod nginx;
@@ -25,7 +26,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use nginx::Nginx;
-use options::Wanted;
+use options::{Options, Wanted};
 use process::{Core, Process};
 use report::Report;
 use shared::{Deployment, SERVER};
@@ -57,15 +58,21 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<(), Failure> {
-    let options = match options::read(env::args().skip(1))? {
-        Wanted::Run(options) => options,
-        Wanted::Nothing => return Ok(()),
-    };
+    match options::read(env::args().skip(1))? {
+        Wanted::Run(options) => time(&options),
+        Wanted::Instructions(pinned) => {
+            let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
+            let (floor, deployment) = (floor_command(&upstream)?, gate_files(&upstream)?);
+            instructions::measure(&floor, &gate_command(&deployment), pinned)
+        }
+        Wanted::Nothing => Ok(()),
+    }
+}
+
+fn time(options: &Options) -> Result<(), Failure> {
     let pinned = options.pinning;
     let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
-    let mut floor = myself(PASS_THROUGH)?;
-    floor.arg(upstream.address.to_string());
-    let floor = Process::start(report::FLOOR, floor, pinned, Core::Proxy)?;
+    let floor = Process::start(report::FLOOR, floor_command(&upstream)?, pinned, Core::Proxy)?;
     let deployment = gate_files(&upstream)?;
     let gate = Process::start(report::GATE, gate_command(&deployment), pinned, Core::Proxy)?;
     let collector = Process::start("collector", myself(COLLECTOR)?, pinned, Core::Load)?;
@@ -77,12 +84,12 @@ fn measure() -> Result<(), Failure> {
     for cell in &options.cells {
         load::agree(&targets, cell.tool)?;
     }
-    let mut report = Report::new(&options, &targets);
+    let mut report = Report::new(options, &targets);
     for round in 0..options.rounds {
         for cell in &options.cells {
             // Whoever is first meets a machine that the others have warmed or tired; so everybody is, in turn.
             for target in targets.iter().cycle().skip(round).take(targets.len()) {
-                let sample = load::measure(target, cell, &options)?;
+                let sample = load::measure(target, cell, options)?;
                 report.add(cell, target, sample);
             }
         }
@@ -94,13 +101,20 @@ fn measure() -> Result<(), Failure> {
     let [upstream, ..] = &targets;
     let nginx = Nginx::start(upstream, pinned)?;
     let targets: Vec<&Process> = targets.iter().chain(nginx.iter().map(|nginx| &nginx.process)).collect();
-    pace::report(&pace::measure(&targets, &options)?)
+    pace::report(&pace::measure(&targets, options)?)
 }
 
 /// This program again, as another part.
 fn myself(part: &str) -> Result<Command, Failure> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(part);
+    Ok(command)
+}
+
+/// The pass-through before that server.
+fn floor_command(upstream: &Process) -> Result<Command, Failure> {
+    let mut command = myself(PASS_THROUGH)?;
+    command.arg(upstream.address.to_string());
     Ok(command)
 }
 

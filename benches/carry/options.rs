@@ -41,13 +41,15 @@ pub(crate) struct Cell {
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Run(Options),
+    /// Instructions, not time.
+    Instructions(Pinning),
     /// Another bench.
     Nothing,
 }
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--test]";
+const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--instructions] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
     let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
@@ -56,6 +58,7 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--bench" | "--test" => {}
+            "--instructions" => return Ok(Wanted::Instructions(options.pinning)),
             "--rounds" => options.rounds = args.next().ok_or(USAGE)?.parse()?,
             "--streams" => options.streams = args.next().ok_or(USAGE)?.parse()?,
             "--secs" => {

@@ -95,13 +95,23 @@ impl Outline {
         }
     }
 
-    /// Texts that cannot matter are skipped as fast as memory goes.
+    /// Texts that cannot matter are skipped as fast as memory goes, with what is escaped in them.
     fn skip(&self, rest: &[u8]) -> usize {
-        if self.string == Some(Escaped::No) && self.depth > 2 {
-            memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
-        } else {
-            0
+        if self.string != Some(Escaped::No) || self.depth <= 2 {
+            return 0;
         }
+        let mut at = 0;
+        while let Some(unread) = rest.get(at..) {
+            let Some(special) = memchr::memchr2(b'"', b'\\', unread) else {
+                return rest.len();
+            };
+            at += special;
+            match unread.get(special..special + 2) {
+                Some([b'\\', _]) => at += 2,
+                _ => return at,
+            }
+        }
+        rest.len()
     }
 
     /// What the message was, if it was one answer with one reading.

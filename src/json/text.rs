@@ -8,11 +8,13 @@ use std::ops::Range;
 ///
 /// Only for strings that [`scan`](super::scan) accepted: their escapes are complete and their surrogates paired.
 pub fn decode(inner: &str) -> Cow<'_, str> {
-    if !inner.as_bytes().contains(&b'\\') {
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
         return Cow::Borrowed(inner);
-    }
+    };
+    let (plain, escapes) = inner.split_at(first);
     let mut text = String::with_capacity(inner.len());
-    let mut chars = inner.chars();
+    text.push_str(plain);
+    let mut chars = escapes.chars();
     while let Some(next) = chars.next() {
         text.push(if next == '\\' { escaped(&mut chars) } else { next });
     }

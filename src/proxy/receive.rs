@@ -124,11 +124,15 @@ fn place(head: &request::Parts, path: &str, has: Transports) -> Result<Place, Ht
 
 /// No header that must be single stands there twice, nor under a name that CGI-like readers take for it.
 fn unambiguous(headers: &HeaderMap) -> Result<(), HttpRefusal> {
-    for name in headers.keys() {
-        if SINGLE.contains(name) && headers.get_all(name).iter().nth(1).is_some() {
+    let mut seen = [false; SINGLE.len()];
+    for (name, _) in headers {
+        if let Some((_, seen)) = SINGLE.iter().zip(&mut seen).find(|(single, _)| *single == name)
+            && std::mem::replace(seen, true)
+        {
             return Err(HttpRefusal::Malformed("a header that must be single stands there twice"));
         }
-        if name.as_str().contains('_') && SINGLE.iter().any(|single| single.as_str() == name.as_str().replace('_', "-"))
+        if memchr::memchr(b'_', name.as_str().as_bytes()).is_some()
+            && SINGLE.iter().any(|single| single.as_str() == name.as_str().replace('_', "-"))
         {
             return Err(HttpRefusal::Malformed("a header name with _ may be read as one with -"));
         }

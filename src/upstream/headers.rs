@@ -103,7 +103,9 @@ pub(super) fn to_caller(reply: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in NOT_TO_CALLER.iter().chain(&nominated) {
+    let not_theirs = |name: &&HeaderName| NOT_TO_CALLER.contains(*name) || nominated.contains(*name);
+    let gone: Vec<HeaderName> = reply.keys().filter(not_theirs).cloned().collect();
+    for name in gone {
         reply.remove(name);
     }
 }
