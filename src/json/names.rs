@@ -26,6 +26,9 @@ impl<'a> Names<'a> {
         if siblings.len() < FEW && siblings.contains(&name) {
             return Err(Flaw::DuplicateMember);
         }
+        if self.names.is_empty() {
+            self.names.reserve(FEW);
+        }
         self.names.push(name);
         Ok(())
     }

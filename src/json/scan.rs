@@ -109,9 +109,20 @@ pub fn scan<L: Lens>(bytes: &[u8], top: L::Place, bounds: &Bounds, lens: &mut L)
             return Err(Fault { flaw: Flaw::NotUtf8, at: error.valid_up_to() });
         }
     };
-    let mut scanner = Scanner { text, bytes, at: 0, values: 0, bounds, open: Vec::new(), names: Names::default() };
+    let mut scanner = Scanner {
+        text,
+        bytes,
+        at: 0,
+        values: 0,
+        bounds,
+        open: Vec::with_capacity(USUAL_DEPTH),
+        names: Names::default(),
+    };
     scanner.run(top, lens).map_err(|flaw| Fault { flaw, at: scanner.at })
 }
+
+/// Most messages are no deeper.
+const USUAL_DEPTH: usize = 8;
 
 struct Scanner<'a, P> {
     text: &'a str,

@@ -121,7 +121,9 @@ impl fmt::Write for Escaping<'_> {
 }
 
 fn escape(text: &str, into: &mut String) {
-    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+    let is_special = |byte: &u8| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    // Counted to the end: so it takes many bytes at once.
+    if text.as_bytes().iter().filter(|byte| is_special(byte)).count() == 0 {
         into.push_str(text);
         return;
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
@@ -23,6 +24,8 @@ use crate::tls::ClientCertificate;
 #[derive(Debug)]
 pub struct Peer {
     address: SocketAddr,
+    /// What servers are told of it.
+    forwarded_for: Option<HeaderValue>,
     certificate: Option<Arc<ClientCertificate>>,
     flaw: OnceLock<&'static str>,
     /// The deadline that ended its connection, if one did.
@@ -37,12 +40,18 @@ impl Peer {
 
     /// The same, who showed this certificate.
     pub fn over_tls(address: SocketAddr, certificate: Option<Arc<ClientCertificate>>) -> Self {
-        Self { address, certificate, flaw: OnceLock::new(), timed_out: OnceLock::new() }
+        let forwarded_for = HeaderValue::from_str(&address.ip().to_string()).ok();
+        Self { address, forwarded_for, certificate, flaw: OnceLock::new(), timed_out: OnceLock::new() }
     }
 
     /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its IP address, as a header's value.
+    pub(super) fn forwarded_for(&self) -> Option<&HeaderValue> {
+        self.forwarded_for.as_ref()
     }
 
     /// The certificate that was shown, if one was.

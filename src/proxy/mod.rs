@@ -198,7 +198,7 @@ impl Gateway {
         let carried = Carried {
             request_id: seen.request_name(),
             headers,
-            peer: peer.address().ip(),
+            forwarded_for: peer.forwarded_for(),
             home: served.state.home(permit.call().target(), conversation),
             attempts: seen,
             held: inspect::held(permit),

@@ -1,7 +1,6 @@
 //! Streamable HTTP to one server, over pooled connections.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +53,8 @@ pub struct Upstream {
 pub struct Carried<'a> {
     /// The caller's headers; those that may pass do.
     pub headers: &'a HeaderMap,
-    /// The other end of the caller's connection.
-    pub peer: IpAddr,
+    /// The other end of the caller's connection, as the server is told of it.
+    pub forwarded_for: Option<&'a HeaderValue>,
     /// What the request is called in everybody's logs.
     pub request_id: HeaderValue,
     /// The endpoint that has what it is about, if not every one of them does.
@@ -448,7 +447,7 @@ impl Upstream {
         }
         let own = [
             (SESSION_ID, conversation.header().cloned()),
-            (FORWARDED_FOR, HeaderValue::from_str(&carried.peer.to_string()).ok()),
+            (FORWARDED_FOR, carried.forwarded_for.cloned()),
             (REQUEST_ID, Some(carried.request_id.clone())),
         ];
         for (name, value) in own {
