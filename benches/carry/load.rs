@@ -45,7 +45,7 @@ impl Phase {
 }
 
 /// Sees that every target gives the same answer, byte for byte: else they would not be compared in the same work.
-pub(crate) fn agree(targets: &[Process], tool: Tool) -> Result<(), Failure> {
+pub(crate) fn agree(targets: &[&Process], tool: Tool) -> Result<(), Failure> {
     let runtime = runtime()?;
     let mut first: Option<Bytes> = None;
     for target in targets {

@@ -9,9 +9,10 @@ mod floor;
 mod instructions;
 mod load;
 mod machine;
-mod nginx;
 mod options;
 mod pace;
+mod peer;
+mod plot;
 mod process;
 mod report;
 #[path = "../shared.rs"]
@@ -25,7 +26,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, ExitCode};
 
-use nginx::Nginx;
 use options::{Options, Wanted};
 use process::{Core, Process};
 use report::Report;
@@ -61,7 +61,7 @@ fn measure() -> Result<(), Failure> {
     match options::read(env::args().skip(1))? {
         Wanted::Run(options) => time(&options),
         Wanted::Instructions(pinned) => {
-            let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
+            let upstream = Process::start(report::DIRECT, myself(UPSTREAM)?, pinned, Core::Load)?;
             let (floor, deployment) = (floor_command(&upstream)?, gate_files(&upstream)?);
             instructions::measure(&floor, &gate_command(&deployment), pinned)
         }
@@ -71,16 +71,18 @@ fn measure() -> Result<(), Failure> {
 
 fn time(options: &Options) -> Result<(), Failure> {
     let pinned = options.pinning;
-    let upstream = Process::start("direct", myself(UPSTREAM)?, pinned, Core::Load)?;
+    let upstream = Process::start(report::DIRECT, myself(UPSTREAM)?, pinned, Core::Load)?;
     let floor = Process::start(report::FLOOR, floor_command(&upstream)?, pinned, Core::Proxy)?;
     let deployment = gate_files(&upstream)?;
     let gate = Process::start(report::GATE, gate_command(&deployment), pinned, Core::Proxy)?;
     let collector = Process::start("collector", myself(COLLECTOR)?, pinned, Core::Load)?;
     let telling = gate_files(&upstream)?;
     let told = Process::start(report::TOLD, telling_command(&telling, &collector)?, pinned, Core::Proxy)?;
+    let peers = options.peers.iter().map(|peer| peer.start(&upstream, pinned)).collect::<Result<Vec<_>, _>>()?;
     machine::pin_myself(pinned);
 
-    let targets = [upstream, floor, gate, told];
+    let own = [&upstream, &floor, &gate, &told];
+    let targets: Vec<&Process> = own.into_iter().chain(peers.iter().map(|peer| &peer.process)).collect();
     for cell in &options.cells {
         load::agree(&targets, cell.tool)?;
     }
@@ -95,12 +97,12 @@ fn time(options: &Options) -> Result<(), Failure> {
         }
     }
     report.print(&targets);
+    if let Some(file) = &options.svg {
+        fs::write(file, report.plot())?;
+    }
     if options.streams == 0 {
         return Ok(());
     }
-    let [upstream, ..] = &targets;
-    let nginx = Nginx::start(upstream, pinned)?;
-    let targets: Vec<&Process> = targets.iter().chain(nginx.iter().map(|nginx| &nginx.process)).collect();
     pace::report(&pace::measure(&targets, options)?)
 }
 

@@ -1,9 +1,11 @@
 //! The command line: what to measure, and for how long.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Failure;
 use crate::machine;
+use crate::peer::Peer;
 use crate::process::Pinning;
 use crate::shared::is_smoke_test;
 use crate::wire::Tool;
@@ -17,6 +19,10 @@ pub(crate) struct Options {
     pub(crate) cells: Vec<Cell>,
     /// How many streams of events are heard through each target.
     pub(crate) streams: usize,
+    /// Who is measured beside the gate.
+    pub(crate) peers: Vec<Peer>,
+    /// Where the picture goes.
+    pub(crate) svg: Option<PathBuf>,
     /// Figures need cores of their own; whether it runs can be seen without.
     pub(crate) pinning: Pinning,
 }
@@ -49,7 +55,7 @@ pub(crate) enum Wanted {
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--instructions] [--test]";
+const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--peer NAME=SCRIPT].. [--svg FILE] [--instructions] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
     let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
@@ -61,6 +67,11 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
             "--instructions" => return Ok(Wanted::Instructions(options.pinning)),
             "--rounds" => options.rounds = args.next().ok_or(USAGE)?.parse()?,
             "--streams" => options.streams = args.next().ok_or(USAGE)?.parse()?,
+            "--peer" => {
+                let said = args.next().ok_or(USAGE)?;
+                options.peers.push(Peer::read(&said).ok_or("a peer is NAME=SCRIPT; see benches/peers")?);
+            }
+            "--svg" => options.svg = Some(PathBuf::from(args.next().ok_or(USAGE)?)),
             "--secs" => {
                 options.duration = Duration::from_secs_f64(args.next().ok_or(USAGE)?.parse()?);
             }
@@ -104,6 +115,8 @@ impl Options {
             duration: Duration::from_millis(millis),
             cells: cells(cells_text)?,
             streams,
+            peers: Vec::new(),
+            svg: None,
             pinning,
         })
     }

@@ -15,6 +15,7 @@ use tollgate::clock;
 use crate::Failure;
 use crate::options::Options;
 use crate::process::Process;
+use crate::report::{DIRECT, GATE};
 use crate::wire::{Ask, PACED};
 
 /// Events of one stream, the answer not counted.
@@ -25,11 +26,6 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
 const TARGET: Duration = Duration::from_millis(1);
 /// No server is silent for so long.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Who is compared with whom.
-const DIRECT: &str = "direct";
-const FLOOR: &str = crate::report::FLOOR;
-const GATE: &str = "gate";
-pub(crate) const NGINX: &str = "nginx";
 
 /// An event that says when it is sent. Wall time: the server is another process.
 pub(crate) fn stamped() -> String {
@@ -170,12 +166,8 @@ pub(crate) fn report(all: &[Delays]) -> Result<(), Failure> {
         );
     }
     println!();
-    for other in [NGINX, FLOOR] {
-        let Some(other) = named(other) else {
-            println!("{other} is not installed here, so nothing is compared with it");
-            continue;
-        };
-        let at_median = |delays: &Delays| delays.added(direct, |it| it.at(50)).as_secs_f64();
+    let at_median = |delays: &Delays| delays.added(direct, |it| it.at(50)).as_secs_f64();
+    for other in all.iter().filter(|other| ![DIRECT, GATE].contains(&other.target)) {
         println!("p50: the gate adds {:.2} × what {} adds", at_median(gate) / at_median(other).max(1e-6), other.target);
     }
     let met = if gate.added(direct, Delays::calmest) <= TARGET { "met" } else { "not met" };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::machine;
 use crate::options::{Cell, Options};
+use crate::plot::{self, Bar, Group};
 use crate::process::Process;
 
 /// One target under one load for a while.
@@ -39,6 +40,8 @@ impl Sample {
     }
 }
 
+/// No proxy.
+pub(crate) const DIRECT: &str = "direct";
 /// The target that the others are held against.
 pub(crate) const FLOOR: &str = "floor";
 /// The gate with what is always on, and with everything that tells of a call.
@@ -61,9 +64,9 @@ struct Row {
 }
 
 impl Report {
-    pub(crate) fn new(options: &Options, targets: &[Process]) -> Self {
+    pub(crate) fn new(options: &Options, targets: &[&Process]) -> Self {
         let rows = options.cells.iter().flat_map(|cell| {
-            let row = |target: &Process| Row { cell: *cell, target: target.name, samples: Vec::new() };
+            let row = |target: &&Process| Row { cell: *cell, target: target.name, samples: Vec::new() };
             targets.iter().map(row)
         });
         let heading = format!(
@@ -85,7 +88,7 @@ impl Report {
 
     /// Prints a table that can stand in a Markdown file as it is.
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
-    pub(crate) fn print(&self, targets: &[Process]) {
+    pub(crate) fn print(&self, targets: &[&Process]) {
         println!("{}\n", self.heading);
         println!(
             "| call | connections | target | requests/s | p50 µs | p99 µs | CPU µs | least CPU µs | × floor | others |"
@@ -117,6 +120,21 @@ impl Report {
             let memory = target.peak_memory().unwrap_or(f64::NAN);
             println!("{}: at most {memory:.0} MiB of memory", target.name);
         }
+    }
+
+    /// The same as a picture.
+    pub(crate) fn plot(&self) -> String {
+        let mut groups: Vec<Group> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.target != DIRECT) {
+            let title = format!("{}, {} connections", row.cell.tool.name(), row.cell.connections);
+            let cpu = row.least_cpu();
+            let bar = Bar { target: row.target, ratio: cpu / self.of(row, FLOOR).least_cpu(), cpu };
+            match groups.last_mut() {
+                Some(group) if group.title == title => group.bars.push(bar),
+                _ => groups.push(Group { title, bars: vec![bar] }),
+            }
+        }
+        plot::svg(&self.heading, &groups)
     }
 
     /// What this target does in the same cell.
