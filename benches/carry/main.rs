@@ -24,6 +24,7 @@ use std::env;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use options::{Options, Wanted};
@@ -60,10 +61,11 @@ fn main() -> ExitCode {
 fn measure() -> Result<(), Failure> {
     match options::read(env::args().skip(1))? {
         Wanted::Run(options) => time(&options),
-        Wanted::Instructions(pinned) => {
+        Wanted::Instructions(options) => {
+            let pinned = options.pinning;
             let upstream = Process::start(report::DIRECT, myself(UPSTREAM)?, pinned, Core::Load)?;
             let (floor, deployment) = (floor_command(&upstream)?, gate_files(&upstream)?);
-            instructions::measure(&floor, &gate_command(&deployment), pinned)
+            instructions::measure(&floor, &gate_command(&options.gate, &deployment), pinned)
         }
         Wanted::Nothing => Ok(()),
     }
@@ -74,10 +76,11 @@ fn time(options: &Options) -> Result<(), Failure> {
     let upstream = Process::start(report::DIRECT, myself(UPSTREAM)?, pinned, Core::Load)?;
     let floor = Process::start(report::FLOOR, floor_command(&upstream)?, pinned, Core::Proxy)?;
     let deployment = gate_files(&upstream)?;
-    let gate = Process::start(report::GATE, gate_command(&deployment), pinned, Core::Proxy)?;
+    let gate = Process::start(report::GATE, gate_command(&options.gate, &deployment), pinned, Core::Proxy)?;
     let collector = Process::start("collector", myself(COLLECTOR)?, pinned, Core::Load)?;
     let telling = gate_files(&upstream)?;
-    let told = Process::start(report::TOLD, telling_command(&telling, &collector)?, pinned, Core::Proxy)?;
+    let told =
+        Process::start(report::TOLD, telling_command(&options.gate, &telling, &collector)?, pinned, Core::Proxy)?;
     let peers = options.peers.iter().map(|peer| peer.start(&upstream, pinned)).collect::<Result<Vec<_>, _>>()?;
     machine::pin_myself(pinned);
 
@@ -137,28 +140,26 @@ fn gate_files(upstream: &Process) -> Result<Deployment, Failure> {
 }
 
 /// The gate as it runs in production, but for spans: where they go is not ours to measure.
-fn gate_command(deployment: &Deployment) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+fn gate_command(gate: &Path, deployment: &Deployment) -> Command {
+    let mut command = Command::new(gate);
     command.arg("run").arg("--config").arg(deployment.config()).env_clear().env("OTEL_TRACES_EXPORTER", "none");
     command
 }
 
 /// The gate with everything that tells of a call: one trace in ten and all metrics to a collector, the audit log on the
 /// disk, decision lines.
-fn telling_command(deployment: &Deployment, collector: &Process) -> Result<Command, Failure> {
+fn telling_command(gate: &Path, deployment: &Deployment, collector: &Process) -> Result<Command, Failure> {
     let config = deployment.config();
     let (key, log) = (config.with_file_name("audit-key"), config.with_file_name("audit"));
-    let made = Command::new(env!("CARGO_BIN_EXE_tollgate"))
-        .args(["audit", "keys", "new", "--name", "bench.test/audit", "--out"])
-        .arg(&key)
-        .output()?;
+    let made =
+        Command::new(gate).args(["audit", "keys", "new", "--name", "bench.test/audit", "--out"]).arg(&key).output()?;
     if !made.status.success() {
         return Err(String::from_utf8_lossy(&made.stderr).into());
     }
     let mut said = fs::read_to_string(&config)?;
     writeln!(said, "audit: {{ file: \"{}\", key: \"file:{}\", mode: interval }}", log.display(), key.display())?;
     fs::write(&config, said)?;
-    let mut command = gate_command(deployment);
+    let mut command = gate_command(gate, deployment);
     command
         .env("OTEL_TRACES_EXPORTER", "otlp")
         .env("OTEL_METRICS_EXPORTER", "otlp")

@@ -19,7 +19,9 @@ pub(crate) struct Options {
     pub(crate) cells: Vec<Cell>,
     /// How many streams of events are heard through each target.
     pub(crate) streams: usize,
-    /// Who is measured beside the gate.
+    /// The gate: the one that cargo built for this bench, if no other is named.
+    pub(crate) gate: PathBuf,
+    /// Who is measured beside it.
     pub(crate) peers: Vec<Peer>,
     /// Where the picture goes.
     pub(crate) svg: Option<PathBuf>,
@@ -48,25 +50,27 @@ pub(crate) struct Cell {
 pub(crate) enum Wanted {
     Run(Options),
     /// Instructions, not time.
-    Instructions(Pinning),
+    Instructions(Options),
     /// Another bench.
     Nothing,
 }
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--peer NAME=SCRIPT].. [--svg FILE] [--instructions] [--test]";
+const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--gate PROGRAM] [--peer NAME=SCRIPT].. [--svg FILE] [--instructions] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
     let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
     let mut args = args.peekable();
     let mut filters = Vec::new();
+    let mut figures: fn(Options) -> Wanted = Wanted::Run;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--bench" | "--test" => {}
-            "--instructions" => return Ok(Wanted::Instructions(options.pinning)),
+            "--instructions" => figures = Wanted::Instructions,
             "--rounds" => options.rounds = args.next().ok_or(USAGE)?.parse()?,
             "--streams" => options.streams = args.next().ok_or(USAGE)?.parse()?,
+            "--gate" => options.gate = PathBuf::from(args.next().ok_or(USAGE)?),
             "--peer" => {
                 let said = args.next().ok_or(USAGE)?;
                 options.peers.push(Peer::read(&said).ok_or("a peer is NAME=SCRIPT; see benches/peers")?);
@@ -88,7 +92,7 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
     }
     // `cargo bench decide` says "decide" to every bench.
     let meant = filters.is_empty() || filters.iter().any(|filter| "carry".contains(filter.as_str()));
-    Ok(if meant { Wanted::Run(options) } else { Wanted::Nothing })
+    Ok(if meant { figures(options) } else { Wanted::Nothing })
 }
 
 fn cells(text: &str) -> Result<Vec<Cell>, Failure> {
@@ -115,6 +119,7 @@ impl Options {
             duration: Duration::from_millis(millis),
             cells: cells(cells_text)?,
             streams,
+            gate: PathBuf::from(env!("CARGO_BIN_EXE_tollgate")),
             peers: Vec::new(),
             svg: None,
             pinning,

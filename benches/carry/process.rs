@@ -101,7 +101,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it in its own way, by which it writes what it has to write.
+    /// Ends it in its own way.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
         Command::new("/bin/kill").arg(self.id().to_string()).status()?;
         self.child.wait()?;
@@ -133,10 +133,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
+        // In its own way, by which it writes what it has to write. It may have ended by itself.
+        self.end().ok();
     }
 }
 
