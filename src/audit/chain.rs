@@ -3,8 +3,6 @@
 //! A line's hash is that of a leaf; each line names the hash of the one before it. Of the tree only its edge is kept:
 //! at most one hash for each bit of its size.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 hash.
@@ -90,11 +88,13 @@ pub(super) fn parent(left: &Hash, right: &Hash) -> Hash {
 
 /// In hexadecimal digits, as lines have it.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
 }
 
 /// From 64 hexadecimal digits in lower case.
