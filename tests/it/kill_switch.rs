@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::gate::Gate;
 use crate::support::keys::{ALICE, BOB};
-use crate::support::message::{post, tool_call};
+use crate::support::message::{post, post_modern, tool_call};
 use crate::support::raw::{Answer, Connection};
-use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
+use crate::support::upstream::{self, Ending, Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, raw, until};
 
@@ -160,7 +160,7 @@ async fn what_the_admin_port_stops_is_stopped_when_it_answers_and_after_a_restar
     assert!(status == 400 && told.contains("records is"), "{status} {told}");
     assert_eq!(called(gate.data, ALICE, SEARCH).await, "yes", "nothing of that stopped anything");
 
-    kill(&gate, "principal: alice").await;
+    kill(&gate, "principal: alice, expires: 2099-01-01").await;
     assert_eq!(called(gate.data, ALICE, SEARCH).await, OFF);
     assert_eq!(called(gate.data, BOB, SEARCH).await, "yes", "others go on");
     let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#;
@@ -170,15 +170,40 @@ async fn what_the_admin_port_stops_is_stopped_when_it_answers_and_after_a_restar
     assert_eq!(called(gate.data, ALICE, SEARCH).await, OFF, "a restart does not make it go on");
     let (_, told) = kills(&gate, "GET", KEY, "").await;
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(
-        (told["kills"][0]["principal"].as_str(), told["kills"][0]["from"].as_str()),
-        (Some("alice"), Some("api"))
-    );
+    let told = ["principal", "reason", "by", "from"].map(|key| told["kills"][0][key].as_str().unwrap_or_default());
+    assert_eq!(told, ["alice", "it leaks", "ann", "api"], "who stopped what, and why, is kept, too");
+    assert!(kills(&gate, "GET", KEY, "").await.1.contains("2099-01-01"), "and until when");
     assert_eq!(kills(&gate, "DELETE", KEY, "{ principal: bob, reason: r, by: b }").await.0, 404);
     assert_eq!(kills(&gate, "DELETE", KEY, "{ principal: alice, reason: r, by: b }").await.0, 200);
     assert_eq!(called(gate.data, ALICE, SEARCH).await, "yes");
     let gate = gate.restart().await;
     assert_eq!(called(gate.data, ALICE, SEARCH).await, "yes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_of_a_tool_is_not_given_once_it_is_stopped() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request: &Recorded| {
+        let call = request.json().unwrap_or_default();
+        let result = match call["method"].as_str() {
+            Some("tools/list") => json!({
+                "resultType": "complete", "tools": upstream::tools(), "ttlMs": 600_000, "cacheScope": "public",
+            }),
+            _ => json!({ "resultType": "complete", "content": [] }),
+        };
+        Reply::json(&json!({ "jsonrpc": "2.0", "id": call["id"], "result": result }))
+    });
+    let policy = format!("{READERS}tools: {{ search_records: {{ cache: {{ for: 1h, per: everyone }} }} }}\n");
+    let gate = world(&upstream).policy("records.yaml", &policy).top("cache: { lists: 1h }").start().await;
+    let list = post_modern("tools/list", "", None);
+    let shows = async || raw::call(gate.data, &list).await.text().contains(SEARCH);
+    for _ in 0..2 {
+        assert!(called(gate.data, ALICE, SEARCH).await == "yes" && shows().await);
+    }
+    assert_eq!(upstream.count(), 2, "the answer and the list are kept");
+    kill(&gate, "tool: search_records").await;
+    assert_eq!((called(gate.data, ALICE, SEARCH).await.as_str(), shows().await), (GONE, false));
+    assert_eq!(upstream.count(), 2, "and still are");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,6 +103,14 @@ impl Heard {
         self.0.iter().filter(|(_, ended, code)| *code == PASSED && *ended < first + span).count()
     }
 
+    /// The most that passed in any span, and in the first one, of so many.
+    #[expect(clippy::print_stderr, reason = "the figures are worth knowing where they are good, too")]
+    fn within(&self, span: Duration, quota: u32) -> (usize, usize, usize) {
+        let (most, at_first) = (self.most_within(span), self.at_first(span));
+        eprintln!("of {quota} in {span:?}, {} calls: {most} at most, {at_first} at first", self.0.len());
+        (most, at_first, usize::try_from(quota).unwrap())
+    }
+
     /// What was answered that is neither the answer nor a limit's refusal.
     fn errors(&self) -> usize {
         self.0.iter().filter(|(.., code)| ![PASSED, LIMITED].contains(code)).count()
@@ -125,9 +133,9 @@ async fn gates_that_share_a_store_let_through_the_quota_together_and_no_more() {
     let world = world(&upstream, &store, &limit(quota, every), "");
     let (one, other) = (world.start().await, world.start().await);
     let heard = Heard::at(&[one.data, other.data], every * 5 / 2, Duration::from_millis(1)).await;
-    let quota = usize::try_from(quota).unwrap();
-    assert!(heard.most_within(every) <= quota, "{} of {quota}", heard.most_within(every));
-    assert!(heard.at_first(every) * 100 >= quota * 99, "{} of {quota}", heard.at_first(every));
+    let (most, at_first, quota) = heard.within(every, quota);
+    assert!(most <= quota, "{most} of {quota}");
+    assert!(at_first * 100 >= quota * 99, "{at_first} of {quota}");
     assert_eq!(heard.errors(), 0);
     assert_eq!(code(&call(one.data, BOB, "search_records").await.json().unwrap()), PASSED, "others have their own");
 }
@@ -145,10 +153,10 @@ async fn when_the_store_is_gone_each_gate_goes_on_with_its_share_and_nobody_hear
     assert!(upstream.wait_for(half, DEADLINE + every).await);
     store.kill();
     let heard = calling.await.unwrap();
-    let quota = usize::try_from(quota).unwrap();
+    let (most, at_first, quota) = heard.within(every, quota);
     assert_eq!(heard.errors(), 0, "0 errors");
-    assert!(heard.most_within(every) * 10 <= quota * 11, "{} of {quota}", heard.most_within(every));
-    assert!(heard.at_first(every) * 10 >= quota * 9, "{} of {quota}", heard.at_first(every));
+    assert!(most * 10 <= quota * 11, "{most} of {quota}");
+    assert!(at_first * 10 >= quota * 9, "{at_first} of {quota}");
     let away = one.log.wait_since(0, DEADLINE, |line| line.contains("the limits store is away")).await.unwrap();
     assert!(away.contains("each gate enforces its share") && away.contains("\"replicas\":2"), "{away}");
     let said = one.log.text().matches("limits store").count();

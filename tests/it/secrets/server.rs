@@ -18,6 +18,7 @@ const CLIENT_SECRET: &str = "seed-client-secret-Lw2q";
 const TOKEN: &str = "seed-fetched-token-Ub7y";
 const NEXT_TOKEN: &str = "seed-fetched-token-Kc9s";
 const STORE_PASSWORD: &str = "seed-store-password-Ei3z";
+const CACHE_KEY: &str = "seed-cache-key-Qk8v-0123456789abcdef";
 const LAST_EVENT: &str = "seed-last-event-Pn6d";
 
 fn gives(tokens: &Upstream, token: &'static str) {
@@ -40,15 +41,18 @@ async fn no_secret_of_the_way_behind_the_gate_is_seen() {
     let mut gate = World::new(&format!("https://{}/mcp", front.address))
         .server(&ways)
         .top("limits_store: { url: 'file:HOME/store', when_down: local_share }")
+        .top("cache: { shared: { key: 'file:HOME/cache-key' } }")
         .policy(
             "records.yaml",
-            "roles: { reader: { tools: [search_records] } }\nlimits: [{ calls: 900, every: 1m, per: principal }]\n",
+            "roles: { reader: { tools: [search_records] } }\nlimits: [{ calls: 900, every: 1m, per: principal }]\n\
+             tools: { search_records: { cache: { for: 1s } } }\n",
         )
         .file("secret", CLIENT_SECRET)
         .file("ca.crt", &servers.pem)
         .file("tls.crt", &mine.certificate)
         .file("tls.key", &mine.key)
         .file("signing", signing.expose())
+        .file("cache-key", CACHE_KEY)
         .file("store", &format!("redis://gate:{STORE_PASSWORD}@127.0.0.1:9/"))
         .environment(&[("RUST_LOG", "debug".to_owned())])
         .start()
@@ -95,6 +99,7 @@ fn seeds(basic: &str, tls: &str, signing: &str) -> Vec<(String, String)> {
         ("a fetched token", TOKEN),
         ("another fetched token", NEXT_TOKEN),
         ("the password of the store", STORE_PASSWORD),
+        ("the key of shared answers", CACHE_KEY),
         ("the last event", LAST_EVENT),
     ];
     let mut seeds: Vec<_> = plain.map(|(place, seed)| (place.to_owned(), seed.to_owned())).into();
