@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ear::Ear;
 use super::inquiry::{self, Found};
+use super::kind::Kind;
 use crate::clock;
-use crate::inspect::{self, Tool};
+use crate::inspect::{self, Listed};
 use crate::mcp::{Era, ProtocolVersion, ServerName};
 use crate::policy::PolicySet;
 use crate::state::State;
@@ -62,14 +63,25 @@ struct Told {
 /// All that a server told at once.
 #[derive(Debug, PartialEq)]
 pub struct Contents {
-    /// Its tools, in its own order.
-    pub tools: Vec<Tool>,
+    /// Its tools, prompts, resources and templates, each in its own order.
+    pub(super) things: [Vec<Listed>; 4],
     /// Which eras it speaks.
     pub eras: Eras,
     /// What it tells models of itself.
     pub instructions: Option<Box<str>>,
-    /// Whether it writes logs for its clients.
-    pub logs: bool,
+    /// What else it can do for its clients.
+    pub offers: Vec<Offer>,
+}
+
+/// What a server can do for its clients beside having things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It writes logs.
+    Logging,
+    /// It completes what they type.
+    Completions,
+    /// It tells of changes of single resources.
+    Subscriptions,
 }
 
 /// Which eras a server speaks.
@@ -113,6 +125,19 @@ impl News {
     /// Hears of more.
     pub fn hear(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
+    }
+}
+
+impl Contents {
+    /// What it has of a kind.
+    pub fn of(&self, kind: Kind) -> &[Listed] {
+        let [tools, prompts, resources, templates] = &self.things;
+        match kind {
+            Kind::Tool => tools,
+            Kind::Prompt => prompts,
+            Kind::Resource => resources,
+            Kind::Template => templates,
+        }
     }
 }
 
@@ -279,21 +304,26 @@ pub struct Asked {
 
 impl Asked {
     fn learn(&self, found: Found) -> Result<Learnt, String> {
-        let Found { pages, eras, instructions, logs, ttl, at, tells } = found;
+        let Found { pages, eras, instructions, offers, ttl, at, tells } = found;
         let policy = (self.shown_by)().ok_or("no view shows it any more")?;
-        let mut tools = Vec::new();
-        for page in &pages {
-            tools.extend(self.read(page, &policy)?);
+        let mut things = <[Vec<Listed>; 4]>::default();
+        for (things, kind) in things.iter_mut().zip(Kind::ALL) {
+            for (_, page) in pages.iter().filter(|(of, _)| *of == kind) {
+                things.extend(self.read(kind, page, &policy)?);
+            }
         }
-        let contents = Contents { tools, eras, instructions, logs };
+        let contents = Contents { things, eras, instructions, offers };
         Ok(Learnt { contents, ttl: ttl.unwrap_or(AGAIN), at, tells })
     }
 
-    fn read(&self, page: &Bytes, policy: &PolicySet) -> Result<Vec<Tool>, String> {
-        let tools = inspect::tools(page).map_err(|_unreadable| "its list of tools has not one reading".to_owned())?;
-        inspect::learn(policy, &self.name, &self.state, &tools);
-        self.state.learn(page).map_err(|_fault| "its list of tools has not one reading".to_owned())?;
-        Ok(tools)
+    fn read(&self, kind: Kind, page: &Bytes, policy: &PolicySet) -> Result<Vec<Listed>, String> {
+        let unread = || format!("its list by {} has not one reading", kind.list().name());
+        let things = inspect::listed(kind.reading(), page).map_err(|_unreadable| unread())?;
+        if kind == Kind::Tool {
+            inspect::learn(policy, &self.name, &self.state, &things);
+            self.state.learn(page).map_err(|_fault| unread())?;
+        }
+        Ok(things)
     }
 }
 

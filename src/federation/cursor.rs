@@ -7,6 +7,7 @@ use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
+use super::kind::Kind;
 use super::names::Origin;
 use crate::mcp::ServerName;
 use crate::secret::Secret;
@@ -21,6 +22,9 @@ pub struct WeakKey;
 
 /// A key has so many characters at least.
 const SHORTEST_KEY: usize = 32;
+
+/// A list: of what, of which view, for which account.
+type List<'a> = (Kind, &'a str, &'a str);
 
 /// How long the seal is.
 const TAG: usize = 32;
@@ -45,28 +49,28 @@ impl Seal {
         Ok(if keys.is_empty() { Self::of_this_process() } else { Self(shared.collect()) })
     }
 
-    /// A cursor behind this tool, in the list of this view for this account.
-    pub(super) fn seal(&self, view: &str, account: &str, behind: &Origin) -> Option<String> {
-        let place = format!("{}\0{}", behind.server, behind.tool);
-        let tag = sign(self.0.first()?, about(view, account, &place).as_bytes());
+    /// A cursor behind this, in such a list of this view for this account.
+    pub(super) fn seal(&self, list: List<'_>, behind: &Origin) -> Option<String> {
+        let place = format!("{}\0{}", behind.server, behind.name);
+        let tag = sign(self.0.first()?, about(list, &place).as_bytes());
         Some(BASE64_URL_SAFE_NO_PAD.encode([tag.as_ref(), place.as_bytes()].concat()))
     }
 
-    /// The tool that the page comes behind; `None` if the cursor is not one for this list and account.
-    pub(super) fn open(&self, view: &str, account: &str, cursor: &str) -> Option<Origin> {
+    /// What the page comes behind; `None` if the cursor is not one for this list and account.
+    pub(super) fn open(&self, list: List<'_>, cursor: &str) -> Option<Origin> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(Some(cursor).filter(|text| text.len() <= LONGEST)?).ok()?;
         let (tag, place) = bytes.split_at_checked(TAG)?;
         let place = std::str::from_utf8(place).ok()?;
-        let about = about(view, account, place);
+        let about = about(list, place);
         self.0.iter().find(|key| verify(key, about.as_bytes(), tag).is_ok())?;
-        let (server, tool) = place.split_once('\0')?;
-        Some(Origin { server: ServerName::new(server).ok()?, tool: tool.into() })
+        let (server, name) = place.split_once('\0')?;
+        Some(Origin { server: ServerName::new(server).ok()?, name: name.into() })
     }
 }
 
 /// All that a cursor is good for. Lengths first: no part runs into another.
-fn about(view: &str, account: &str, place: &str) -> String {
-    format!("tools {}:{view} {}:{account} {place}", view.len(), account.len())
+fn about((kind, view, account): List<'_>, place: &str) -> String {
+    format!("{} {}:{view} {}:{account} {place}", kind.member(), view.len(), account.len())
 }
 
 #[cfg(test)]
@@ -77,7 +81,7 @@ mod tests {
     fn gates_with_the_same_key_take_each_others_cursors_while_it_changes_too() {
         let key = |text: &str| Secret::new(text.repeat(32));
         let seal = |keys: &[&str]| Seal::shared(&keys.iter().map(|text| key(text)).collect::<Vec<_>>()).unwrap();
-        let origin = Origin { server: ServerName::new("records").unwrap(), tool: "find".into() };
+        let origin = Origin { server: ServerName::new("records").unwrap(), name: "find".into() };
         for (seals, opens, good) in [
             (&["a"][..], &["a"][..], true),
             (&["a"], &["b"], false),
@@ -85,8 +89,8 @@ mod tests {
             (&["b", "a"], &["a", "b"], true),
             (&["b", "a"], &["a"], false),
         ] {
-            let cursor = seal(seals).seal("all", "alice", &origin).unwrap();
-            assert_eq!(seal(opens).open("all", "alice", &cursor).is_some(), good, "{seals:?} {opens:?}");
+            let cursor = seal(seals).seal((Kind::Tool, "all", "alice"), &origin).unwrap();
+            assert_eq!(seal(opens).open((Kind::Tool, "all", "alice"), &cursor).is_some(), good, "{seals:?} {opens:?}");
         }
         assert_eq!(Seal::shared(&[Secret::new("a".repeat(31))]).map(drop), Err(WeakKey));
     }
@@ -94,20 +98,21 @@ mod tests {
     #[test]
     fn a_cursor_is_good_for_its_list_its_caller_and_its_gate() {
         let (seal, other) = (Seal::of_this_process(), Seal::of_this_process());
-        let origin = Origin { server: ServerName::new("records").unwrap(), tool: "find".into() };
-        let cursor = seal.seal("all", "alice", &origin).unwrap();
-        assert_eq!(seal.open("all", "alice", &cursor), Some(origin));
-        assert_eq!(seal.open("some", "alice", &cursor), None);
-        assert_eq!(seal.open("all", "bob", &cursor), None);
-        assert_eq!(other.open("all", "alice", &cursor), None);
+        let origin = Origin { server: ServerName::new("records").unwrap(), name: "find".into() };
+        let cursor = seal.seal((Kind::Tool, "all", "alice"), &origin).unwrap();
+        assert_eq!(seal.open((Kind::Tool, "all", "alice"), &cursor), Some(origin));
+        assert_eq!(seal.open((Kind::Tool, "some", "alice"), &cursor), None);
+        assert_eq!(seal.open((Kind::Tool, "all", "bob"), &cursor), None);
+        assert_eq!(seal.open((Kind::Prompt, "all", "alice"), &cursor), None);
+        assert_eq!(other.open((Kind::Tool, "all", "alice"), &cursor), None);
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&cursor).unwrap();
         for at in 0..bytes.len() {
             bytes[at] ^= 1;
-            assert_eq!(seal.open("all", "alice", &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None, "{at}");
+            assert_eq!(seal.open((Kind::Tool, "all", "alice"), &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None, "{at}");
             bytes[at] ^= 1;
         }
         for none in ["", "AAAA", "null", &"A".repeat(5000)] {
-            assert_eq!(seal.open("all", "alice", none), None, "{none}");
+            assert_eq!(seal.open((Kind::Tool, "all", "alice"), none), None, "{none}");
         }
     }
 }

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::catalogue::Eras;
+use super::catalogue::{Eras, Offer};
 use super::ear::Open;
+use super::kind::Kind;
 use crate::json::{self, Bounds};
+use crate::jsonrpc::code::METHOD_NOT_FOUND;
 use crate::mcp::ProtocolVersion;
 use crate::state::SESSION_ID;
 use crate::upstream::{Endpoint, Inquired, Upstream, VERSION};
@@ -18,12 +20,11 @@ use crate::upstream::{Endpoint, Inquired, Upstream, VERSION};
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The answers to `tools/list`, page by page.
-    pub(super) pages: Vec<Bytes>,
+    /// Its lists, page by page.
+    pub(super) pages: Vec<(Kind, Bytes)>,
     pub(super) eras: Eras,
     pub(super) instructions: Option<Box<str>>,
-    /// Whether it writes logs for its clients.
-    pub(super) logs: bool,
+    pub(super) offers: Vec<Offer>,
     /// For how long the server says that it holds.
     pub(super) ttl: Option<Duration>,
     /// Who has told it.
@@ -75,20 +76,42 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
         (false, Ok(told)) => (Eras { modern: false, legacy: legacy_revision }, legacy, told),
         (false, Err(refused)) => return Err(refused.told()),
     };
-    let listed =
-        if told.pointer("/result/capabilities/tools").is_some() { leg.tools().await } else { Ok((Vec::new(), None)) };
+    let capability = |path: &str| told.pointer(&format!("/result/capabilities/{path}"));
+    let (mut pages, mut ttl) = (Vec::new(), None);
+    for kind in Kind::ALL.into_iter().filter(|kind| capability(kind.capability()).is_some()) {
+        match leg.list(kind, &mut pages).await {
+            Ok(holds) => ttl = ttl.into_iter().chain(holds).min(),
+            Err(error) => {
+                leg.close().await;
+                return Err(error);
+            }
+        }
+    }
     leg.close().await;
-    let (pages, ttl) = listed?;
-    let tells = told.pointer("/result/capabilities/tools/listChanged").and_then(Value::as_bool) == Some(true);
-    let logs = told.pointer("/result/capabilities/logging").is_some();
-    Ok(Found { pages, eras, instructions: instructions(&told), logs, ttl, at: Arc::clone(to), tells })
+    let is_true = |path: &str| capability(path).and_then(Value::as_bool) == Some(true);
+    let tells = Kind::ALL.iter().any(|kind| is_true(&format!("{}/listChanged", kind.capability())));
+    let (instructions, offers) = (instructions(&told), offers(&told));
+    Ok(Found { pages, eras, instructions, offers, ttl, at: Arc::clone(to), tells })
+}
+
+/// What a server says that it can do beside having things.
+fn offers(told: &Value) -> Vec<Offer> {
+    let capability = |path: &str| told.pointer(&format!("/result/capabilities/{path}"));
+    let subscribes = capability("resources/subscribe").and_then(Value::as_bool) == Some(true);
+    let offers = [
+        (Offer::Logging, capability("logging").is_some()),
+        (Offer::Completions, capability("completions").is_some()),
+        (Offer::Subscriptions, subscribes),
+    ];
+    offers.into_iter().filter_map(|(offer, made)| made.then_some(offer)).collect()
 }
 
 /// Listens there for what the server has otherwise than before, by whatever it speaks.
 pub(super) async fn listen(server: &Upstream, to: &Arc<Endpoint>, eras: Eras) -> Option<Open> {
     let mut leg = if eras.modern { Leg::modern(server, to) } else { Leg::legacy(server, to) };
     let question = if eras.modern {
-        Some(leg.message("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } })))
+        let all = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+        Some(leg.message("subscriptions/listen", json!({ "notifications": all })))
     } else {
         leg.open().await.ok()?;
         None
@@ -200,35 +223,36 @@ impl<'a> Leg<'a> {
         Ok(told)
     }
 
-    /// All pages of its tools, and the shortest time that one holds.
-    async fn tools(&mut self) -> Result<(Vec<Bytes>, Option<Duration>), String> {
-        let (mut pages, mut ttl): (Vec<Bytes>, Option<Duration>) = (Vec::new(), None);
-        let mut params = json!({});
+    /// All pages of a list, and the shortest time that one holds. A server that has no templates need not know of them.
+    async fn list(&mut self, kind: Kind, pages: &mut Vec<(Kind, Bytes)>) -> Result<Option<Duration>, String> {
+        let method = kind.list().name();
+        let (mut ttl, mut params) = (None, json!({}));
         for _ in 0..MOST_PAGES {
-            let (answer, bytes) = self.page(params.clone()).await?;
-            pages.push(bytes);
+            let (answer, bytes) = self.page(method, params.clone()).await?;
+            match answer.get("result") {
+                Some(_) => pages.push((kind, bytes)),
+                None if kind == Kind::Template && code(&answer) == Some(METHOD_NOT_FOUND) => return Ok(None),
+                None => return Err(Refused::Said(200, code(&answer)).told()),
+            }
             let said = answer.pointer("/result/ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
             ttl = ttl.into_iter().chain(said).min();
             let next = answer.pointer("/result/nextCursor").filter(|cursor| cursor.is_string());
             let Some(next) = next.map(|cursor| json!({ "cursor": cursor })) else {
-                return Ok((pages, ttl));
+                return Ok(ttl);
             };
             if next == params {
-                return Err("its list of tools does not end: a page leads to itself".to_owned());
+                return Err(format!("its list by {method} does not end: a page leads to itself"));
             }
             params = next;
         }
-        Err(format!("its list of tools has more than {MOST_PAGES} pages"))
+        Err(format!("its list by {method} has more than {MOST_PAGES} pages"))
     }
 
-    async fn page(&mut self, params: Value) -> Result<(Value, Bytes), String> {
-        let Inquired { bytes, .. } = self.send("tools/list", params).await.map_err(|refused| refused.told())?;
-        let answer =
-            json::value(&bytes, &BOUNDS).map_err(|_fault| "its list of tools has not one reading".to_owned())?;
-        match answer.get("result") {
-            Some(_) => Ok((answer, bytes)),
-            None => Err(Refused::Said(200, code(&answer)).told()),
-        }
+    async fn page(&mut self, method: &'static str, params: Value) -> Result<(Value, Bytes), String> {
+        let Inquired { bytes, .. } = self.send(method, params).await.map_err(|refused| refused.told())?;
+        let answer = json::value(&bytes, &BOUNDS);
+        let answer = answer.map_err(|_fault| format!("its list by {method} has not one reading"))?;
+        Ok((answer, bytes))
     }
 
     /// The answer to a request, and the session that it began.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::catalogue::Contents;
 use super::cursor::Seal;
-use super::names::{Names, Origin};
+use super::kind::Kind;
+use super::names::{Names, Origin, Wish};
 use super::view::View;
-use crate::inspect::Tool;
-use crate::json::{self, Bounds, Flaw, Kind, Lens};
+use crate::inspect::Listed;
+use crate::json::{self, Bounds, Flaw, Lens};
 use crate::mcp::{ProtocolVersion, ServerName};
 
 /// What a server of a view has.
@@ -20,54 +21,56 @@ pub type Has = (ServerName, Arc<Contents>);
 pub struct Listing {
     /// What it was made of.
     has: Vec<Has>,
-    names: Names,
-    /// Each tool as it is shown here.
-    tools: BTreeMap<Origin, Arc<Shown>>,
+    tables: [Table; 4],
 }
 
-/// A tool under the name that it has here.
+/// What a view shows of one kind.
 #[derive(Debug)]
-pub struct Shown {
+struct Table {
+    names: Names,
+    /// Each thing as it is shown here.
+    things: BTreeMap<Origin, Arc<Shown>>,
+}
+
+/// A thing under the name that it has here.
+#[derive(Debug)]
+struct Shown {
     /// That name.
     name: Arc<str>,
-    /// The tool as its server has it.
-    pub tool: Tool,
+    /// The thing as its server has it.
+    thing: Listed,
     /// What is said of it here.
-    pub definition: Box<[u8]>,
+    definition: Box<[u8]>,
 }
 
 /// A page of the list.
 #[derive(Debug)]
 pub struct Page {
     /// The definitions, with commas between them.
-    pub tools: Vec<u8>,
+    pub things: Vec<u8>,
     /// Where the next one begins, if there is one.
     pub next: Option<String>,
 }
 
-/// So many tools are looked at for one page.
+/// So many things are looked at for one page.
 const PAGE: usize = 250;
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
 
 impl Listing {
     /// What this view shows of what these servers have. What has not changed is as it was before.
     pub(super) fn new(view: &View, has: Vec<Has>, before: Option<&Self>) -> Self {
-        let tools = has.iter().flat_map(|(server, contents)| {
-            contents.tools.iter().map(|tool| (Origin { server: server.clone(), tool: tool.name.clone() }, tool))
-        });
-        let tools: Vec<_> = tools.filter_map(|(origin, tool)| Some((view.wish(&origin)?, origin, tool))).collect();
-        let names = Names::of(tools.iter().map(|(wish, origin, _)| (origin.clone(), *wish)));
-        let shown = tools.into_iter().filter_map(|(_, origin, tool)| {
-            let name = names.name(&origin)?;
-            let known = before.and_then(|before| before.tools.get(&origin)).filter(|shown| shown.is(tool, name));
-            let shown = known.cloned().or_else(|| {
-                let definition = renamed(&tool.definition, name, view.description(&origin))?;
-                Some(Arc::new(Shown { name: Arc::clone(name), tool: tool.clone(), definition: definition.into() }))
-            });
-            Some((origin, shown?))
-        });
-        let tools = shown.collect();
-        Self { has, names, tools }
+        let tables = Kind::ALL.map(|kind| Table::new(kind, view, &has, before.map(|before| before.of(kind))));
+        Self { has, tables }
+    }
+
+    fn of(&self, kind: Kind) -> &Table {
+        let [tools, prompts, resources, templates] = &self.tables;
+        match kind {
+            Kind::Tool => tools,
+            Kind::Prompt => prompts,
+            Kind::Resource => resources,
+            Kind::Template => templates,
+        }
     }
 
     /// What it was made of.
@@ -80,9 +83,9 @@ impl Listing {
         self.has.iter().filter_map(|(_, contents)| contents.eras.legacy).min()
     }
 
-    /// Whether that tool is shown.
-    pub fn shows(&self, origin: &Origin) -> bool {
-        self.tools.contains_key(origin)
+    /// Everything of a kind that is shown.
+    pub fn shown(&self, kind: Kind) -> impl Iterator<Item = (&Origin, &Listed)> {
+        self.of(kind).things.iter().map(|(origin, shown)| (origin, &shown.thing))
     }
 
     /// Whether it was made of just that.
@@ -91,46 +94,109 @@ impl Listing {
         self.has.len() == has.len() && pairs.all(|(was, is)| was.0 == is.0 && Arc::ptr_eq(&was.1, &is.1))
     }
 
-    /// The tool that is called so here, and how its server shows it.
-    pub fn tool(&self, name: &str) -> Option<(&Origin, &Shown)> {
-        let origin = self.names.origin(name)?;
-        Some((origin, self.tools.get(origin).map(Arc::as_ref)?))
+    /// Whose it is that is called so here.
+    pub fn origin(&self, kind: Kind, name: &str) -> Option<&Origin> {
+        self.of(kind).names.origin(name)
     }
 
-    /// The page behind a cursor, or the first, of the tools that a caller is shown. `None` if the cursor is none of this
+    /// The server that has the resource of this URI: it lists it, or a template of it. What two have is nobody's.
+    pub fn owner(&self, uri: &str) -> Option<&ServerName> {
+        if let Some(origin) = self.origin(Kind::Resource, uri).or_else(|| self.origin(Kind::Template, uri)) {
+            return Some(&origin.server);
+        }
+        let templates = self.of(Kind::Template).things.keys();
+        let mut owners = templates.filter(|origin| is_of(uri, &origin.name)).map(|origin| &origin.server);
+        let owner = owners.next()?;
+        owners.all(|other| other == owner).then_some(owner)
+    }
+
+    /// The page behind a cursor, or the first, of what a caller is shown. `None` if the cursor is none of this
     /// list and account.
     pub fn page(
         &self,
-        (view, account): (&View, &str),
+        (kind, view, account): (Kind, &View, &str),
         seal: &Seal,
         cursor: Option<&str>,
-        shows: impl Fn(&Origin, &Tool) -> bool,
+        shows: impl Fn(&Origin, &Listed) -> bool,
     ) -> Option<Page> {
+        let of = (kind, view.name.as_str(), account);
         let behind = match cursor {
-            Some(cursor) => Some(seal.open(view.name.as_str(), account, cursor)?),
+            Some(cursor) => Some(seal.open(of, cursor)?),
             None => None,
         };
         let from = behind.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let mut rest = self.tools.range((from, std::ops::Bound::Unbounded));
-        let (mut tools, mut last) = (Vec::new(), None);
+        let mut rest = self.of(kind).things.range((from, std::ops::Bound::Unbounded));
+        let (mut things, mut last) = (Vec::new(), None);
         for (origin, shown) in rest.by_ref().take(PAGE) {
             last = Some(origin);
-            if shows(origin, &shown.tool) {
-                if !tools.is_empty() {
-                    tools.push(b',');
+            if shows(origin, &shown.thing) {
+                if !things.is_empty() {
+                    things.push(b',');
                 }
-                tools.extend_from_slice(&shown.definition);
+                things.extend_from_slice(&shown.definition);
             }
         }
         let more = last.filter(|_| rest.next().is_some());
-        Some(Page { tools, next: more.and_then(|origin| seal.seal(view.name.as_str(), account, origin)) })
+        Some(Page { things, next: more.and_then(|origin| seal.seal(of, origin)) })
+    }
+}
+
+impl Table {
+    fn new(kind: Kind, view: &View, has: &[Has], before: Option<&Self>) -> Self {
+        let things = has.iter().flat_map(|(server, contents)| {
+            contents.of(kind).iter().map(|it| (Origin { server: server.clone(), name: it.name.clone() }, it))
+        });
+        let things: Vec<_> = things.filter(|(origin, _)| view.shows(kind, origin)).collect();
+        let names = Names::of(things.iter().filter_map(|(origin, it)| {
+            // A URI says itself what it is, and clients may fetch it: it is never changed.
+            let is_uri = matches!(kind, Kind::Resource | Kind::Template);
+            let wish = if is_uri { Some(Wish::Given(&it.name)) } else { view.wish(kind, origin) };
+            Some((origin.clone(), wish?))
+        }));
+        let shown = things.into_iter().filter_map(|(origin, thing)| {
+            let name = names.name(&origin)?;
+            let known = before.and_then(|before| before.things.get(&origin)).filter(|shown| shown.is(thing, name));
+            let shown = known.cloned().or_else(|| {
+                let definition = match kind {
+                    Kind::Tool => renamed(&thing.definition, name, view.description(&origin))?,
+                    Kind::Prompt => renamed(&thing.definition, name, None)?,
+                    Kind::Resource | Kind::Template => thing.definition.to_vec(),
+                };
+                Some(Arc::new(Shown { name: Arc::clone(name), thing: thing.clone(), definition: definition.into() }))
+            });
+            Some((origin, shown?))
+        });
+        let things = shown.collect();
+        Self { names, things }
     }
 }
 
 impl Shown {
-    fn is(&self, tool: &Tool, name: &Arc<str>) -> bool {
-        self.name == *name && self.tool == *tool
+    fn is(&self, thing: &Listed, name: &Arc<str>) -> bool {
+        self.name == *name && self.thing == *thing
     }
+}
+
+/// Whether a URI is one that this template describes (RFC 6570): whatever stands where its braces do.
+fn is_of(uri: &str, template: &str) -> bool {
+    let mut literals = template.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, behind)| behind));
+    let Some(mut rest) = literals.next().and_then(|first| uri.strip_prefix(first)) else {
+        return false;
+    };
+    let mut literals = literals.peekable();
+    let has_none = literals.peek().is_none();
+    while let Some(literal) = literals.next() {
+        let behind = match literals.peek() {
+            // What comes behind the last brace ends the URI.
+            None => rest.ends_with(literal).then_some(""),
+            Some(_) => rest.split_once(literal).map(|(_, behind)| behind),
+        };
+        let Some(behind) = behind else {
+            return false;
+        };
+        rest = behind;
+    }
+    !has_none || rest.is_empty()
 }
 
 /// A definition under another name, and with other words for models, if there are any. Every other byte stays.
@@ -182,7 +248,7 @@ impl Lens for Found {
         Place::Elsewhere
     }
 
-    fn value(&mut self, place: Place, _: Kind, span: Range<usize>) {
+    fn value(&mut self, place: Place, _: json::Kind, span: Range<usize>) {
         match place {
             Place::Name => self.name = Some(span),
             Place::Description => self.description = Some(span),
@@ -205,6 +271,8 @@ mod tests {
         let member = |server: &&str| Member {
             server: ServerName::new(server).unwrap(),
             tools: vec!["*".into()],
+            prompts: vec!["*".into()],
+            resources: vec!["*".into()],
             called: BTreeMap::new(),
             described: BTreeMap::from([("find".into(), "Finds \"it\".".into())]),
         };
@@ -217,10 +285,10 @@ mod tests {
             tools.iter().map(|tool| format!(r#"{{"x":1, "name" : "{tool}","inputSchema":{{}}}}"#)).collect();
         let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{}]}}}}"#, tools.join(","));
         let contents = Contents {
-            tools: inspect::tools(&Bytes::from(answer)).unwrap(),
+            things: [inspect::listed(inspect::List::Tools, &Bytes::from(answer)).unwrap(), vec![], vec![], vec![]],
             eras: Eras::default(),
             instructions: None,
-            logs: false,
+            offers: Vec::new(),
         };
         (ServerName::new(server).unwrap(), Arc::new(contents))
     }
@@ -229,8 +297,9 @@ mod tests {
     fn walked(listing: &Listing, view: &View, shows: impl Fn(&Origin) -> bool) -> Vec<String> {
         let (seal, mut cursor, mut names) = (Seal::of_this_process(), None, Vec::new());
         loop {
-            let page = listing.page((view, "alice"), &seal, cursor.as_deref(), |origin, _| shows(origin)).unwrap();
-            let tools: serde_json::Value = format!("[{}]", String::from_utf8(page.tools).unwrap()).parse().unwrap();
+            let page =
+                listing.page((Kind::Tool, view, "alice"), &seal, cursor.as_deref(), |origin, _| shows(origin)).unwrap();
+            let tools: serde_json::Value = format!("[{}]", String::from_utf8(page.things).unwrap()).parse().unwrap();
             names.extend(tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()));
             cursor = page.next;
             if cursor.is_none() {
@@ -246,13 +315,30 @@ mod tests {
             vec![has("a", &["find".to_owned()]), has("b", &["find".to_owned()])],
             None,
         );
-        let (origin, shown) = listing.tool("b_find").unwrap();
-        assert_eq!((origin.server.as_str(), &*origin.tool), ("b", "find"));
+        let origin = listing.origin(Kind::Tool, "b_find").unwrap();
+        let shown = &listing.of(Kind::Tool).things[origin];
+        assert_eq!((origin.server.as_str(), &*origin.name), ("b", "find"));
         assert_eq!(
             std::str::from_utf8(&shown.definition).unwrap(),
             r#"{"description":"Finds \"it\".","x":1, "name" : "b_find","inputSchema":{}}"#
         );
-        assert!(listing.tool("find").is_none());
+        assert!(listing.origin(Kind::Tool, "find").is_none());
+    }
+
+    #[test]
+    fn a_uri_is_of_a_template_that_describes_it() {
+        for (uri, template, is) in [
+            ("demo://records/1", "demo://records/{id}", true),
+            ("demo://records/1/parts", "demo://records/{id}/parts", true),
+            ("demo://records/1/part", "demo://records/{id}/parts", false),
+            ("demo://other/1", "demo://records/{id}", false),
+            ("demo://a/b/c", "demo://{a}/b/{c}", true),
+            ("demo://records", "demo://records", true),
+            ("demo://records/1", "demo://records", false),
+            ("file:///a", "{+uri}", true),
+        ] {
+            assert_eq!(is_of(uri, template), is, "{uri} {template}");
+        }
     }
 
     proptest! {
@@ -265,9 +351,9 @@ mod tests {
             }).collect();
             let view = view(&servers);
             let listing = Listing::new(&view, all, None);
-            let shows = |origin: &Origin| origin.tool.len().is_multiple_of(every);
+            let shows = |origin: &Origin| origin.name.len().is_multiple_of(every);
             let walked = walked(&listing, &view, shows);
-            let expected: Vec<_> = listing.names.iter().filter(|(origin, _)| shows(origin)).map(|(_, name)| name.to_string()).collect();
+            let expected: Vec<_> = listing.of(Kind::Tool).names.iter().filter(|(origin, _)| shows(origin)).map(|(_, name)| name.to_string()).collect();
             prop_assert_eq!(walked, expected);
         }
     }

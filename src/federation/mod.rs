@@ -5,14 +5,16 @@ mod catalogue;
 mod cursor;
 mod ear;
 mod inquiry;
+mod kind;
 mod listing;
 mod names;
 mod source;
 mod view;
 
-pub use catalogue::{Asked, Catalogue, CatalogueSettings, Contents, Eras, News};
+pub use catalogue::{Asked, Catalogue, CatalogueSettings, Contents, Eras, News, Offer};
 pub use cursor::{Seal, WeakKey};
-pub use listing::{Has, Listing, Page, Shown};
+pub use kind::Kind;
+pub use listing::{Has, Listing, Page};
 pub use names::Origin;
 pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile};
 pub use view::{Place, View, Views};

@@ -26,13 +26,13 @@ pub(super) enum Wish<'a> {
     Prefixed,
 }
 
-/// A tool of a server.
+/// A tool, prompt, resource or template of a server.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
     /// The server.
     pub server: ServerName,
-    /// What that calls it.
-    pub tool: Box<str>,
+    /// What that calls it: its name or its URI.
+    pub name: Box<str>,
 }
 
 /// What every tool is called, and whose every name is.
@@ -85,7 +85,7 @@ impl Names {
         let mut settled = Self::default();
         for (origin, name) in named {
             if count.get(&name) != Some(&1) {
-                tracing::warn!(server = %origin.server, tool = &*origin.tool, name = &*name, "a tool is not shown: it cannot be told from another one by any name");
+                tracing::warn!(server = %origin.server, tool = &*origin.name, name = &*name, "a tool, prompt or resource is not shown: it cannot be told from another one by any name");
                 continue;
             }
             let name = Arc::<str>::from(name);
@@ -134,7 +134,7 @@ impl Candidates<'_> {
     fn name(&self, origin: &Origin) -> Box<str> {
         match (self.wish, self.step) {
             (Wish::Given(name), _) => name.into(),
-            (Wish::Bare, 0) => fitting(&origin.tool, origin),
+            (Wish::Bare, 0) => fitting(&origin.name, origin),
             (Wish::Bare, 1) | (Wish::Prefixed, 0) => fitting(&prefixed(origin), origin),
             (Wish::Bare | Wish::Prefixed, _) => hashed(&prefixed(origin), origin),
         }
@@ -142,7 +142,7 @@ impl Candidates<'_> {
 }
 
 fn prefixed(origin: &Origin) -> String {
-    format!("{}_{}", origin.server, origin.tool)
+    format!("{}_{}", origin.server, origin.name)
 }
 
 /// Whether models' vendors take it.
@@ -163,7 +163,7 @@ fn hashed(text: &str, origin: &Origin) -> Box<str> {
     let plain = text.chars().map(|c| if c.is_ascii() && is_plain(c as u8) { c } else { '_' });
     let mut name: String = plain.take(LONGEST - DIGITS - 1).collect();
     name.push('_');
-    let digest = Sha256::digest(format!("{}\0{}", origin.server, origin.tool));
+    let digest = Sha256::digest(format!("{}\0{}", origin.server, origin.name));
     name.extend(digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(DIGITS).filter_map(digit));
     name.into()
 }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn origin(server: &str, tool: &str) -> Origin {
-        Origin { server: ServerName::new(server).unwrap(), tool: tool.into() }
+        Origin { server: ServerName::new(server).unwrap(), name: tool.into() }
     }
 
     fn names(tools: &[(&str, &str, Wish<'static>)]) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::kind::Kind;
 use super::names::{LONGEST, Names, Origin, is_taken};
 use super::view::{Member, Naming, Place, View, Views};
 use crate::diagnostic::{At, Code, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
@@ -64,6 +65,14 @@ struct MemberSource {
     /// Its tools, by name; `*` at the end of one stands for any more.
     #[schemars(length(min = 1), example = ["find_*", "get_invoice"])]
     tools: Spanned<Vec<Spanned<String>>>,
+    /// Its prompts, the same way. None if not said.
+    #[serde(default)]
+    #[schemars(example = ["summarize"])]
+    prompts: Vec<Spanned<String>>,
+    /// Its resources and templates of such, by URI; `*` at the end of one stands for any more. None if not said. Of a URI that two servers list, neither's is shown.
+    #[serde(default)]
+    #[schemars(example = ["docs://*"])]
+    resources: Vec<Spanned<String>>,
     /// Tools that are called otherwise here: up to 64 of A-Z, a-z, 0-9, `_` and `-`.
     #[serde(default)]
     rename: Entries<Spanned<String>>,
@@ -174,15 +183,17 @@ impl Reading<'_> {
             let help = "name a tool, or `\"*\"` for every one";
             self.tell(Code::EmptyList, source.tools.referenced, "`tools` is empty", help);
         }
-        for tool in &source.tools.value {
+        for tool in source.tools.value.iter().chain(&source.prompts).chain(&source.resources) {
             if tool.value.trim_end_matches('*').contains('*') || tool.value.ends_with("**") || tool.value.is_empty() {
                 let message = format!("{} is neither a name nor the beginning of one", quoted(&tool.value));
-                self.tell(Code::InvalidName, tool.referenced, message, "write a tool's name, or one that ends in `*`");
+                self.tell(Code::InvalidName, tool.referenced, message, "write a whole one, or one that ends in `*`");
             }
         }
         let member = Member {
             server: name.clone(),
-            tools: source.tools.value.iter().map(|tool| Box::from(tool.value.as_str())).collect(),
+            tools: patterns(&source.tools.value),
+            prompts: patterns(&source.prompts),
+            resources: patterns(&source.resources),
             called: written(&source.rename),
             described: written(&source.describe),
         };
@@ -200,7 +211,7 @@ impl Reading<'_> {
 
     /// What is said of a tool that is not shown is a mistake in one or the other.
     fn shown(&mut self, member: &Member, tool: &Spanned<String>) {
-        if !member.shows(&tool.value) {
+        if !member.shows(Kind::Tool, &tool.value) {
             let message = format!("the view does not show {}", quoted(&tool.value));
             self.tell(Code::UnknownTool, tool.referenced, message, "name it under `tools`, too");
         }
@@ -213,16 +224,21 @@ impl Reading<'_> {
         let tools = locked.flat_map(|(server, locked)| {
             locked
                 .tools()
-                .map(|pin| Origin { server: server.clone(), tool: pin.definition().name().into() })
+                .map(|pin| Origin { server: server.clone(), name: pin.definition().name().into() })
                 .collect::<Vec<_>>()
         });
-        let tools: Vec<_> = tools.filter_map(|origin| view.wish(&origin).map(|wish| (origin, wish))).collect();
+        let tools: Vec<_> =
+            tools.filter_map(|origin| view.wish(Kind::Tool, &origin).map(|wish| (origin, wish))).collect();
         for (wanted, origins) in Names::wanted_twice(&tools) {
-            let who: Vec<_> = origins.iter().map(|origin| format!("{}/{}", origin.server, origin.tool)).collect();
+            let who: Vec<_> = origins.iter().map(|origin| format!("{}/{}", origin.server, origin.name)).collect();
             let message = format!("{} would be the name of {}", quoted(&wanted), who.join(" and of "));
             self.tell(Code::DuplicateName, name.referenced, message, "call one of them otherwise under `rename`");
         }
     }
+}
+
+fn patterns(written: &[Spanned<String>]) -> Vec<Box<str>> {
+    written.iter().map(|pattern| Box::from(pattern.value.as_str())).collect()
 }
 
 fn written(entries: &Entries<Spanned<String>>) -> BTreeMap<Box<str>, Box<str>> {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arc_swap::ArcSwapOption;
 
 use super::catalogue::{Catalogue, News};
+use super::kind::Kind;
 use super::listing::Listing;
 use super::names::{Origin, Wish};
 use crate::clock;
@@ -63,6 +64,9 @@ pub(super) struct Member {
     pub(super) server: ServerName,
     /// Names; `*` at the end of one stands for any more.
     pub(super) tools: Vec<Box<str>>,
+    pub(super) prompts: Vec<Box<str>>,
+    /// The same of URIs and their templates.
+    pub(super) resources: Vec<Box<str>>,
     pub(super) called: BTreeMap<Box<str>, Box<str>>,
     pub(super) described: BTreeMap<Box<str>, Box<str>>,
 }
@@ -143,31 +147,41 @@ impl View {
         self.members.iter().map(|member| &member.server)
     }
 
-    /// What the tool is to be called here, if it is shown.
-    pub(super) fn wish<'a>(&'a self, origin: &Origin) -> Option<Wish<'a>> {
-        let member = self.member(origin)?;
-        let given = member.called.get(&origin.tool).map(|name| Wish::Given(name));
+    /// What it is to be called here, if it is shown.
+    pub(super) fn wish<'a>(&'a self, kind: Kind, origin: &Origin) -> Option<Wish<'a>> {
+        let member = self.member(kind, origin)?;
+        let given = member.called.get(&origin.name).filter(|_| kind == Kind::Tool).map(|name| Wish::Given(name));
         Some(given.unwrap_or(match self.naming {
             Naming::Bare => Wish::Bare,
             Naming::Prefixed => Wish::Prefixed,
         }))
     }
 
-    /// What is said of the tool here, if not what its server says.
-    pub(super) fn description(&self, origin: &Origin) -> Option<&str> {
-        self.member(origin)?.described.get(&origin.tool).map(|text| &**text)
+    /// Whether it is shown.
+    pub(super) fn shows(&self, kind: Kind, origin: &Origin) -> bool {
+        self.member(kind, origin).is_some()
     }
 
-    fn member(&self, origin: &Origin) -> Option<&Member> {
-        self.members.iter().find(|member| member.server == origin.server && member.shows(&origin.tool))
+    /// What is said of the tool here, if not what its server says.
+    pub(super) fn description(&self, origin: &Origin) -> Option<&str> {
+        self.member(Kind::Tool, origin)?.described.get(&origin.name).map(|text| &**text)
+    }
+
+    fn member(&self, kind: Kind, origin: &Origin) -> Option<&Member> {
+        self.members.iter().find(|member| member.server == origin.server && member.shows(kind, &origin.name))
     }
 }
 
 impl Member {
-    pub(super) fn shows(&self, tool: &str) -> bool {
-        self.tools.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => tool.starts_with(beginning),
-            None => tool == &**pattern,
+    pub(super) fn shows(&self, kind: Kind, name: &str) -> bool {
+        let patterns = match kind {
+            Kind::Tool => &self.tools,
+            Kind::Prompt => &self.prompts,
+            Kind::Resource | Kind::Template => &self.resources,
+        };
+        patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == &**pattern,
         })
     }
 }

@@ -13,10 +13,10 @@ use crate::mcp::{Definition, Method, ServerName, Target};
 use crate::policy::{Context, PolicySet, Query, Shown};
 use crate::state::State;
 
-/// A tool, as a list shows it that the gate has asked for itself.
+/// A thing, as a list shows it that the gate has asked for itself.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tool {
-    /// What its server calls it.
+pub struct Listed {
+    /// What its server calls it: its name or its URI.
     pub name: Box<str>,
     /// All that the server says of it.
     pub definition: Bytes,
@@ -24,21 +24,22 @@ pub struct Tool {
     pub shown: Shown,
 }
 
-/// The tools of an answer to `tools/list`.
+/// The things of an answer to a request for this list.
 ///
 /// # Errors
 /// It has not one reading.
-pub fn tools(answer: &Bytes) -> Result<Vec<Tool>, Unreadable> {
-    let mut found = Found::new(List::Tools, answer);
+pub fn listed(list: List, answer: &Bytes) -> Result<Vec<Listed>, Unreadable> {
+    let mut found = Found::new(list, answer);
     json::scan(answer, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
     let items = found.items().filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
     let tool = |item: Named<'_>| {
         let definition = answer.slice(item.span.clone());
         let shown = match (item.hidden, Definition::read(&definition)) {
+            _ if list != List::Tools => Shown::NotYet,
             (None, Some(read)) => Shown::As(read.fingerprint()),
             (hidden, _) => Shown::Hiding(hidden.unwrap_or(char::REPLACEMENT_CHARACTER)),
         };
-        Tool { name: Box::from(&*item.name), definition, shown }
+        Listed { name: Box::from(&*item.name), definition, shown }
     };
     Ok(items.into_iter().map(tool).collect())
 }
@@ -52,7 +53,7 @@ pub fn counts(shown: Shown, policy: &PolicySet, server: &ServerName) -> Shown {
 }
 
 /// How these tools are shown counts for calls, too.
-pub fn learn(policy: &PolicySet, server: &ServerName, state: &State, tools: &[Tool]) {
+pub fn learn(policy: &PolicySet, server: &ServerName, state: &State, tools: &[Listed]) {
     let list = tools.iter().map(|tool| (&*tool.name, counts(tool.shown, policy, server)));
     pinning::learn(policy, server, state, list);
 }
@@ -70,11 +71,16 @@ pub(super) struct CatalogFilter<'a> {
 
 /// Which list, and what its things are called by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
+pub enum List {
+    /// By name.
     Tools,
+    /// By name.
     Prompts,
+    /// By URI.
     Resources,
+    /// By URI template.
     Templates,
+    /// By id.
     Tasks,
     /// The resources that a subscription is for.
     Acknowledged,
@@ -82,7 +88,7 @@ pub(super) enum List {
 
 impl List {
     /// The list that answers this method, if one does.
-    pub(super) fn of(method: Method) -> Option<Self> {
+    pub fn of(method: Method) -> Option<Self> {
         match method {
             Method::ToolsList => Some(Self::Tools),
             Method::PromptsList => Some(Self::Prompts),

@@ -21,9 +21,8 @@ use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Place, Session, State, Stream};
 use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
 
-pub use catalog::{Tool, Unreadable, counts, learn, tools};
+pub use catalog::{List, Listed, Unreadable, counts, learn, listed};
 
-use catalog::List;
 use endpoint::Opens;
 use events::{Events, Ids, Most};
 use judge::{Judge, Sort, Verdict};

@@ -6,16 +6,18 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::read::read;
-use super::{Call, CallError, ProtocolVersion};
+use super::{Call, CallError, Method, ProtocolVersion};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
 
-/// The same call of a tool under another name, every other byte as it came. It is read like any other.
+/// The same call of a tool or prompt under another name, every other byte as it came. It is read like any other.
 ///
 /// # Errors
 /// It does not name one, or cannot be read under that name.
 pub fn renamed(call: &Call, name: &str) -> Result<Call, CallError> {
-    changed(call, Params::of(call).name, &quoted(name))
+    let Params { name: by_name, reference, .. } = Params::of(call);
+    let span = if call.method() == Method::CompletionComplete { reference } else { by_name };
+    changed(call, span, &quoted(name))
 }
 
 /// The same answer to what its server calls so, every other byte as it came.
@@ -65,6 +67,8 @@ pub fn cursor(call: &Call) -> Option<String> {
 struct Params {
     id: Option<Range<usize>>,
     name: Option<Range<usize>>,
+    /// `ref.name`.
+    reference: Option<Range<usize>>,
     version: Option<Range<usize>>,
     cursor: Option<(Kind, Range<usize>)>,
 }
@@ -84,6 +88,8 @@ enum Place {
     Id,
     Params,
     Name,
+    Ref,
+    RefName,
     Version,
     Cursor,
     Elsewhere,
@@ -97,6 +103,8 @@ impl Lens for Params {
             (Place::Message, "id") => Place::Id,
             (Place::Message, "params") => Place::Params,
             (Place::Params, "name") => Place::Name,
+            (Place::Params, "ref") => Place::Ref,
+            (Place::Ref, "name") => Place::RefName,
             (Place::Params, "protocolVersion") => Place::Version,
             (Place::Params, "cursor") => Place::Cursor,
             _ => Place::Elsewhere,
@@ -111,9 +119,10 @@ impl Lens for Params {
         match place {
             Place::Id => self.id = Some(span),
             Place::Name => self.name = Some(span),
+            Place::RefName => self.reference = Some(span),
             Place::Version if kind == Kind::String => self.version = Some(span),
             Place::Cursor => self.cursor = Some((kind, span)),
-            Place::Message | Place::Params | Place::Version | Place::Elsewhere => {}
+            Place::Message | Place::Params | Place::Ref | Place::Version | Place::Elsewhere => {}
         }
     }
 }
@@ -129,6 +138,14 @@ mod tests {
         let renamed = renamed(&call, "find").unwrap();
         assert_eq!(renamed.body(), &Bytes::from(body.replace("\"a_find\"", "\"find\"")));
         assert_eq!((renamed.target().tool(), renamed.arguments()), (Some("find"), call.arguments()));
+    }
+
+    #[test]
+    fn what_is_completed_is_named_where_it_stands() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"name":"a_find","ref":{"type":"ref/prompt","name":"a_find"},"argument":{"name":"a_find","value":"x"}}}"#;
+        let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
+        let expected = body.replace(r#""ref/prompt","name":"a_find""#, r#""ref/prompt","name":"find""#);
+        assert_eq!(renamed(&call, "find").unwrap().body(), &Bytes::from(expected));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What a view tells of itself, as one caller sees it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::route::Route;
 use super::super::{Caller, Gateway};
 use crate::exchange::{HttpRefusal, Refusal};
-use crate::federation::{Listing, Origin, View};
+use crate::federation::{Kind, Listing, Offer, Origin, View};
 use crate::identity::Principal;
-use crate::inspect::{Tool, counts};
+use crate::inspect::{Listed, counts};
 use crate::json;
 use crate::mcp::{self, Call, Era, Method, ProtocolVersion, ServerName, Target};
 use crate::policy::{Context, Effect, Query};
@@ -31,22 +32,27 @@ impl Here<'_> {
         &self.caller.principal
     }
 
-    /// The way to the server whose tool is called so here, and the same call under that tool's own name.
-    pub(super) fn tool(
-        &self,
-        call: &Arc<Call>,
-        name: &str,
-        seen: &mut Recorder,
-    ) -> Result<(Arc<Route>, Arc<Call>), Refusal> {
-        let found = self.listing.tool(name);
-        let found = found.and_then(|(origin, _)| Some((origin, self.gateway.routes.route(&origin.server)?)));
-        let Some((origin, route)) = found else {
+    /// The way to the one server that a call is for, and the same call under the name that this has for what it names.
+    pub(super) fn one(&self, call: &Arc<Call>, seen: &mut Recorder) -> Result<(Arc<Route>, Arc<Call>), Refusal> {
+        let named = match call.target() {
+            Target::Tool(name) => self.listing.origin(Kind::Tool, name).map(|it| (&it.server, Some((&it.name, name)))),
+            Target::Prompt(name) => {
+                self.listing.origin(Kind::Prompt, name).map(|it| (&it.server, Some((&it.name, name))))
+            }
+            Target::Resource(uri) => self.listing.owner(uri).map(|server| (server, None)),
+            Target::Task(_) | Target::None => None,
+        };
+        let found = named.and_then(|(server, named)| Some((self.gateway.routes.route(server)?, named)));
+        let Some((route, named)) = found else {
             return Err(self.unknown(call));
         };
-        let own = Arc::new(mcp::renamed(call, &origin.tool)?);
+        let own = match named {
+            Some((own, _)) => Arc::new(mcp::renamed(call, own)?),
+            None => Arc::clone(call),
+        };
         // Policy, metrics and the audit log know it by its server and its own name; its caller by the name here.
-        seen.called = Some(name.into());
-        seen.server = origin.server.clone();
+        seen.called = named.map(|(_, name)| name.into());
+        seen.server = route.served.name.clone();
         seen.asks(&own, &self.caller.now.policy);
         Ok((Arc::clone(route), own))
     }
@@ -71,39 +77,57 @@ impl Here<'_> {
         denied.map_or_else(|| HttpRefusal::NoSuchPath.into(), Refusal::from)
     }
 
-    /// Whether the caller is shown a tool: by the function that decides calls of it.
-    fn shows(&self, origin: &Origin, tool: &Tool) -> bool {
+    /// Whether the caller is shown a thing: by the function that decides calls of it.
+    fn shows(&self, kind: Kind, (origin, thing): (&Origin, &Listed)) -> bool {
         let (policy, server) = (&self.caller.now.policy, &origin.server);
-        let context = self.context.showing(counts(tool.shown, policy, server));
-        let (method, target) = (Method::ToolsCall, Target::Tool(&origin.tool));
+        let context = self.context.showing(counts(thing.shown, policy, server));
+        let (method, target) = kind.used(&origin.name);
         policy.decide(&Query { principal: self.principal(), server, method, target, context }).shows()
     }
 
-    /// A page of the tools.
-    pub(super) fn list(&self, call: &Call) -> Result<String, Refusal> {
+    /// A page of a list.
+    pub(super) fn list(&self, kind: Kind, call: &Call) -> Result<String, Refusal> {
         let (cursor, account) = (mcp::cursor(call), &**self.principal().account());
-        let shows = |origin: &Origin, tool: &Tool| self.shows(origin, tool);
-        let page = self.listing.page((self.view, account), &self.gateway.seal, cursor.as_deref(), shows);
+        let shows = |origin: &Origin, thing: &Listed| self.shows(kind, (origin, thing));
+        let page = self.listing.page((kind, self.view, account), &self.gateway.seal, cursor.as_deref(), shows);
         let page = page.ok_or(StateError::NoCursor)?;
-        let tools = String::from_utf8_lossy(&page.tools);
+        let things = String::from_utf8_lossy(&page.things);
         let next = page.next.map(|next| format!(",\"nextCursor\":\"{next}\"")).unwrap_or_default();
-        Ok(self.result(call, &format!("\"tools\":[{tools}]{next}")))
+        Ok(self.result(call, &format!("\"{}\":[{things}]{next}", kind.member())))
+    }
+
+    /// What clients of this era can do here: all that is routed for some server, and that this caller may.
+    fn capabilities(&self, era: Era) -> String {
+        let hears = era == Era::Legacy || self.may_use(Method::SubscriptionsListen);
+        let mut capabilities = vec![format!(r#""tools":{{{}}}"#, if hears { r#""listChanged":true"# } else { "" })];
+        let has = |kind| self.listing.shown(kind).next().is_some() && self.may_use(kind.list());
+        if has(Kind::Prompt) {
+            capabilities.push(r#""prompts":{}"#.to_owned());
+        }
+        if has(Kind::Resource) || has(Kind::Template) {
+            let subscribe = era == Era::Legacy && self.offers(Offer::Subscriptions);
+            capabilities.push(format!(r#""resources":{{{}}}"#, if subscribe { r#""subscribe":true"# } else { "" }));
+        }
+        if self.offers(Offer::Completions) && (has(Kind::Prompt) || has(Kind::Template)) {
+            capabilities.push(r#""completions":{}"#.to_owned());
+        }
+        if era == Era::Legacy && self.logs() {
+            capabilities.push(r#""logging":{}"#.to_owned());
+        }
+        format!("{{{}}}", capabilities.join(","))
     }
 
     /// What the view is, by `server/discover`.
     pub(super) fn discovered(&self, call: &Call, spoken: &[ProtocolVersion]) -> String {
         let versions: Vec<_> = spoken.iter().map(|version| format!("\"{version}\"")).collect();
         let (versions, instructions) = (versions.join(","), self.instructions());
-        let changes = if self.may_use(Method::SubscriptionsListen) { r#""listChanged":true"# } else { "" };
-        let capabilities = format!(r#"{{"tools":{{{changes}}}}}"#);
+        let capabilities = self.capabilities(Era::Modern);
         self.result(call, &format!(r#""supportedVersions":[{versions}],"capabilities":{capabilities}{instructions}"#))
     }
 
     /// The same by `initialize`.
     pub(super) fn initialized(&self, call: &Call, version: ProtocolVersion) -> String {
-        let logging = if self.logs() { r#","logging":{}"# } else { "" };
-        let (instructions, info) = (self.instructions(), server_info());
-        let capabilities = format!(r#"{{"tools":{{"listChanged":true}}{logging}}}"#);
+        let (capabilities, instructions, info) = (self.capabilities(Era::Legacy), self.instructions(), server_info());
         let members =
             format!(r#""protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{info}{instructions}"#);
         self.result(call, &members)
@@ -111,7 +135,11 @@ impl Here<'_> {
 
     /// Whether some server writes logs for its clients, and this one may say how much.
     pub(super) fn logs(&self) -> bool {
-        self.listing.has().iter().any(|(_, contents)| contents.logs) && self.may_use(Method::LoggingSetLevel)
+        self.offers(Offer::Logging) && self.may_use(Method::LoggingSetLevel)
+    }
+
+    fn offers(&self, offer: Offer) -> bool {
+        self.listing.has().iter().any(|(_, contents)| contents.offers.contains(&offer))
     }
 
     /// Whether the caller may use a method that names nothing, at some server.
@@ -123,13 +151,11 @@ impl Here<'_> {
 
     /// What servers tell models of themselves, as a member; nothing of those of which the caller is shown no tool.
     fn instructions(&self) -> String {
+        let tools = self.listing.shown(Kind::Tool).filter(|shown| self.shows(Kind::Tool, *shown));
+        let servers: BTreeSet<_> = tools.map(|(origin, _)| &origin.server).collect();
         let mut instructions = String::new();
-        for (server, contents) in self.listing.has() {
-            let shown = |tool: &Tool| {
-                let origin = Origin { server: server.clone(), tool: tool.name.clone() };
-                self.listing.shows(&origin) && self.shows(&origin, tool)
-            };
-            let told = contents.instructions.as_deref().filter(|_| contents.tools.iter().any(shown));
+        for (server, contents) in self.listing.has().iter().filter(|(server, _)| servers.contains(server)) {
+            let told = contents.instructions.as_deref();
             let told = told.map(|told| format!("## {server}\n\n{told}\n\n")).unwrap_or_default();
             if instructions.len() + told.len() <= MOST_INSTRUCTIONS {
                 instructions.push_str(&told);

@@ -15,8 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Asking, Caller, GateBody, Gateway, Peer, refused, respond};
 use crate::exchange::{Outcome, Refusal};
-use crate::federation::{Listing, View};
-use crate::mcp::{self, Call, Era, Method, Mismatch, Target};
+use crate::federation::{Kind, Listing, View};
+use crate::mcp::{self, Call, Era, Method, Mismatch};
 use crate::state::SESSION_ID;
 use crate::telemetry::Recorder;
 
@@ -117,30 +117,31 @@ async fn modern(
 ) -> Result<Directed, Refusal> {
     let Viewing { view, caller, call, room } = viewing;
     let here = Here { gateway, caller: &caller, view: &view, listing: &listing, context: peer.context() };
-    match (call.method(), call.target()) {
-        (Method::ToolsCall, Target::Tool(name)) => {
-            let (route, own) = here.tool(&call, name, seen)?;
+    if let Some(kind) = Kind::listed_by(call.method()) {
+        here.may(&call)?;
+        seen.allowed().await?; // is it written down?
+        return Ok(Directed::Here(here.list(kind, &call)?));
+    }
+    match call.method() {
+        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::CompletionComplete => {
+            let (route, own) = here.one(&call, seen)?;
             let mut caller = caller.clone();
-            if let Some(name) = own.target().name()
-                && let Ok(name) = HeaderValue::try_from(mcp::encode_sentinel(name))
+            if let Some(mirror) = caller.head.headers.get_mut(NAME)
+                && let Some(Ok(name)) =
+                    own.target().name().map(|name| HeaderValue::try_from(mcp::encode_sentinel(name)))
             {
-                caller.head.headers.insert(NAME, name);
+                *mirror = name;
             }
             drop(room); // that server's room is another
             let room = route.served.capacity.take()?;
             Ok(Directed::To(Box::new(Asking { caller, route, call: own, room })))
         }
-        (Method::ToolsList, _) => {
-            here.may(&call)?;
-            seen.allowed().await?; // is it written down?
-            Ok(Directed::Here(here.list(&call)?))
-        }
-        (Method::ServerDiscover, _) => {
+        Method::ServerDiscover => {
             here.may(&call)?;
             seen.allowed().await?;
             Ok(Directed::Here(here.discovered(&call, &revisions(gateway, &view).await)))
         }
-        (Method::SubscriptionsListen, _) => {
+        Method::SubscriptionsListen => {
             here.may(&call)?;
             seen.allowed().await?;
             let hears = Hears::Subscription(Arc::clone(&call));

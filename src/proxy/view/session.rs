@@ -16,9 +16,9 @@ use super::here::Here;
 use super::stream::{Hears, Shared};
 use super::{Directed, Viewing};
 use crate::exchange::Refusal;
-use crate::federation::{Listing, View};
+use crate::federation::{Kind, Listing, View};
 use crate::json::{self, Bounds};
-use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName, Target};
+use crate::mcp::{self, Call, Method, ProtocolVersion, ServerName};
 use crate::sse::{Event, Splitter};
 use crate::state::{Begun, Known, Place, SESSION_ID, Session, Several, StateError, Stream};
 use crate::telemetry::Recorder;
@@ -58,14 +58,19 @@ pub(super) async fn directed(
     }
     let within = Within::found((gateway, peer), &view, &caller)?;
     seen.session = Some(within.ours.clone());
-    match (call.method(), call.target()) {
-        (Method::ToolsCall, Target::Tool(name)) => {
-            let (route, own) = here.tool(&call, name, seen)?;
+    match call.method() {
+        Method::ToolsCall
+        | Method::PromptsGet
+        | Method::ResourcesRead
+        | Method::ResourcesSubscribe
+        | Method::ResourcesUnsubscribe
+        | Method::CompletionComplete => {
+            let (route, own) = here.one(&call, seen)?;
             drop(room); // that server's room is another
             let asking = within.asking(&route, own).await?;
             return Ok(Directed::Within(Box::new(within), Box::new(asking)));
         }
-        (Method::Cancelled | Method::Answer, _) => return Ok(Directed::To(Box::new(within.about_one(&call)?))),
+        Method::Cancelled | Method::Answer => return Ok(Directed::To(Box::new(within.about_one(&call)?))),
         _ => {}
     }
     if let Some(asking) = within.missed(&call)? {
@@ -83,8 +88,10 @@ pub(super) async fn directed(
 
 /// What is answered here.
 async fn told(here: &Here<'_>, within: &Within, call: &Arc<Call>) -> Result<Directed, Refusal> {
+    if let Some(kind) = Kind::listed_by(call.method()) {
+        return Ok(Directed::Here(here.list(kind, call)?));
+    }
     match call.method() {
-        Method::ToolsList => Ok(Directed::Here(here.list(call)?)),
         Method::Ping => Ok(Directed::Here(here.result(call, ""))),
         // No server waits for either: each was told that its client is there, and none hears how far an answer is.
         Method::Initialized | Method::Progress => Ok(Directed::Heard),

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod session;
+mod things;
 
 use std::fs;
 use std::net::SocketAddr;
