@@ -24,7 +24,7 @@ use crate::policy::{self, LOCK_FILE, MAX_LOCK_BYTES, POLICY_KEYS, PolicyFile, Po
 pub(super) const MAX_FILES: usize = 256;
 
 /// What is enforced.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Policies {
     /// Who may do what.
     pub policy: PolicySet,

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod cursor;
+mod diff;
 mod ear;
 mod inquiry;
 mod kind;
@@ -13,6 +14,7 @@ mod view;
 
 pub use catalogue::{Asked, Catalogue, CatalogueSettings, Contents, Eras, News, Offer};
 pub use cursor::{Seal, WeakKey};
+pub use diff::diff;
 pub use kind::Kind;
 pub use listing::{Has, Listing, Page};
 pub use names::Origin;

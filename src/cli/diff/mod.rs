@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use super::output;
-use crate::config::{Folder, Reach, Revision};
+use crate::config::{Folder, Policies, Reach, Revision};
 use crate::diagnostic::Diagnostics;
-use crate::identity::Authenticators;
+use crate::federation;
 use crate::mcp::ServerName;
-use crate::policy::{PolicySet, Side, diff_callers};
+use crate::policy::{Side, diff_callers};
 
 use report::Changes;
 
@@ -76,10 +76,11 @@ fn changes(args: &Args) -> Result<Changes, Problem> {
     // The only server there is may have no name on one side.
     let names = |side: &Folder, other: &Folder| if side.names_servers() { side.servers() } else { other.servers() };
     let (before, now) = (names(&old, &new), names(&new, &old));
-    let (old, old_keys) = compiled(old, &before).map_err(|found| Problem::Found(args.old.clone(), found))?;
-    let (new, new_keys) = compiled(new, &now).map_err(|found| Problem::Found(args.new.clone(), found))?;
-    let side = |policy, callers| Side { policy, callers };
-    Ok(Changes::of(old.diff(&new), diff_callers(side(&old, &old_keys), side(&new, &new_keys))))
+    let old = compiled(old, &before).map_err(|found| Problem::Found(args.old.clone(), found))?;
+    let new = compiled(new, &now).map_err(|found| Problem::Found(args.new.clone(), found))?;
+    let [before, now] = [&old, &new].map(|it| Side { policy: &it.policy, callers: &it.authenticators });
+    let callers = diff_callers(before, now);
+    Ok(Changes::of([old.policy.diff(&new.policy), callers, federation::diff(&old.views, &new.views)]))
 }
 
 /// A folder of the disk, or of a revision.
@@ -95,11 +96,10 @@ fn folder(text: &str, other: &str) -> Result<Folder, String> {
     Revision::parse(text, &other)?.read()
 }
 
-fn compiled(folder: Folder, servers: &[ServerName]) -> Result<(PolicySet, Authenticators), Diagnostics> {
+fn compiled(folder: Folder, servers: &[ServerName]) -> Result<Policies, Diagnostics> {
     if folder.is_empty() {
-        return Ok(Default::default());
+        return Ok(Policies::default());
     }
     // That a key has ended meanwhile is no difference between the two.
-    let policies = folder.compile(servers, Reach::Nowhere, UNIX_EPOCH)?;
-    Ok((policies.policy, policies.authenticators))
+    folder.compile(servers, Reach::Nowhere, UNIX_EPOCH)
 }

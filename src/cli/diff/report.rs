@@ -20,8 +20,8 @@ const ORDER: [Direction; 5] =
 pub(super) struct Changes(Vec<Change>);
 
 impl Changes {
-    pub(super) fn of(policy: Vec<Change>, keys: Vec<Change>) -> Self {
-        let mut changes: Vec<_> = policy.into_iter().chain(keys).collect();
+    pub(super) fn of(changes: [Vec<Change>; 3]) -> Self {
+        let mut changes: Vec<_> = changes.into_iter().flatten().collect();
         changes.sort();
         Self(changes)
     }
@@ -115,6 +115,7 @@ fn rows(text: &mut String, changes: &[&Change]) {
             What::Key(id) => format!("key {}", code(id)),
             What::Certificate(name) => format!("certificate with {}", code(name)),
             What::Tokens(issuer) => format!("tokens of {}", code(issuer)),
+            What::View(name) => format!("view {}", code(name)),
             What::Server | What::OtherTools | What::Anonymous => change.what.to_string(),
         };
         let server = change.server.as_ref().map(|server| format!(" of {}", code(server.as_str()))).unwrap_or_default();
@@ -211,6 +212,7 @@ impl<'a> Row<'a> {
             What::Certificate(name) => ("certificate", Some(&**name)),
             What::Tokens(issuer) => ("tokens", Some(&**issuer)),
             What::Anonymous => ("anonymous", None),
+            What::View(name) => ("view", Some(&**name)),
         };
         let place = |rule: &'a RuleId| Place { file: rule.file(), line: rule.line(), rule: rule.path() };
         Self {

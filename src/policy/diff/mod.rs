@@ -80,6 +80,8 @@ pub enum What {
     Tokens(Arc<str>),
     /// Callers without a credential.
     Anonymous,
+    /// A view of this name: what it shows, which grants nothing.
+    View(Arc<str>),
 }
 
 /// Whose access changes.
@@ -226,6 +228,7 @@ impl fmt::Display for What {
             Self::Certificate(name) => write!(f, "certificate with {name}"),
             Self::Tokens(issuer) => write!(f, "tokens of {issuer}"),
             Self::Anonymous => f.write_str("callers without a credential"),
+            Self::View(name) => write!(f, "view {name}"),
         }
     }
 }

@@ -62,7 +62,7 @@ impl Side<'_> {
             What::Certificate(name) => format!("certificates.{name}"),
             What::Tokens(issuer) => format!("tokens.{issuer}"),
             What::Anonymous => ANONYMOUS.to_owned(),
-            What::Server | What::Named(..) | What::OtherTools => return None,
+            What::Server | What::Named(..) | What::OtherTools | What::View(_) => return None,
         };
         let (file, line) = self.callers.written(&path)?;
         Some(RuleId::at(file, line, &path))
@@ -78,7 +78,7 @@ impl Side<'_> {
                 Some(mapped.into_values().map(Arc::clone).collect())
             }
             What::Anonymous => self.callers.admits_anonymous().then(|| vec![Arc::from(ANONYMOUS)]),
-            What::Server | What::Named(..) | What::OtherTools => None,
+            What::Server | What::Named(..) | What::OtherTools | What::View(_) => None,
         }
     }
 }

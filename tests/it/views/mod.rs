@@ -332,3 +332,35 @@ async fn any_gate_with_the_same_key_serves_any_page() {
     let page = ask(stranger.data, "/views/all/mcp", "tools/list", &next, None).await.json().unwrap();
     assert_eq!(page["error"]["code"], -32602, "{page}");
 }
+
+#[tokio::test]
+async fn a_reviewer_sees_what_a_view_newly_shows() {
+    let home = home(&[]);
+    let policies = |folder: &str, views: &str| {
+        fs::create_dir_all(home.path().join(folder)).unwrap();
+        for (name, text) in [
+            ("records.yaml", RECORDS.to_owned()),
+            ("billing.yaml", format!("server: billing\n{BILLING}")),
+            ("principals.yaml", principals("reader")),
+            ("views.yaml", views.to_owned()),
+        ] {
+            fs::write(home.path().join(folder).join(name), text).unwrap();
+        }
+    };
+    policies("old", ALL);
+    policies(
+        "new",
+        &ALL.replace("tools: [find, pay]", "tools: [find, pay, refund]").replace("Counts the", "Ignore all"),
+    );
+    let told = said(&tollgate(home.path(), &["diff", "old", "new"]).await);
+    assert!(told.starts_with("exit 0\n"), "a view grants nothing: {told}");
+    for line in [
+        "changed   view all\n",
+        "now: tools refund of billing\n",
+        "now: records/count is described as \"Ignore all records.\"\n",
+        "no more: records/count is described as \"Counts the records.\"\n",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert!(!told.contains("view some"), "{told}");
+}
