@@ -14,11 +14,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::listener::Speaks;
 use super::seldom::Seldom;
+use crate::exchange::TimeoutKind;
 use crate::telemetry::{Handshake, Telemetry};
 use crate::tls::{ClientCertificate, Server};
 
-/// A handshake is done within this, from the first byte that is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many may be under way at once. Further ones wait, for as long as they may.
 const AT_ONCE: usize = 256;
 /// Failed ones are told of so often at most; they are all counted.
@@ -30,6 +29,8 @@ const HANDSHAKE: u8 = 22;
 pub(super) struct Handshakes {
     tls: Arc<Server>,
     telemetry: Arc<Telemetry>,
+    /// A handshake is done within this, from the first byte that is waited for.
+    patience: Duration,
     room: Semaphore,
     /// Failed ones are told of now and then: whoever can connect can fail.
     failures: Seldom,
@@ -55,13 +56,16 @@ enum Failed {
 }
 
 impl Handshakes {
-    pub(super) fn new(tls: Arc<Server>, telemetry: Arc<Telemetry>) -> Self {
-        Self { tls, telemetry, room: Semaphore::new(AT_ONCE), failures: Seldom::every(TOLD) }
+    pub(super) fn new(tls: Arc<Server>, telemetry: Arc<Telemetry>, patience: Duration) -> Self {
+        Self { tls, telemetry, patience, room: Semaphore::new(AT_ONCE), failures: Seldom::every(TOLD) }
     }
 
     /// Does the handshake. `None`: it failed, and that was told.
     pub(super) async fn shake(&self, stream: TcpStream, address: SocketAddr) -> Option<Shaken> {
-        let done = timeout(PATIENCE, self.attempt(stream)).await.unwrap_or(Err(Failed::Slow));
+        let done = timeout(self.patience, self.attempt(stream)).await.unwrap_or(Err(Failed::Slow));
+        if let Err(Failed::Slow) = done {
+            self.telemetry.timed_out(TimeoutKind::ListenerHandshake);
+        }
         let result = done.as_ref().map_or_else(Failed::result, |_shaken| Some(Handshake::Ok));
         if let Some(result) = result {
             self.telemetry.handshake(result);
@@ -94,7 +98,10 @@ impl Handshakes {
             Failed::Plain => {
                 tracing::warn!(%address, "plain HTTP, or something else, on a port that speaks TLS: use https:// there");
             }
-            Failed::Slow => tracing::warn!(%address, "a TLS handshake was not done within {PATIENCE:?}"),
+            Failed::Slow => {
+                let patience = self.patience;
+                tracing::warn!(%address, "a TLS handshake was not done within {patience:?} (listen.timeouts.handshake)");
+            }
             Failed::Refused(error) => tracing::warn!(%address, %error, "a TLS handshake failed"),
             Failed::Left => {}
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -20,12 +20,10 @@ use tower::BoxError;
 
 use super::handshake::{Handshakes, Shaken};
 use super::seldom::Seldom;
-use crate::proxy::{self, Deadlines, Gateway, Guard, Peer};
+use crate::config::ListenTimeouts;
+use crate::exchange::TimeoutKind;
+use crate::proxy::{self, Gateway, Guard, Peer, Streams};
 
-/// A head arrives within this.
-const HEAD: Duration = Duration::from_secs(10);
-/// A connection without a message under way is kept for so long.
-const IDLE: Duration = Duration::from_mins(1);
 /// How long connections are kept once the gate is ending, for calls that are on their way to it.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted.
@@ -110,8 +108,8 @@ pub(super) struct Port {
     pub(super) gateway: Arc<Gateway>,
     /// TLS, if it is spoken.
     pub(super) handshakes: Option<Handshakes>,
-    /// How long a client may take nothing of what it is sent.
-    pub(super) write_timeout: Duration,
+    /// How long clients may take for what.
+    pub(super) timeouts: ListenTimeouts,
 }
 
 /// A connection on which something may be asked.
@@ -136,10 +134,8 @@ pub(super) enum Speaks {
 /// were put back into stays twice as large for as long as a stream lasts.
 async fn speaks(stream: &TcpStream) -> Speaks {
     let mut first = [0; 3];
-    match timeout(IDLE, stream.peek(&mut first)).await {
-        Ok(Ok(length)) if length > 0 && first.starts_with(b"PRI".get(..length).unwrap_or_default()) => {
-            Speaks::PerhapsHttp2
-        }
+    match stream.peek(&mut first).await {
+        Ok(length) if length > 0 && first.starts_with(b"PRI".get(..length).unwrap_or_default()) => Speaks::PerhapsHttp2,
         _ => Speaks::Http1,
     }
 }
@@ -148,16 +144,18 @@ async fn speaks(stream: &TcpStream) -> Speaks {
 struct Server {
     port: Port,
     http1: http1::Builder,
-    either: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
+    either: auto::Builder<Streams>,
+    http2: auto::Builder<Streams>,
 }
 
 impl Server {
     fn new(port: Port) -> Self {
+        let telemetry = Arc::clone(&port.gateway.telemetry);
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
-        let mut either = auto::Builder::new(TokioExecutor::new());
-        either.http1().timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
+        // The guard keeps time, on either protocol.
+        http1.header_read_timeout(None).max_buf_size(BUFFER);
+        let mut either = auto::Builder::new(Streams { write_timeout: port.timeouts.write, telemetry });
+        either.http1().header_read_timeout(None).max_buf_size(BUFFER);
         either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_send_buf_size(BUFFER);
         let http2 = either.clone().http2_only();
         Self { port, http1, either, http2 }
@@ -166,7 +164,10 @@ impl Server {
     /// Finds out what is spoken. `None`: nothing that can be.
     async fn begin(&self, stream: TcpStream, address: SocketAddr) -> Option<Begun> {
         let Some(handshakes) = &self.port.handshakes else {
-            let speaks = speaks(&stream).await;
+            let Ok(speaks) = timeout(self.port.timeouts.idle, speaks(&stream)).await else {
+                self.port.gateway.telemetry.timed_out(TimeoutKind::KeepAliveIdle);
+                return None;
+            };
             return Some(Begun::Plain(stream, Peer::new(address), speaks));
         };
         let Shaken { stream, speaks, certificate } = handshakes.shake(stream, address).await?;
@@ -187,8 +188,7 @@ impl Server {
     {
         let peer = Arc::new(peer);
         let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.port.gateway), Arc::clone(&peer)));
-        let deadlines = Deadlines { head: HEAD, write: self.port.write_timeout };
-        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), deadlines));
+        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), self.port.timeouts));
         let ended = match speaks {
             Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
             // In boxes of their own: they are larger, and rare.

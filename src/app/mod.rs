@@ -139,9 +139,10 @@ impl Process {
             tracing::info!("listening on {}://{address}{path}", config.listen.scheme());
         }
         let tls = config.listen.tls.clone();
-        let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
+        let handshakes =
+            tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry), config.listen.timeouts.handshake));
         let connections = TaskTracker::new();
-        let port = Port { gateway, handshakes, write_timeout: config.listen.write_timeout };
+        let port = Port { gateway, handshakes, timeouts: config.listen.timeouts };
         let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
         Running { drain_timeout: config.drain_timeout, state, stop, ended, tasks, connections, serving }
     }
@@ -339,11 +340,12 @@ fn door(config: &Config, address: SocketAddr) -> Door {
         hosts.extend(config.servers.iter().flat_map(|server| server.hosts.iter().cloned()));
         hosts
     });
-    let Listen { max_body_bytes, request_decompression, batches, .. } = &config.listen;
+    let Listen { max_body_bytes, request_decompression, batches, timeouts, .. } = &config.listen;
     Door {
         hosts,
         origins,
         max_body_bytes: *max_body_bytes,
+        body_timeout: timeouts.body,
         request_decompression: *request_decompression,
         batches: *batches,
     }

@@ -11,7 +11,7 @@ use super::source::{ConfigSource, ListenSource, SessionsSource};
 use super::yaml::{Document, MAX_BYTES};
 use super::{
     AuditSettings, Batches, Callers, Config, ConfigFile, Folder, Hosts, Kept, KillSwitchConfig, Listen, Overrides,
-    Reach, RequestDecompression, address, audit, cache, kill_switch, limits_store, policies, tls,
+    Reach, RequestDecompression, address, audit, cache, kill_switch, limits_store, policies, timeouts, tls,
 };
 use crate::cache::CacheSettings;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
@@ -27,7 +27,6 @@ const DEFAULT_BODY: usize = 1 << 20;
 pub(super) const MAX_BODY: u64 = 256 << 20;
 const DEFAULT_IN_FLIGHT: usize = 1024;
 pub(super) const MAX_IN_FLIGHT: u64 = 100_000;
-const WRITE: Span = Span(Duration::from_mins(1), Duration::from_secs(1)..=Duration::from_hours(1));
 /// With less nothing can be done; more no machine has.
 pub(super) const MEMORY: RangeInclusive<u64> = 32 << 20..=1 << 50;
 const DEFAULT_SESSIONS: usize = 10_000;
@@ -228,7 +227,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
     let max_body = number(file, source.max_body_bytes.as_ref(), DEFAULT_BODY, MAX_BODY, found);
     let max_in_flight = number(file, source.max_in_flight.as_ref(), DEFAULT_IN_FLIGHT, MAX_IN_FLIGHT, found);
     let keep_alive = span(file, source.keep_alive.as_ref(), KEEP_ALIVE, found);
-    let write_timeout = span(file, source.write_timeout.as_ref(), WRITE, found);
+    let timeouts = timeouts::of_clients(file, &source.timeouts, found);
     Some(Listen {
         address: address?,
         hosts,
@@ -248,7 +247,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
             Some(false) | None => Batches::Refused,
         },
         keep_alive: keep_alive?,
-        write_timeout: write_timeout?,
+        timeouts: timeouts?,
         quota_header: match source.rate_limit_header {
             Some(true) => QuotaHeader::Sent,
             Some(false) | None => QuotaHeader::Off,

@@ -56,6 +56,7 @@ pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
 pub use running::{Change, ConfigFile};
 pub use source::ConfigSource;
+pub use timeouts::ListenTimeouts;
 pub use tls::Kept;
 
 use build::Draft;
@@ -134,8 +135,8 @@ pub struct Listen {
     pub batches: Batches,
     /// A stream says something at least so often.
     pub keep_alive: Duration,
-    /// How long a client may take nothing of what it is sent.
-    pub write_timeout: Duration,
+    /// How long a client may take for what.
+    pub timeouts: ListenTimeouts,
     /// Whether callers are told what is left for them.
     pub quota_header: QuotaHeader,
     /// TLS, if it is spoken. `None` also for files that are kept elsewhere.

@@ -34,7 +34,7 @@ impl Written<'_> {
         let assertion = server.assertion.as_ref().map(|written| assertion::read(self, written, found));
         let tls = server.tls.as_ref().map(|written| server_tls::read(file, beside, written, endpoints, found));
         let breaker = breaker::build(file, &server.breaker, found);
-        let timeouts = timeouts::build(file, &server.timeouts, found);
+        let timeouts = timeouts::of_server(file, &server.timeouts, found);
         let usual = Settings::default().max_in_flight;
         let max_in_flight = number(file, server.max_in_flight.as_ref(), usual, MAX_IN_FLIGHT, found);
         let settings = Settings {

@@ -15,7 +15,7 @@ use super::endpoints::{BalanceSource, UrlsSource};
 use super::limits_store::MAX_REPLICAS;
 use super::server::MAX_REPLY;
 use super::server_tls::ServerTlsSource;
-use super::timeouts::TimeoutsSource;
+use super::timeouts::{ListenTimeoutsSource, TimeoutsSource};
 use super::tls::Written;
 use crate::diagnostic::Spanned;
 use crate::duration::DURATION;
@@ -95,9 +95,9 @@ pub(super) struct ListenSource {
     /// How often a silent stream gets a comment. 15s if not said, from `1s` to `1h`.
     #[schemars(regex(pattern = DURATION), example = "15s")]
     pub(super) keep_alive: Option<Spanned<String>>,
-    /// How long a client may take nothing of an answer. Then it is cut off. 1m if not said, from `1s` to `1h`.
-    #[schemars(regex(pattern = DURATION), example = "1m")]
-    pub(super) write_timeout: Option<Spanned<String>>,
+    /// How long a client may take for what.
+    #[serde(default)]
+    pub(super) timeouts: ListenTimeoutsSource,
     /// Whether answers tell callers by `RateLimit` what is left for them of their limits.
     pub(super) rate_limit_header: Option<bool>,
     /// TLS on this port. Without it the port speaks plain HTTP.

@@ -116,6 +116,10 @@ pub struct Attempt {
 /// A deadline. The label `timeout_kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeoutKind {
+    /// A client's TLS handshake was not done in time.
+    ListenerHandshake,
+    /// A client asked for nothing for too long.
+    KeepAliveIdle,
     /// The head did not come in time.
     RequestHeader,
     /// The body did not come in time.
@@ -157,6 +161,8 @@ impl TimeoutKind {
     /// The label: one of a closed set.
     pub fn label(self) -> &'static str {
         match self {
+            Self::ListenerHandshake => "listener.handshake",
+            Self::KeepAliveIdle => "keepalive.idle",
             Self::RequestHeader => "request.header",
             Self::RequestBody => "request.body",
             Self::ResponseWrite => "response.write",

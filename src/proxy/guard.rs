@@ -5,75 +5,16 @@
 //! the connection: its messages are refused and it is closed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-use crate::clock;
-use crate::exchange::{HttpRefusal, TimeoutKind};
-use crate::policy;
-use crate::tls::ClientCertificate;
-
-/// The other end of a connection, and what the guard holds against it.
-#[derive(Debug)]
-pub struct Peer {
-    address: SocketAddr,
-    /// What servers are told of it.
-    forwarded_for: Option<HeaderValue>,
-    certificate: Option<Arc<ClientCertificate>>,
-    flaw: OnceLock<&'static str>,
-    /// The deadline that ended its connection, if one did.
-    timed_out: OnceLock<TimeoutKind>,
-}
-
-impl Peer {
-    /// A peer against whom nothing is held.
-    pub fn new(address: SocketAddr) -> Self {
-        Self::over_tls(address, None)
-    }
-
-    /// The same, who showed this certificate.
-    pub fn over_tls(address: SocketAddr, certificate: Option<Arc<ClientCertificate>>) -> Self {
-        let forwarded_for = HeaderValue::from_str(&address.ip().to_string()).ok();
-        Self { address, forwarded_for, certificate, flaw: OnceLock::new(), timed_out: OnceLock::new() }
-    }
-
-    /// Its address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its IP address, as a header's value.
-    pub(super) fn forwarded_for(&self) -> Option<&HeaderValue> {
-        self.forwarded_for.as_ref()
-    }
-
-    /// The certificate that was shown, if one was.
-    pub(super) fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
-        self.certificate.as_ref()
-    }
-
-    /// The deadline that ended its connection, if one did.
-    pub fn timed_out(&self) -> Option<TimeoutKind> {
-        self.timed_out.get().copied()
-    }
-
-    /// Now, and from there.
-    pub(super) fn context(&self) -> policy::Context {
-        policy::Context { at: clock::wall(), from: self.address.ip(), shown: policy::Shown::NotYet }
-    }
-
-    /// Whether every byte so far has one reading.
-    pub(super) fn sound(&self) -> Result<(), HttpRefusal> {
-        self.flaw.get().map_or(Ok(()), |flaw| Err(HttpRefusal::Malformed(flaw)))
-    }
-}
+use super::Peer;
+use crate::config::ListenTimeouts;
+use crate::exchange::TimeoutKind;
 
 /// A connection whose incoming bytes are watched. They pass unchanged.
 #[derive(Debug)]
@@ -81,37 +22,42 @@ pub struct Guard<S> {
     stream: S,
     framing: Framing,
     peer: Arc<Peer>,
-    deadlines: Deadlines,
-    /// Runs while a head is awaited that has begun, or the very first one.
-    timer: Option<Pin<Box<Sleep>>>,
+    timeouts: ListenTimeouts,
+    /// Runs while the peer is waited for, by the deadline that it may miss.
+    timer: Option<(TimeoutKind, Pin<Box<Sleep>>)>,
     /// Runs while the peer takes nothing of what it is sent.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long a peer may keep the gate waiting.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// With a message's head that has begun, or the very first one.
-    pub head: Duration,
-    /// With taking nothing of what it is sent.
-    pub write: Duration,
-}
-
 impl<S> Guard<S> {
     /// Watches a connection, which keeps these.
-    pub fn new(stream: S, peer: Arc<Peer>, deadlines: Deadlines) -> Self {
-        Self { stream, framing: Framing::default(), peer, deadlines, timer: None, stalled: None }
+    pub fn new(stream: S, peer: Arc<Peer>, timeouts: ListenTimeouts) -> Self {
+        Self { stream, framing: Framing::default(), peer, timeouts, timer: None, stalled: None }
     }
 
-    /// Nothing has come: fails when a head takes too long.
+    /// Nothing has come: fails when a head takes too long, or when nothing is asked for too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !matches!(self.framing.state, State::Preface | State::Headers) {
-            return Poll::Pending;
+        let (kind, patience, why) = match self.framing.state {
+            State::Preface | State::Headers => {
+                (TimeoutKind::RequestHeader, self.timeouts.header, "a message's head did not arrive in time")
+            }
+            State::Start | State::Done => (TimeoutKind::KeepAliveIdle, self.timeouts.idle, "nothing was asked"),
+            // How a body comes is seen where it is read.
+            State::Body { .. } | State::ChunkSize | State::Trailers => return Poll::Pending,
+        };
+        let (_, timer) = match &mut self.timer {
+            Some(timer) if timer.0 == kind => timer,
+            timer => timer.insert((kind, Box::pin(sleep(patience)))),
+        };
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            // It was set when nothing had come, and much may have been asked since.
+            let later = self.peer.asks_again_by(patience);
+            if kind != TimeoutKind::KeepAliveIdle || later <= Instant::now() {
+                return Poll::Ready(Err(self.too_late(kind, why)));
+            }
+            timer.as_mut().reset(later);
         }
-        let patience = self.deadlines.head;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(self.too_late(TimeoutKind::RequestHeader, "a message's head did not arrive in time")))
     }
 
     /// Nothing that was written has been taken, or all of it: fails when nothing is for too long. While hyper cannot write it
@@ -121,15 +67,14 @@ impl<S> Guard<S> {
             self.stalled = None;
             return written;
         }
-        let patience = self.deadlines.write;
+        let patience = self.timeouts.write;
         let timer = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(self.too_late(TimeoutKind::ResponseWrite, "nothing of an answer was taken in time")))
     }
 
     fn too_late(&self, kind: TimeoutKind, why: &'static str) -> io::Error {
-        // The first one is the one that counts.
-        let _ = self.peer.timed_out.set(kind);
+        self.peer.misses(kind);
         io::Error::new(io::ErrorKind::TimedOut, why)
     }
 }
@@ -302,11 +247,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         let Self { framing, peer, timer, .. } = &mut *self;
         if let Err(flaw) = framing.feed(buf.filled().get(before..).unwrap_or_default()) {
             framing.state = State::Done;
-            // The first flaw is the one that counts.
-            let _ = peer.flaw.set(flaw);
+            peer.flawed(flaw);
         }
         // More of the same head does not buy more time.
-        if framing.state != State::Headers {
+        if framing.state != State::Headers
+            && timer.as_ref().is_some_and(|(kind, _)| *kind == TimeoutKind::RequestHeader)
+        {
             *timer = None;
         }
         Poll::Ready(Ok(()))
@@ -325,7 +271,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.taken(shut, cx)
     }
 
     fn poll_write_vectored(
@@ -345,6 +292,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -400,7 +348,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_does_not_come_in_time_ends_the_connection_and_waiting_between_messages_does_not() {
-        let deadlines = Deadlines { head: Duration::from_millis(20), write: Duration::from_mins(1) };
+        let timeouts = ListenTimeouts { header: Duration::from_millis(20), ..ListenTimeouts::default() };
         for (sent, ends) in [
             ("", true),
             ("P", true),
@@ -408,12 +356,29 @@ mod tests {
             ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ] {
             let (mut client, server) = tokio::io::duplex(1024);
-            let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), deadlines);
+            let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), timeouts);
             client.write_all(sent.as_bytes()).await.unwrap();
             let mut nowhere = tokio::io::sink();
             let reading = tokio::io::copy(&mut guard, &mut nowhere);
-            let ended = tokio::time::timeout(deadlines.head * 10, reading).await;
+            let ended = tokio::time::timeout(timeouts.header * 10, reading).await;
             assert_eq!(ended.is_ok_and(|read| read.is_err()), ends, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_asks_nothing_for_too_long_is_cut_off_and_one_that_waits_for_its_answer_is_not() {
+        let timeouts = ListenTimeouts { idle: Duration::from_millis(50), ..ListenTimeouts::default() };
+        for sent in ["POST /mcp HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let peer = Arc::new(Peer::new(([127, 0, 0, 1], 1).into()));
+            let mut guard = Guard::new(server, Arc::clone(&peer), timeouts);
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let (asking, mut nowhere) = (peer.asks(), tokio::io::sink());
+            let mut reading = std::pin::pin!(tokio::io::copy(&mut guard, &mut nowhere));
+            assert!(tokio::time::timeout(timeouts.idle * 5, &mut reading).await.is_err(), "it waits: {sent:?}");
+            drop(asking);
+            assert!(reading.await.is_err(), "it asks nothing more: {sent:?}");
+            assert_eq!(peer.timed_out(), Some(TimeoutKind::KeepAliveIdle));
         }
     }
 
@@ -428,14 +393,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_for_too_long_is_cut_off_and_one_that_takes_little_is_not() {
-        let deadlines = Deadlines { head: Duration::from_mins(1), write: Duration::from_millis(200) };
+        let timeouts = ListenTimeouts { write: Duration::from_millis(200), ..ListenTimeouts::default() };
         for (takes, cut_off) in [(0, true), (1, false)] {
             let (mut client, server) = tokio::io::duplex(16);
             let peer = Arc::new(Peer::new(([127, 0, 0, 1], 1).into()));
-            let mut guard = Guard::new(server, Arc::clone(&peer), deadlines);
+            let mut guard = Guard::new(server, Arc::clone(&peer), timeouts);
             let written = tokio::select! {
-                written = tokio::time::timeout(deadlines.write * 4, guard.write_all(&[b'x'; 1_000])) => written,
-                () = take(&mut client, takes, deadlines.write / 20) => continue,
+                written = tokio::time::timeout(timeouts.write * 4, guard.write_all(&[b'x'; 1_000])) => written,
+                () = take(&mut client, takes, timeouts.write / 20) => continue,
             };
             assert_eq!(written.is_ok_and(|written| written.is_err()), cut_off);
             assert_eq!(peer.timed_out(), cut_off.then_some(TimeoutKind::ResponseWrite));

@@ -9,12 +9,14 @@ mod guard;
 mod joined;
 mod keep_alive;
 mod patience;
+mod peer;
 mod receive;
 mod respond;
 mod route;
 mod snapshot;
 mod stack;
 mod stop;
+mod taken;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,12 +43,14 @@ use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, UpstreamE
 
 pub use body::{Broken, GateBody};
 pub use capacity::{Capacity, Memory};
-pub use guard::{Deadlines, Guard, Peer};
+pub use guard::Guard;
+pub use peer::Peer;
 pub use receive::Door;
 pub use respond::heard;
 pub use route::{Routes, Served, Transports};
 pub use snapshot::Snapshot;
 pub use stack::service;
+pub use taken::Streams;
 
 use body::{LastPiece, Relay};
 use elsewhere::Elsewhere;

@@ -10,7 +10,7 @@ use http::uri::Authority;
 use http::{Method as HttpMethod, Version, request};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::{Batches, RequestDecompression};
 use crate::exchange::{HttpRefusal, Refusal};
@@ -31,14 +31,17 @@ pub struct Door {
     pub origins: Vec<String>,
     /// The longest body, in bytes.
     pub max_body_bytes: usize,
+    /// How long one may take.
+    pub body_timeout: Duration,
     /// Whether gzip bodies are unpacked, checked and carried unpacked.
     pub request_decompression: RequestDecompression,
     /// Whether a body may hold a batch of messages.
     pub batches: Batches,
 }
 
-/// A body arrives within this.
-const BODY: Duration = Duration::from_secs(30);
+/// After its first moments a body comes at so many bytes a second.
+const FIRST_MOMENTS: Duration = Duration::from_secs(5);
+const A_SECOND: usize = 1 << 10;
 /// So much of a body that nobody wants is taken off its connection, for so long.
 const PASSED_OVER: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -260,8 +263,7 @@ pub(super) async fn calls(
     if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }
-    let read = timeout(BODY, whole(body, door.max_body_bytes)).await;
-    let body = read.map_err(|_elapsed| HttpRefusal::TooSlow)??;
+    let body = whole(body, door.max_body_bytes, door.body_timeout).await?;
     let body = if packed { unpack(&body, door.max_body_bytes)? } else { body };
     let is_batch = body.trim_ascii_start().starts_with(b"[");
     if door.batches == Batches::Taken && is_batch && mcp::may_batch(&head.headers) {
@@ -319,15 +321,20 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
         })
 }
 
-/// The whole body, within the bound. One frame, the usual case, is not copied.
-async fn whole(body: &mut Incoming, most: usize) -> Result<Bytes, HttpRefusal> {
+/// The whole body, within the bounds. One frame, the usual case, is not copied.
+async fn whole(body: &mut Incoming, most: usize, patience: Duration) -> Result<Bytes, HttpRefusal> {
     let bound = u64::try_from(most).unwrap_or(u64::MAX);
     if body.size_hint().lower() > bound {
         return Err(HttpRefusal::TooLarge(most));
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    let begun = Instant::now();
+    // What comes buys time, and never more than there is.
+    let ends = |come: usize| begun + patience.min(FIRST_MOMENTS + Duration::from_secs((come / A_SECOND) as u64));
+    while let Some(frame) =
+        timeout_at(ends(first.len() + all.len()), body.frame()).await.map_err(|_elapsed| HttpRefusal::TooSlow)?
+    {
         let frame = frame.map_err(|_broken| HttpRefusal::Incomplete)?;
         let Ok(data) = frame.into_data() else {
             continue;

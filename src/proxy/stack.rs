@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tower::{BoxError, Service, ServiceBuilder, service_fn};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
-use super::{GateBody, Gateway, Peer, respond};
+use super::taken::Taken;
+use super::{Broken, GateBody, Gateway, Peer, respond};
 
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -28,6 +29,7 @@ pub fn service(
 ) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send> + Clone {
     around(move |request: Request<Incoming>| {
         let (gateway, peer) = (Arc::clone(&gateway), Arc::clone(&peer));
+        let asking = peer.asks();
         async move {
             let version = request.version();
             let mut answer = gateway.answer(request, &peer).await;
@@ -35,18 +37,19 @@ pub fn service(
                 // Told so, a client does not send its next call into a connection that is being closed.
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            answer
+            answer.map(|body| Taken::new(body, asking))
         }
     })
 }
 
 /// The layers around whatever answers.
-fn around<A, F>(
+fn around<A, F, B>(
     answer: A,
 ) -> impl Service<Request<Incoming>, Response = Response<BoxBody>, Error = Infallible, Future: Send> + Clone
 where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<GateBody>> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Broken> + Send + 'static,
 {
     ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked)) // one message's panic is one message's failure

@@ -1,17 +1,22 @@
-//! Every deadline of a server is seen to fire, and is told by its name.
+//! Every deadline of clients and servers is seen to fire, and is told by its name.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::support::DEADLINE;
 use crate::support::gate::Gate;
+use crate::support::h2::{self, End, RST_STREAM};
 use crate::support::keys::ALICE;
-use crate::support::message::{message, post};
-use crate::support::raw;
+use crate::support::message::{message, post, tool_call};
+use crate::support::raw::{self, Connection};
 use crate::support::shim::BlackHole;
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::World;
+use crate::support::{DEADLINE, until};
+use crate::tls::Secure;
 
 const READS: &str = "\
 server: records
@@ -97,4 +102,109 @@ async fn of_all_of_an_answer_that_is_no_stream() {
     let error = ask(gate.data).await["error"].clone();
     assert_eq!((&error["code"], &error["data"]["executed"]), (&json!(-31504), &json!("unknown")), "{error}");
     told(&gate, "upstream.total", "timeout").await;
+}
+
+/// A gate whose clients have so long.
+async fn hasty(upstream: &Upstream, timeouts: &str) -> Gate {
+    World::new(&upstream.url()).listen(&format!("timeouts: {{ {timeouts} }}")).start().await
+}
+
+async fn cut_off(gate: &Gate, kind: &str) -> bool {
+    let counted = format!(r#"tollgate_connections_timed_out_total{{timeout_kind="{kind}"}}"#);
+    until(DEADLINE, async || gate.metric(&counted).await == Some(1.0)).await
+}
+
+fn call() -> Vec<u8> {
+    post(ALICE, &tool_call("1", "search_records", "{}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_clients_tls_handshake() {
+    let secure = Secure::with("", |world| world.listen("timeouts: { handshake: 100ms }")).await;
+    let mut silent = TcpStream::connect(secure.gate.data).await.unwrap();
+    silent.write_all(&[22]).await.unwrap(); // it begins, and no more
+    assert!(cut_off(&secure.gate, "listener.handshake").await);
+    let handshakes = secure.gate.metric(r#"tollgate_tls_handshakes_total{result="slow"}"#);
+    assert_eq!(handshakes.await, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_head_of_a_request() {
+    let upstream = Upstream::start().await;
+    let gate = hasty(&upstream, "header: 100ms").await;
+    let mut slow = Connection::open(gate.data).await;
+    slow.send(&call()[..20]).await.unwrap();
+    assert!(slow.closes().await);
+    assert!(cut_off(&gate, "request.header").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_body_of_a_request() {
+    let upstream = Upstream::start().await;
+    let gate = hasty(&upstream, "body: 100ms").await;
+    let (request, mut slow) = (call(), Connection::open(gate.data).await);
+    slow.send(&request[..request.len() - 1]).await.unwrap();
+    let raw::Answer::Response(answer) = slow.read().await else { panic!("it is told") };
+    assert_eq!(answer.status, 408);
+    let text = raw::get(gate.admin, "/metrics").await.text();
+    assert!(text.contains(r#"timeout_kind="request.body""#), "{text}");
+    assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_connection_on_which_nothing_is_asked() {
+    let upstream = Upstream::start().await;
+    let gate = hasty(&upstream, "idle: 300ms").await;
+    let mut kept = Connection::open(gate.data).await;
+    for _ in 0..2 {
+        assert!(matches!(kept.exchange(&call()).await, raw::Answer::Response(answer) if answer.status == 200));
+    }
+    assert!(kept.closes().await);
+    assert!(cut_off(&gate, "keepalive.idle").await);
+    let (mut writer, mut frames) = h2::open_raw(gate.data).await;
+    writer.send(&h2::headers(1, &h2_head(&[]), End::Stream)).await.unwrap();
+    while frames.next().await.is_ok_and(|frame| frame.is_some()) {}
+    let both = r#"tollgate_connections_timed_out_total{timeout_kind="keepalive.idle"}"#;
+    assert!(until(DEADLINE, async || gate.metric(both).await == Some(2.0)).await, "on HTTP/2, too");
+}
+
+/// The head of a call over HTTP/2.
+fn h2_head(body: &[u8]) -> Vec<(String, String)> {
+    let head = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/mcp"),
+        (":authority", "localhost"),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("x-api-key", ALICE),
+    ];
+    let length = ("content-length".to_owned(), body.len().to_string());
+    head.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).chain([length]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_stream_whose_client_grants_no_window() {
+    let upstream = Upstream::start().await;
+    let gate = hasty(&upstream, "write: 300ms").await;
+    let (mut writer, mut frames) = h2::open_raw(gate.data).await;
+    // SETTINGS_INITIAL_WINDOW_SIZE is 0: not a byte of an answer may come (RFC 9113, 6.5.2).
+    writer.send(&[0, 0, 6, h2::SETTINGS, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]).await.unwrap();
+    let body = tool_call("1", "search_records", "{}");
+    for stream in [1, 3] {
+        let request = [h2::headers(stream, &h2_head(body.as_bytes()), End::Open), h2::data(stream, body.as_bytes())];
+        writer.send(&request.concat()).await.unwrap();
+        let reset = loop {
+            let frame = timeout(DEADLINE, frames.next()).await.expect("it is told").unwrap();
+            let frame = frame.expect("the connection goes on for others");
+            assert!(frame.kind != h2::DATA, "nobody granted a window: {frame:?}");
+            if frame.kind == RST_STREAM {
+                break frame;
+            }
+        };
+        assert_eq!(reset.stream, stream);
+    }
+    let counted = r#"tollgate_connections_timed_out_total{timeout_kind="response.write"}"#;
+    assert_eq!(gate.metric(counted).await, Some(2.0));
+    assert!(until(DEADLINE, async || gate.metric("tollgate_exchanges_in_flight").await == Some(0.0)).await);
 }

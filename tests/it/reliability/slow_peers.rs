@@ -13,7 +13,7 @@ use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::World;
 use crate::support::{DEADLINE, until};
 
-/// Heads must be there in 10 s, bodies in 30.
+/// Heads must be there in 10 s, bodies come at 1 KiB a second from their sixth second on.
 const IN_TIME: Duration = Duration::from_mins(1);
 /// What each reader may cost that does not read, and what the first of anything costs.
 const EACH_KIB: usize = 256;
@@ -83,10 +83,8 @@ async fn bodies_that_come_byte_by_byte_disturb_nobody() {
     assert!(report.lost.is_empty() && report.answered > 0, "{report:?}");
     let grown = gate.memory_kib().zip(before).map(|(now, before)| now.saturating_sub(before));
     assert!(grown.is_none_or(|kib| kib < 32 << 10), "{grown:?} KiB more");
-    if size(0, 1) == 0 {
-        return; // half a minute is long for a test
-    }
-    let cut_off = timeout(IN_TIME * 2, async {
+    // Long before half a minute: a byte a second is too slow for anybody.
+    let cut_off = timeout(IN_TIME, async {
         for slow in slow {
             assert_eq!(slow.await.unwrap(), Some(408));
         }
@@ -105,7 +103,7 @@ async fn readers_that_stop_reading_hold_the_server_up_and_are_cut_off() {
     upstream.answer_with(move |request: &Recorded| {
         if request.holds("get_statistics") { Reply::Endless(event.clone()) } else { Reply::obliging(request) }
     });
-    let gate = World::new(&upstream.url()).listen("write_timeout: 2s").start().await;
+    let gate = World::new(&upstream.url()).listen("timeouts: { write: 2s }").start().await;
     assert_eq!(raw::call(gate.data, &call()).await.status, 200);
     let (count, before) = (size(20, 200), gate.memory_kib());
     let mut deaf = Vec::new();
