@@ -151,6 +151,8 @@ codes! {
     NoPublicUrl "no-public-url" "Tokens are accepted from the network, and nothing says where clients reach the gate.";
     AnonymousWithoutRole "anonymous-without-role" "Callers without a credential are let in but given nothing.";
 
+    InvalidIdempotencyKey "invalid-idempotency-key" "A text that cannot name a key in `_meta`, or a key where none is needed.";
+
     // Cases.
     InvalidCase "invalid-case" "A case that does not say who asks for what, or what is expected.";
     UnknownKeyId "unknown-key-id" "An id that no key has.";

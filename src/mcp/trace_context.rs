@@ -1,11 +1,11 @@
 //! The trace context that a message carries (`params._meta`, SEP-414), and the one edit that the gate makes of what a caller
-//! sends: its own context in the place of the caller's, and no baggage that nobody asked for.
+//! sends: its own context in the place of the caller's, no baggage that nobody asked for, and a key where the call needs one.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::Call;
+use super::{Call, IdempotencyKey};
 use crate::json;
 
 /// A trace context as W3C writes it. `traceparent` is the parent of whatever its receiver does.
@@ -69,9 +69,10 @@ impl Spot {
 }
 
 impl Call {
-    /// The body with this context in the place of the caller's; `None` leaves that as it is. Nothing outside of
-    /// `params._meta` changes, by a single byte. A message without params gets none: there its HTTP request has the context.
-    pub fn carrying(&self, context: Option<&TraceContext>, baggage: Baggage) -> Bytes {
+    /// The body with this context in the place of the caller's, where `None` leaves that as it is, and with this key, which it
+    /// must not have. Nothing outside of `params._meta` changes, by a single byte. A message without params gets none: there
+    /// its HTTP request has the context.
+    pub fn carrying(&self, context: Option<&TraceContext>, baggage: Baggage, key: Option<&IdempotencyKey>) -> Bytes {
         let gone = |member: Member| match member {
             Member::Traceparent | Member::Tracestate => context.is_some(),
             Member::Baggage => baggage == Baggage::Dropped,
@@ -79,7 +80,9 @@ impl Call {
         let Spot { params, meta, members } = &self.spot;
         let gone = members.iter().filter(|(member, _)| gone(*member)).map(|(_, span)| span.clone());
         let cuts = json::cuts(&self.body, gone);
-        let Some(object) = meta.as_ref().or(params.as_ref()).filter(|_| context.is_some() || !cuts.is_empty()) else {
+        let added: Vec<_> =
+            context.map(TraceContext::members).into_iter().chain(key.map(IdempotencyKey::member)).collect();
+        let Some(object) = meta.as_ref().or(params.as_ref()).filter(|_| !added.is_empty() || !cuts.is_empty()) else {
             return self.body.clone();
         };
         // Right behind the opening brace: whatever is cut stands behind that.
@@ -87,7 +90,7 @@ impl Call {
         let (before, after) = self.body.split_at_checked(at).unwrap_or((&self.body, &[]));
         let cuts: Vec<_> = cuts.into_iter().map(|cut| cut.start - at..cut.end - at).collect();
         let rest = json::without(after, &cuts);
-        let mut members = context.map(TraceContext::members).unwrap_or_default();
+        let mut members = added.join(",");
         if meta.is_none() {
             members = format!(r#""_meta":{{{members}}}"#);
         }
@@ -116,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::json::Bounds;
-    use crate::mcp;
+    use crate::mcp::{self, KeyName};
 
     fn read(body: &str) -> Call {
         mcp::read(&Bytes::copy_from_slice(body.as_bytes()), &Bounds::default()).unwrap()
@@ -129,7 +132,7 @@ mod tests {
 
     fn carried(params: &str, context: Option<&TraceContext>, baggage: Baggage) -> String {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping"{params}}}"#);
-        let carried = String::from_utf8(read(&body).carrying(context, baggage).to_vec()).unwrap();
+        let carried = String::from_utf8(read(&body).carrying(context, baggage, None).to_vec()).unwrap();
         let rest = carried.strip_prefix(r#"{"jsonrpc":"2.0","id":1,"method":"ping""#).unwrap();
         rest.strip_suffix('}').unwrap().to_owned()
     }
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn an_answer_is_not_touched() {
         let body = r#"{"jsonrpc":"2.0","id":1,"result":{"_meta":{"baggage":"z"}},"params":{"_meta":{"baggage":"z"}}}"#;
-        assert_eq!(read(body).carrying(Some(&ours()), Baggage::Dropped), body);
+        assert_eq!(read(body).carrying(Some(&ours()), Baggage::Dropped, None), body);
     }
 
     /// Members of an object, some of which are a context.
@@ -208,7 +211,10 @@ mod tests {
             space in "[ \n\t]{0,2}",
             passed in any::<bool>(),
             traced in any::<bool>(),
+            keyed in any::<bool>(),
         ) {
+            let name = KeyName::new("com.example/key").unwrap();
+            let key = keyed.then(|| IdempotencyKey { name, key: "k\"".to_owned() });
             let (context, baggage) = (traced.then(ours), if passed { Baggage::Passed } else { Baggage::Dropped });
             let mut params: Vec<_> = rest.into_iter().filter(|(name, _)| name.len() < 4 || name.contains('t')).collect();
             params.retain(|(name, _)| !["name", "uri"].contains(&&**name));
@@ -220,7 +226,7 @@ mod tests {
             }
             let body = format!(r#"{{"id":"é", "method":"tools/call","params":{{{}}}, "jsonrpc":"2.0" }}"#, texts.join(","));
             let call = read(&body);
-            let edited = call.carrying(context.as_ref(), baggage);
+            let edited = call.carrying(context.as_ref(), baggage, key.as_ref());
             let again = mcp::read(&edited, &Bounds::default()).unwrap();
             prop_assert_eq!((again.method(), again.id(), again.target()), (call.method(), call.id(), call.target()));
             prop_assert_eq!(again.arguments(), call.arguments());
@@ -232,7 +238,7 @@ mod tests {
             let (old, new): (Value, Value) = (serde_json::from_str(&body).unwrap(), serde_json::from_str(std::str::from_utf8(&edited).unwrap()).unwrap());
             let mut expected = old.clone();
             let members = expected["params"].as_object_mut().unwrap();
-            if context.is_some() || meta.is_some() {
+            if context.is_some() || meta.is_some() || keyed {
                 let members = members.entry("_meta").or_insert(json!({})).as_object_mut().unwrap();
                 if let Some(context) = &context {
                     members.insert("traceparent".to_owned(), json!(context.traceparent));
@@ -240,6 +246,9 @@ mod tests {
                 }
                 if baggage == Baggage::Dropped {
                     members.remove("baggage");
+                }
+                if let Some(IdempotencyKey { name, key }) = &key {
+                    members.insert(name.as_str().to_owned(), json!(key));
                 }
             }
             prop_assert_eq!(new, expected);

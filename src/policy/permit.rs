@@ -11,7 +11,7 @@ use super::{
     Sighting, ToolRules, Unmet,
 };
 use crate::identity::{Principal, Scope};
-use crate::mcp::{Call, Method, Said, ServerName, Subject, Target};
+use crate::mcp::{Call, KeyName, Keyed, Method, Said, ServerName, Subject, Target};
 use crate::redact::Part;
 
 /// This principal may make this call to this server.
@@ -229,8 +229,23 @@ impl Permit {
 
     /// Whether the call may run twice: the policy says that this does no harm.
     pub fn may_run_twice(&self) -> bool {
-        let harmless = self.tool.as_ref().is_some_and(|tool| tool.repeats == Repeats::Nothing);
+        let harmless = self.tool.as_ref().is_some_and(|tool| match &tool.repeats {
+            Repeats::Harm => false,
+            Repeats::Nothing => true,
+            // One that lacks a key is given one.
+            Repeats::Known(name) => self.call.keyed(name) != Keyed::Unreadable,
+        });
         harmless && self.call.method() == Method::ToolsCall
+    }
+
+    /// The name of the key that the call lacks, by which its server would know it again.
+    pub fn lacks_key(&self) -> Option<&KeyName> {
+        match &self.tool.as_ref()?.repeats {
+            Repeats::Known(name) if self.call.method() == Method::ToolsCall => {
+                (self.call.keyed(name) == Keyed::No).then_some(name)
+            }
+            Repeats::Known(_) | Repeats::Harm | Repeats::Nothing => None,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::redaction::Redactors;
 use super::restriction::Restriction;
 use super::upstream_headers::UpstreamHeader;
 use super::{Caching, Condition, Mode, Pins, Reason, RuleId, Scopes};
-use crate::mcp::Questions;
+use crate::mcp::{KeyName, Questions};
 
 /// What one server's policy says.
 #[derive(Clone, Debug, Default)]
@@ -118,13 +118,15 @@ pub(super) enum Found<'a> {
     Glob(&'a RuleId),
 }
 
-/// What it does if a call runs twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What it does if a call comes twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Repeats {
     /// Harm, for all that is known.
     Harm,
     /// Nothing more than once: the tool is idempotent.
     Nothing,
+    /// Nothing at all: the server knows a call again by its key of this name.
+    Known(KeyName),
 }
 
 /// How a tool may be used.

@@ -23,7 +23,7 @@ use super::{restriction, when};
 use crate::diagnostic::{SourceFile, Spanned};
 use crate::duration::DURATION;
 use crate::identity::EXPIRY;
-use crate::mcp::{Method, Question};
+use crate::mcp::{KeyName, Method, Question};
 
 /// A policy file that was read.
 #[derive(Debug)]
@@ -191,6 +191,9 @@ pub(super) struct ToolSource {
     pub(super) timeout: Option<Spanned<String>>,
     /// Whether a call of it may run twice without harm. Then one that failed may be sent again. `false` if not said.
     pub(super) idempotent: Option<Spanned<bool>>,
+    /// The member of `_meta` by which the server knows a call again and runs it once. Calls without one get one; one that failed may be sent again.
+    #[schemars(regex(pattern = KeyName::FORM), example = "com.example/idempotency-key")]
+    pub(super) idempotency_key: Option<Spanned<String>>,
     /// Answers that are given again to the same call. Only for what changes nothing. None if not said.
     pub(super) cache: Option<Spanned<CachingSource>>,
     /// `shadow` only records what the keys beside it would refuse. `timeout` and `cache` count all the same.

@@ -17,6 +17,7 @@ use super::source::ToolSource;
 use super::when::{self, Written};
 use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned, quoted};
 use crate::duration::parse_duration;
+use crate::mcp::KeyName;
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
@@ -43,14 +44,21 @@ impl Settings<'_> {
             timeout,
             cache,
             idempotent,
+            idempotency_key,
             mode: tried,
         } = tool;
         let restricts = arguments.is_some() || scopes.is_some() || when.is_some() || networks.is_some();
         let restricts = restricts || limits.is_some() || redact.is_some();
-        if !restricts && timeout.is_none() && cost.is_none() && cache.is_none() && idempotent.is_none() {
+        if !restricts
+            && timeout.is_none()
+            && cost.is_none()
+            && cache.is_none()
+            && idempotent.is_none()
+            && idempotency_key.is_none()
+        {
             let message = format!("{} has no settings", quoted(&self.name.value));
             found.push(file.error(Code::NoSettings, self.name.referenced, message).help(
-                "give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `idempotent:`, `cache:` or `cost:`, or delete it",
+                "give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `idempotent:`, `idempotency_key:`, `cache:` or `cost:`, or delete it",
             ));
         } else if let Some(tried) = tried.as_ref().filter(|_| !restricts) {
             found.push(file.warning(Code::IneffectiveMode, tried.referenced, "nothing here could be tried out").help(
@@ -67,10 +75,7 @@ impl Settings<'_> {
             redactors: redact.as_ref().map(|it| redaction::compile(file, it, &format!("{path}."), mode, found)),
             timeout: self.timeout(tool, found),
             caching: cache.as_ref().and_then(|it| caching::compile(self, it, found)),
-            repeats: match idempotent.as_ref().map(|written| written.value) {
-                Some(true) => Repeats::Nothing,
-                Some(false) | None => Repeats::Harm,
-            },
+            repeats: self.repeats(tool, found),
             mode,
         }
     }
@@ -83,6 +88,27 @@ impl Settings<'_> {
                 found.push(limit_source::not_a_duration(self.file, text, &expected));
                 DEFAULT_TIMEOUT
             }
+        }
+    }
+
+    fn repeats(&self, tool: &ToolSource, found: &mut Diagnostics) -> Repeats {
+        let problem = |at, message: &str| self.file.error(Code::InvalidIdempotencyKey, at, message);
+        match (&tool.idempotent, &tool.idempotency_key) {
+            (Some(whether), Some(_)) => {
+                let message = "`idempotent` stands beside `idempotency_key`";
+                found.push(problem(whether.referenced, message).help("delete it: by its key a call runs once"));
+                Repeats::Harm
+            }
+            (None, Some(name)) => match KeyName::new(&name.value) {
+                Ok(name) => Repeats::Known(name),
+                Err(expected) => {
+                    let message = format!("{} is not the name of such a key", quoted(&name.value));
+                    found.push(problem(name.referenced, &message).help(expected));
+                    Repeats::Harm
+                }
+            },
+            (Some(whether), None) if whether.value => Repeats::Nothing,
+            (Some(_) | None, None) => Repeats::Harm,
         }
     }
 

@@ -29,7 +29,7 @@ use super::{
 use crate::breaker::{Attempt, Ended, Phase};
 use crate::clock;
 use crate::limits::Admission;
-use crate::mcp::{Baggage, Era, Method, TraceContext, alike};
+use crate::mcp::{Baggage, Era, IdempotencyKey, Method, TraceContext, alike};
 use crate::policy::Permit;
 use crate::state::{Conversation, Declined, SESSION_ID};
 
@@ -80,6 +80,8 @@ struct Sending<'a> {
     admission: &'a Admission,
     conversation: &'a Conversation,
     carried: Carried<'a>,
+    /// What it lacks for its server to know it again.
+    key: Option<IdempotencyKey>,
     /// So long the server may be silent, in all attempts.
     silence: Duration,
     until: Instant,
@@ -243,7 +245,8 @@ impl Upstream {
         // Before the breaker: that there is none says nothing of the server.
         let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
         let silence = admission.permit().tool().map_or(self.timeouts.first_byte, |tool| tool.timeout);
-        let mut sending = Sending { admission, conversation, carried, silence, until: Instant::now() + silence };
+        let (key, until) = (retry::key(admission.permit()), Instant::now() + silence);
+        let mut sending = Sending { admission, conversation, carried, key, silence, until };
         let reply = self.send_until_answered(&mut sending, shown).await;
         match conversation.session().and_then(|session| session.home()) {
             Some(home) => reply.map_err(|error| self.endpoints.without(home, error)),
@@ -424,11 +427,11 @@ impl Upstream {
     }
 
     fn request(&self, sending: &mut Sending<'_>, to: &Uri) -> Result<Request<Full<Bytes>>, CredentialError> {
-        let Sending { admission, conversation, carried, .. } = sending;
+        let Sending { admission, conversation, carried, key, .. } = sending;
         let (permit, url) = (admission.permit(), conversation.url().unwrap_or(to));
         let (call, trace) = (permit.call(), carried.attempts.begin(url));
         let baggage = if self.forward_headers.contains(&headers::BAGGAGE) { Baggage::Passed } else { Baggage::Dropped };
-        let body = call.carrying(trace.as_ref(), baggage);
+        let body = call.carrying(trace.as_ref(), baggage, key.as_ref());
         let mut request = Request::new(Full::new(body.clone()));
         *request.method_mut() = match call.method() {
             Method::OpenStream => HttpMethod::GET,

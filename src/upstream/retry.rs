@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::UpstreamError;
+use crate::mcp::IdempotencyKey;
 use crate::policy::Permit;
 
 /// Why a call is sent again.
@@ -116,6 +117,19 @@ impl Retries {
     }
 }
 
+/// The key that a call lacks, by which its server knows it again; the same each time it is sent.
+pub(super) fn key(permit: &Permit) -> Option<IdempotencyKey> {
+    permit.lacks_key().map(|name| IdempotencyKey { name: name.clone(), key: uuid(rand::random()) })
+}
+
+/// A random UUID (RFC 9562, 5.4).
+fn uuid(random: u128) -> String {
+    let (version, variant) = (0xf << 76, 0b11 << 62);
+    let bits = random & !version & !variant | 4 << 76 | 0b10 << 62;
+    let part = |shift: u32, bits_of: u32| bits >> shift & ((1 << bits_of) - 1);
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(96, 32), part(80, 16), part(64, 16), part(48, 16), part(0, 48))
+}
+
 /// How long to wait before a call is sent again that was sent so often: by chance, so that many do not come back at once.
 pub(super) fn pause(sent: usize) -> Duration {
     let longest = PAUSE * if sent < 2 { 1 } else { 2 };
@@ -139,6 +153,12 @@ mod tests {
         calls(1000);
         assert_eq!(repeats(), 10);
         assert_eq!((retries.made(Again::Unwritten), retries.exhausted()), (11, 389));
+    }
+
+    #[test]
+    fn a_key_is_a_random_uuid() {
+        assert_eq!(uuid(0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(uuid(u128::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn grants_of_nothing() {
         policies/principals.yaml:1:110 unknown role `reader` | no policy file defines any role
         policies/records.yaml the file grants nothing | name roles under `roles:`, or tools for every caller under `allowed_tools:`
     roles: { reader: { tools: [a] } } ⏎ tools: { a: {} }
-        policies/records.yaml:2:10 `a` has no settings | give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `idempotent:`, `cache:` or `cost:`, or delete it
+        policies/records.yaml:2:10 `a` has no settings | give it `arguments:`, `scopes:`, `limits:`, `redact:`, `when:`, `networks:`, `timeout:`, `idempotent:`, `idempotency_key:`, `cache:` or `cost:`, or delete it
     ");
 }
 

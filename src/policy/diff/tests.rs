@@ -197,9 +197,11 @@ fn settings_of_tools() {
         assert_eq!(told(&tool(old), &tool(new)), expected);
     }
     assert_eq!(told(&tool(""), &tool("").replace("5s", "9s")), "changed tool a [role r] timeout: 5s → 9s");
-    let may_repeat = "changed tool a [role r] idempotent: false → true; a call that failed may run again";
+    let may_repeat = "changed tool a [role r] idempotent: false → true; a call that failed may be sent again";
     assert_eq!(told(&tool(""), &tool(", idempotent: true")), may_repeat);
     assert_eq!(told(&tool(", idempotent: true"), &tool("")), "changed tool a [role r] idempotent: true → false");
+    let by_key = "changed tool a [role r] idempotent: true → by its key (x/key)";
+    assert_eq!(told(&tool(", idempotent: true"), &tool(", idempotency_key: x/key")), by_key);
     // What nobody may call is no change of anybody's access.
     let nobody = |maximum: u32| {
         format!(

@@ -64,16 +64,19 @@ impl Both<'_> {
             told([None, None], vec![(Direction::Changed, text)]);
         }
         told([old, new].map(|it| it.caching.as_ref().map(|caching| &caching.rule)), caching(old, new));
-        match (old.repeats, new.repeats) {
-            (Repeats::Harm, Repeats::Nothing) => {
-                let text = "idempotent: false → true; a call that failed may run again";
-                told([None, None], vec![(Direction::Changed, text.to_owned())]);
-            }
-            (Repeats::Nothing, Repeats::Harm) => {
-                told([None, None], vec![(Direction::Changed, "idempotent: true → false".to_owned())]);
-            }
-            (Repeats::Harm, Repeats::Harm) | (Repeats::Nothing, Repeats::Nothing) => {}
+        if old.repeats != new.repeats {
+            let again = if old.repeats == Repeats::Harm { "; a call that failed may be sent again" } else { "" };
+            let [was, is] = [old, new].map(|it| repeats(&it.repeats));
+            told([None, None], vec![(Direction::Changed, format!("idempotent: {was} → {is}{again}"))]);
         }
+    }
+}
+
+fn repeats(repeats: &Repeats) -> String {
+    match repeats {
+        Repeats::Harm => "false".to_owned(),
+        Repeats::Nothing => "true".to_owned(),
+        Repeats::Known(name) => format!("by its key ({})", name.as_str()),
     }
 }
 

@@ -207,6 +207,8 @@ impl Dice {
         // Nothing is allowed or refused by it.
         if tool.contains_key("cost") {
             tool.insert("idempotent".to_owned(), json!(true));
+        } else if tool.contains_key("redact") {
+            tool.insert("idempotency_key".to_owned(), json!("com.example/key"));
         }
         Value::Object(tool)
     }

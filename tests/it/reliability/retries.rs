@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
-use crate::support::message::{post, tool_call};
+use crate::support::message::{message, post, tool_call};
 use crate::support::raw;
 use crate::support::shim::Shim;
 use crate::support::upstream::{Recorded, Reply, Upstream};
@@ -79,6 +79,43 @@ async fn a_tool_that_the_policy_calls_idempotent_is_asked_again() {
     assert_eq!(upstream.count() - mark, 3);
     let made = gate.metric("tollgate_upstream_retries_total{reason=\"idempotent\",server=\"records\"}").await;
     assert_eq!(made, Some(2.0));
+}
+
+/// A server that breaks off the first time, and the keys of the calls that it was sent.
+async fn keys_of_one_call(meta: &str) -> (Value, Vec<Value>) {
+    let upstream = Upstream::start().await;
+    let policy = format!("{READERS}tools: {{ search_records: {{ idempotency_key: com.example/key }} }}\n");
+    let gate = World::new(&upstream.url()).server(PATIENT).policy("records.yaml", &policy).start().await;
+    for _ in 0..10 {
+        search(&gate).await;
+    }
+    let (mark, asked) = (upstream.count(), AtomicUsize::new(0));
+    upstream.answer_with(move |request: &Recorded| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::BreakOff,
+        _ => Reply::obliging(request),
+    });
+    let params = format!(r#"{{"name":"search_records","arguments":{{}}{meta}}}"#);
+    let answer = raw::call(gate.data, &post(ALICE, &message("1", "tools/call", &params))).await.json().unwrap();
+    let key = |sent: &Recorded| sent.json().unwrap()["params"]["_meta"]["com.example/key"].clone();
+    (answer, upstream.since(mark).iter().map(key).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_whose_server_knows_a_call_by_its_key_is_asked_again_with_the_same_one() {
+    let (answer, keys) = keys_of_one_call(r#","_meta":{"com.example/key":"mine"}"#).await;
+    assert!(answer.get("result").is_some(), "{answer}");
+    assert_eq!(keys, ["mine", "mine"], "a caller's own key passes as it came");
+
+    let (answer, keys) = keys_of_one_call("").await;
+    assert!(answer.get("result").is_some(), "{answer}");
+    assert!(keys.len() == 2 && keys[0] == keys[1], "one is added, for all attempts: {keys:?}");
+    assert_eq!(keys[0].as_str().map(str::len), Some(36));
+    let (_, others) = keys_of_one_call("").await;
+    assert_ne!(keys[0], others[0], "each call has its own");
+
+    let (answer, keys) = keys_of_one_call(r#","_meta":{"com.example/key":""}"#).await;
+    assert_eq!(answer["error"]["data"]["executed"], "unknown", "{answer}");
+    assert_eq!(keys, [""], "what is no key is not trusted to be one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
