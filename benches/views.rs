@@ -109,7 +109,8 @@ impl Gate {
         let policies = home.path().join("policies");
         fs::create_dir(&policies)?;
         let mut config =
-            "listen: { address: \"127.0.0.1:0\" }\nadmin: { address: \"127.0.0.1:0\" }\nservers:\n".to_owned();
+            "listen: { address: \"127.0.0.1:0\", hosts: [localhost] }\nadmin: { address: \"127.0.0.1:0\" }\nservers:\n"
+                .to_owned();
         let mut views = "views:\n  all:\n    default: true\n    servers:\n".to_owned();
         for n in 0..size.servers {
             writeln!(config, "  s{n}: {{ url: \"http://{server}/s{n}/mcp\" }}").expect("a String takes all");

@@ -125,7 +125,7 @@ async fn modern(
     match call.method() {
         Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::CompletionComplete => {
             let (route, own) = here.one(&call, seen)?;
-            let mut caller = caller.clone();
+            let mut caller = caller;
             if let Some(mirror) = caller.head.headers.get_mut(NAME)
                 && let Some(Ok(name)) =
                     own.target().name().map(|name| HeaderValue::try_from(mcp::encode_sentinel(name)))
