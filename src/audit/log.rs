@@ -6,10 +6,11 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use super::chain::Chain;
+use super::copying::Copying;
 use super::note::SigningKey;
 use super::record::{Event, Line};
 use super::segment::{Folder, Segment};
-use super::{Destination, Mode, Settings};
+use super::{Copied, Destination, Mode, Settings};
 use crate::clock;
 
 /// So many records are signed together at most,
@@ -25,6 +26,7 @@ pub(super) struct Log {
     settings: Settings,
     signing: SigningKey,
     sink: Sink,
+    copying: Copying,
     /// With what is in the buffer.
     now: State,
     /// Without it.
@@ -57,6 +59,8 @@ struct State {
     unsigned: u64,
     /// How many lost ones a gap tells of.
     told: u64,
+    /// How many bytes wait to be copied.
+    uncopied: usize,
 }
 
 /// When what is written is synced and signed.
@@ -79,7 +83,7 @@ pub(super) struct Undone {
 
 impl Log {
     /// Opens the sink, mends it, and writes the first line of a segment.
-    pub(super) fn open(settings: &Settings, signing: SigningKey) -> io::Result<Self> {
+    pub(super) fn open(settings: &Settings, signing: SigningKey, mut copying: Copying) -> io::Result<Self> {
         let now = clock::monotonic();
         let (folder, chain, torn) = match &settings.to {
             Destination::Folder(path) => {
@@ -89,7 +93,7 @@ impl Log {
             }
             Destination::Stdout => (None, Chain::new(), None),
         };
-        let mut state = State { chain, length: 0, records: 0, unsigned: 0, told: 0 };
+        let mut state = State { chain, length: 0, records: 0, unsigned: 0, told: 0, uncopied: 0 };
         let first = state.chain.size();
         let mut buffer = Vec::new();
         Line::segment(signing.verifying().name(), &state.chain, clock::wall()).append(&mut state.chain, &mut buffer);
@@ -106,11 +110,14 @@ impl Log {
             print(&buffer)?;
             Sink::Stdout
         };
+        copying.add(&buffer, Copied::Records);
+        copying.hand_over();
         buffer.clear();
         Ok(Self {
             settings: settings.clone(),
             signing,
             sink,
+            copying,
             written: state.clone(),
             durable: state.clone(),
             now: state,
@@ -137,9 +144,12 @@ impl Log {
     }
 
     fn append(&mut self, line: Line<'_>) {
-        let before = self.buffer.len();
+        let (before, of) = (self.buffer.len(), line.copied());
         line.append(&mut self.now.chain, &mut self.buffer);
-        self.now.length += length(self.buffer.get(before..).unwrap_or_default());
+        let written = self.buffer.get(before..).unwrap_or_default();
+        self.now.length += length(written);
+        self.copying.add(written, of);
+        self.now.uncopied = self.copying.waiting();
         self.now.unsigned += 1;
         self.unsigned_since.get_or_insert_with(clock::monotonic);
     }
@@ -211,11 +221,19 @@ impl Log {
         match synced {
             Ok(()) => {
                 self.synced = clock::monotonic();
-                self.durable.clone_from(&self.now);
+                self.is_there();
                 Ok(())
             }
             Err(error) => Err(self.undo(error, self.durable.clone())),
         }
+    }
+
+    /// All that is written is on the disk, and may be copied.
+    fn is_there(&mut self) {
+        self.copying.hand_over();
+        self.now.uncopied = 0;
+        self.written.clone_from(&self.now);
+        self.durable.clone_from(&self.now);
     }
 
     fn sign(&mut self) -> Result<(), Undone> {
@@ -233,7 +251,7 @@ impl Log {
             Mode::BeforeCall => true,
             Mode::Interval(interval) => age >= interval,
         };
-        !self.is_durable() && (due || when == When::Now)
+        !self.is_durable() && (due || when == When::Now || self.copying.is_full())
     }
 
     fn signing_is_due(&self, when: When) -> bool {
@@ -267,9 +285,10 @@ impl Log {
             Line::segment(origin, &next.chain, clock::wall()).append(&mut next.chain, &mut lines);
             *segment = folder.begin(first, &lines)?;
             next.length = length(&lines);
-            self.written.clone_from(&next);
-            self.durable.clone_from(&next);
+            self.copying.add(&seal, Copied::Checkpoints);
+            self.copying.add(&lines, Copied::Records);
             self.now = next;
+            self.is_there();
             self.unsigned_since = None;
         }
         self.begun = (clock::monotonic(), self.now.records);
@@ -279,6 +298,7 @@ impl Log {
     /// Goes back to what the log was.
     fn undo(&mut self, error: io::Error, to: State) -> Undone {
         let records = self.now.records - to.records;
+        self.copying.undo(to.uncopied);
         self.written.clone_from(&to);
         self.now = to;
         self.buffer.clear();

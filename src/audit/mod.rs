@@ -5,6 +5,7 @@
 //! its decision is on the disk.
 
 mod chain;
+mod copying;
 mod log;
 mod note;
 mod prove;
@@ -27,8 +28,10 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::exchange::{Exchange, Outcome, Unrecorded};
+use crate::redact::{Detectors, Finder};
 use crate::secret::{Reference, Unreadable};
 
+pub use copying::Copyist;
 pub use note::{BadKey, BadNote, Checkpoint, SigningKey, VerifyingKey};
 pub use prove::{Proof, Wanted, prove};
 pub use read::{Lines, Read};
@@ -36,8 +39,9 @@ pub use record::{Event, KillFacts};
 pub use segment::Link;
 pub use verify::{Beginning, Expected, Kind, Tampering, Verified, verify};
 
+use copying::Copying;
 use log::Log;
-use record::{Asked, Ended, Record, TraceId};
+use record::{Asked, Ended, Record, Told, TraceId};
 use writer::Writer;
 
 /// The most records that wait to be written.
@@ -54,10 +58,14 @@ const SHORTEST_KEY: usize = 16;
 pub struct Settings {
     /// Where it goes.
     pub to: Destination,
+    /// What of it is copied, where somebody keeps a copy.
+    pub copied: Copied,
     /// What signs checkpoints.
     pub key: Reference,
     /// What digests of arguments are made with; none are made without.
     pub arguments_key: Option<Reference>,
+    /// Whether arguments themselves stand in it.
+    pub arguments: Arguments,
     /// When a record is on the disk.
     pub mode: Mode,
     /// What becomes of calls that cannot be recorded.
@@ -77,6 +85,17 @@ pub enum Destination {
     Stdout,
 }
 
+/// What of the log is copied. What is more holds what is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Copied {
+    /// Nothing.
+    Nothing,
+    /// Checkpoints: with one, a later change of what it covers shows.
+    Checkpoints,
+    /// Every line.
+    Records,
+}
+
 /// When a record is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -84,6 +103,15 @@ pub enum Mode {
     BeforeCall,
     /// Everything is there after at most this time.
     Interval(Duration),
+}
+
+/// Whether arguments stand in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// They do not.
+    Left,
+    /// Those of calls that were allowed do, with everything masked that some detector finds, and so much of them.
+    Redacted,
 }
 
 /// What becomes of calls that cannot be recorded.
@@ -155,15 +183,16 @@ impl Audit {
         Self(None)
     }
 
-    /// Opens the log: reads its keys, mends what a killed process has left, and starts the thread that writes.
+    /// Opens the log: reads its keys, mends what a killed process has left, and starts the thread that writes, and tells
+    /// who keeps the copy.
     ///
     /// # Errors
     /// A key or the folder is not as it must be.
-    pub fn open(settings: &Settings) -> Result<Self, OpenError> {
+    pub fn open(settings: &Settings, copyist: Option<Box<dyn Copyist>>) -> Result<Self, OpenError> {
         let read = |reference: &Reference| reference.read().map_err(|why| OpenError::Key(reference.clone(), why));
         let key =
             SigningKey::parse(&read(&settings.key)?).map_err(|why| OpenError::BadKey(settings.key.clone(), why))?;
-        let arguments = settings.arguments_key.as_ref().map(|reference| match read(reference)? {
+        let digest = settings.arguments_key.as_ref().map(|reference| match read(reference)? {
             secret if secret.expose().len() < SHORTEST_KEY => Err(OpenError::WeakKey(reference.clone())),
             secret => Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())),
         });
@@ -180,9 +209,12 @@ impl Audit {
             began: clock::monotonic(),
             oldest: AtomicU64::default(),
         });
-        let arguments = arguments.transpose()?;
-        Log::open(settings, key)
-            .and_then(|log| Writer::start(log, arguments, Arc::clone(&shared), jobs))
+        let told = Told {
+            digest: digest.transpose()?,
+            copy: (settings.arguments == Arguments::Redacted).then(|| Finder::new(Detectors::all(), Vec::new())),
+        };
+        Log::open(settings, key, Copying::new(copyist, settings.copied))
+            .and_then(|log| Writer::start(log, told, Arc::clone(&shared), jobs))
             .map_err(|error| OpenError::Io(settings.to.to_string(), error))?;
         Ok(Self(Some(shared)))
     }

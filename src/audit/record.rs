@@ -1,7 +1,7 @@
 //! What is written down, and how: one line of canonical JSON (RFC 8785) for each record.
 //!
-//! Never a secret and never an argument: of arguments only a keyed digest, since those of few possible values could be
-//! guessed from a plain one.
+//! Never a secret, and of arguments only a keyed digest, since those of few possible values could be guessed from a plain
+//! one; unless the operator wants more: then what was allowed stands there masked, and not more than so much of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,17 +10,21 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::hmac;
 use serde::Serialize;
 
+use super::Copied;
 use super::chain::{Chain, hex};
 use crate::cache::Served;
 use crate::exchange::{DecisionId, Exchange, Outcome, WouldDeny};
 use crate::identity::Principal;
 use crate::mcp::{Call, ServerName, Target};
-use crate::policy::RuleId;
+use crate::policy::{Flow, RuleId, Sighting};
+use crate::redact::{self, Detector, Finder};
 
 /// The version of the format.
 const VERSION: u32 = 1;
 /// The longest method that a record shows in full, in bytes. The reader bounds other names.
 const LONGEST_METHOD: usize = 128;
+/// The most that it shows of arguments.
+const LONGEST_ARGUMENTS: usize = 4096;
 
 /// The trace that a message belongs to.
 pub(super) type TraceId = [u8; 16];
@@ -38,6 +42,15 @@ pub(super) enum Record {
     Event(SystemTime, Event),
 }
 
+/// What is told of arguments.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// What they are digested with, if they are.
+    pub(super) digest: Option<hmac::Key>,
+    /// What must not be seen in a copy of them, if there is one.
+    pub(super) copy: Option<Finder>,
+}
+
 /// Who asked for what, and what decided.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -51,6 +64,16 @@ pub(super) struct Asked {
     would_deny: Option<WouldDeny>,
     policy: Arc<str>,
     trace: Option<TraceId>,
+    arguments: Standing,
+}
+
+/// What stands in the arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing that the detectors would not find.
+    Findable,
+    /// Something that only a pattern of the policy's own finds, and does not mask.
+    Unfindable,
 }
 
 /// How a message ended.
@@ -109,6 +132,8 @@ pub struct KillFacts {
 pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arguments_redacted: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,6 +221,7 @@ impl Asked {
             would_deny: exchange.would_deny.clone(),
             policy: Arc::clone(&exchange.policy),
             trace,
+            arguments: Standing::of(exchange),
         }
     }
 
@@ -204,7 +230,7 @@ impl Asked {
         self.call.as_ref().map_or(0, |call| call.body().len())
     }
 
-    fn line(&self, key: Option<&hmac::Key>) -> Line<'_> {
+    fn line(&self, told: &Told) -> Line<'_> {
         let mut line = Line {
             auth: self.principal.as_ref().map(|principal| principal.auth()),
             decision: Some(self.id.to_string()),
@@ -232,8 +258,22 @@ impl Asked {
             Target::Task(id) => line.task = Some(id),
         }
         let digest = |(key, arguments): (_, bytes::Bytes)| hex(hmac::sign(key, &arguments).as_ref());
-        line.arguments = key.zip(call.arguments()).map(digest);
+        line.arguments = told.digest.as_ref().zip(call.arguments()).map(digest);
         line
+    }
+
+    /// The arguments as far as they may be seen.
+    fn redacted(&self, told: &Told) -> Option<String> {
+        let finder = told.copy.as_ref().filter(|_| self.arguments == Standing::Findable)?;
+        let arguments = self.call.as_ref()?.arguments()?;
+        Some(redact::clipped(&finder.mask(&arguments), LONGEST_ARGUMENTS))
+    }
+}
+
+impl Standing {
+    fn of(exchange: &Exchange) -> Self {
+        let own = |it: &Sighting| Detector::named(&it.name).is_none();
+        if exchange.unmasked(Flow::Arguments).any(own) { Self::Unfindable } else { Self::Findable }
     }
 }
 
@@ -272,11 +312,13 @@ impl Record {
     }
 
     /// Its line, but for the place in the chain.
-    pub(super) fn line(&self, key: Option<&hmac::Key>) -> Line<'_> {
+    pub(super) fn line(&self, told: &Told) -> Line<'_> {
         match self {
-            Self::Allowed(asked) => Line { effect: Some("allow"), ..asked.line(key) },
+            Self::Allowed(asked) => {
+                Line { effect: Some("allow"), arguments_redacted: asked.redacted(told), ..asked.line(told) }
+            }
             Self::Refused(asked, ended) => {
-                let mut line = Line { effect: Some("deny"), ..asked.line(key) };
+                let mut line = Line { effect: Some("deny"), ..asked.line(told) };
                 ended.add_to(&mut line);
                 line
             }
@@ -331,6 +373,11 @@ impl<'a> Line<'a> {
         Self { note: Some(note), time: time(at), ..Self::of("checkpoint") }
     }
 
+    /// Of what it is copied.
+    pub(super) fn copied(&self) -> Copied {
+        if self.note.is_some() { Copied::Checkpoints } else { Copied::Records }
+    }
+
     /// Writes it as the next line of the chain.
     pub(super) fn append(mut self, chain: &mut Chain, buffer: &mut Vec<u8>) {
         self.index = chain.size();
@@ -362,6 +409,7 @@ mod tests {
         let odd = "é\"\\\n\t\u{1}\u{7f}\u{2028}/😀";
         Line {
             arguments: Some(odd.to_owned()),
+            arguments_redacted: Some(odd.to_owned()),
             auth: Some("token"),
             bytes: Some(1),
             cache: Some("hit"),

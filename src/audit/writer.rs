@@ -7,11 +7,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::hmac;
 use tokio::sync::oneshot;
 
 use super::log::{Log, Undone, When};
-use super::record::{Event, Record};
+use super::record::{Event, Record, Told};
 use super::{Health, Job, MOST, Mode, Shared};
 use crate::clock;
 
@@ -28,8 +27,8 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(super) struct Writer {
     shared: Arc<Shared>,
     log: Log,
-    /// What arguments are digested with.
-    arguments: Option<hmac::Key>,
+    /// What is told of arguments.
+    told: Told,
     /// Who waits for what was added.
     waiting: Vec<oneshot::Sender<()>>,
     /// Since when nothing can be written.
@@ -38,13 +37,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(
-        log: Log,
-        arguments: Option<hmac::Key>,
-        shared: Arc<Shared>,
-        jobs: Receiver<Job>,
-    ) -> io::Result<()> {
-        let mut writer = Self { shared, log, arguments, waiting: Vec::new(), failed: None };
+    pub(super) fn start(log: Log, told: Told, shared: Arc<Shared>, jobs: Receiver<Job>) -> io::Result<()> {
+        let mut writer = Self { shared, log, told, waiting: Vec::new(), failed: None };
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&jobs))?;
         Ok(())
     }
@@ -100,7 +94,7 @@ impl Writer {
         if self.log.is_durable() {
             shared.oldest.store(shared.now(), Ordering::Relaxed);
         }
-        self.log.add(record.line(self.arguments.as_ref()));
+        self.log.add(record.line(&self.told));
         shared.written.fetch_add(1, Ordering::Relaxed);
         self.waiting.extend(done);
     }

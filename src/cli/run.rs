@@ -1,5 +1,6 @@
 //! `tollgate run`: the gate.
 
+use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
@@ -9,9 +10,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::output;
 use crate::app::{self, End};
-use crate::audit::Audit;
+use crate::audit::{Audit, Copied, Copyist, Settings as AuditSettings};
 use crate::config::{self, Kept, Overrides};
-use crate::telemetry::{Telemetry, TelemetrySettings, start_log};
+use crate::telemetry::{AuditCopy, Telemetry, TelemetrySettings, start_log};
 
 /// Flags beat TOLLGATE_* variables, which beat the file.
 #[derive(Debug, clap::Args)]
@@ -45,8 +46,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(problems) => return output::refused(&problems),
     };
     output::warnings(&loaded.warnings);
-    let audit = match loaded.config.audit.as_ref().map_or_else(|| Ok(Audit::off()), Audit::open) {
-        Ok(audit) => audit,
+    let audit = match loaded.config.audit.as_ref().map(|audit| audited(audit, &settings)).transpose() {
+        Ok(audit) => audit.unwrap_or_default(),
         Err(problem) => return output::failed(&problem),
     };
     let (telemetry, guard) = match Telemetry::start(&settings, audit, &log) {
@@ -72,6 +73,16 @@ pub(super) fn run(args: &Args) -> ExitCode {
     // What could not be sent is told in the log, so its own last lines come last.
     drop(log);
     code
+}
+
+/// The audit log, and what copies it to a collector.
+type Audited = (Audit, Option<AuditCopy>);
+
+/// Opens the audit log, and what copies it to a collector, if something does.
+fn audited(audit: &AuditSettings, telemetry: &TelemetrySettings) -> Result<Audited, Box<dyn Error>> {
+    let copy = (audit.copied > Copied::Nothing).then(|| AuditCopy::start(telemetry)).transpose()?;
+    let copyist = copy.clone().map(|copy| Box::new(copy) as Box<dyn Copyist>);
+    Ok((Audit::open(audit, copyist)?, copy))
 }
 
 /// As many threads as there are cores. On one core nothing is handed from thread to thread.

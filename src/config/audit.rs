@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::build::{Span, number, span};
 use super::given::reference;
-use super::source::{AuditSource, FailureSource, ModeSource};
-use crate::audit::{Destination, Failure, Mode, Settings};
+use super::source::{ArgumentsSource, AuditSource, FailureSource, ModeSource, OtlpSource};
+use crate::audit::{Arguments, Copied, Destination, Failure, Mode, Settings};
 use crate::diagnostic::{Code, Diagnostics, SourceFile, Spanned};
 
 const SYNC: Span = Span(Duration::from_secs(1), Duration::from_millis(10)..=Duration::from_mins(1));
@@ -34,12 +34,29 @@ pub(super) fn build(
                 .help("leave it out: every decision is on the disk before its call leaves"),
         );
     }
+    if let (Some(Destination::Folder(_)), None, None) = (&to, source.otlp, source.checkpoints) {
+        let message =
+            "nothing takes checkpoints of the audit log away: whoever has root here can write another history";
+        found.push(file.warning(Code::LocalCheckpoints, written.referenced, message).help(
+            "`otlp: checkpoints` sends them to a collector; or let a job keep what `tollgate audit tail --checkpoint` \
+             prints, and say `checkpoints: fetched`; or say `checkpoints: here`",
+        ));
+    }
     Some(Settings {
         to: to?,
+        copied: match source.otlp {
+            None => Copied::Nothing,
+            Some(OtlpSource::Checkpoints) => Copied::Checkpoints,
+            Some(OtlpSource::Records) => Copied::Records,
+        },
         key: key?,
         arguments_key: match arguments_key {
             Some(key) => Some(key?),
             None => None,
+        },
+        arguments: match source.arguments {
+            None => Arguments::Left,
+            Some(ArgumentsSource::Redacted) => Arguments::Redacted,
         },
         mode: match source.mode {
             ModeSource::Interval => Mode::Interval(interval?),

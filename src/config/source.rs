@@ -201,12 +201,18 @@ pub(super) struct AuditSource {
     pub(super) file: Option<Spanned<String>>,
     /// Whether it goes to standard output, beside the decision lines. Each process begins a log of its own there.
     pub(super) stdout: Option<bool>,
+    /// What of it a collector gets as logs, beside that: `checkpoints`, or all `records`. Nothing if not said.
+    pub(super) otlp: Option<OtlpSource>,
+    /// What becomes of checkpoints where no collector gets them: `fetched`, a job of somebody else's takes them away; or `here`.
+    pub(super) checkpoints: Option<CheckpointsSource>,
     /// Where the key is kept that signs checkpoints: `env:NAME` or `file:/PATH`. `tollgate audit keys new` makes one.
     #[schemars(example = "file:/run/secrets/audit-key")]
     pub(super) key: Spanned<String>,
     /// Where the key is kept that digests of arguments are made with. There are none without.
     #[schemars(example = "env:TOLLGATE_ARGUMENTS_KEY")]
     pub(super) arguments_key: Option<Spanned<String>>,
+    /// Whether arguments of allowed calls stand in it: `redacted`, with everything masked that a detector finds, 4096 bytes at most. They do not if not said.
+    pub(super) arguments: Option<ArgumentsSource>,
     /// When a decision is on the disk: `before_call`, before its call leaves; or `interval`, also if not said.
     #[serde(default)]
     pub(super) mode: ModeSource,
@@ -222,6 +228,37 @@ pub(super) struct AuditSource {
     /// How old a segment gets. 24h if not said, from `1m` to `30d`.
     #[schemars(regex(pattern = DURATION), example = "24h")]
     pub(super) segment_age: Option<Spanned<String>>,
+}
+
+/// What of the audit log a collector gets.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum OtlpSource {
+    /// Signed checkpoints: with one, later changes of what it covers show.
+    Checkpoints,
+    /// Every line.
+    Records,
+}
+
+/// What becomes of checkpoints that no collector gets.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum CheckpointsSource {
+    /// Somebody takes them away.
+    Fetched,
+    /// They stay here. Then the log proves less.
+    Here,
+}
+
+/// How arguments stand in the audit log.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(super) enum ArgumentsSource {
+    /// Masked.
+    Redacted,
 }
 
 /// When a decision is on the disk.

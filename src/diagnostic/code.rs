@@ -158,6 +158,9 @@ codes! {
     UnknownKeyId "unknown-key-id" "An id that no key has.";
     NoCases "no-cases" "There is nothing to try a policy with.";
 
+    // The audit log.
+    LocalCheckpoints "local-checkpoints" "An audit log whose checkpoints nothing takes away.";
+
     // Servers and addresses.
     MissingServer "missing-server" "There is no server, or nothing says which one or where it is.";
     SeveralServers "several-servers" "Several servers, and nothing says which one is meant.";

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::identity::Principal;
 use crate::limits::Admission;
 use crate::mcp::{Call, ProtocolVersion, ServerName, Target};
-use crate::policy::{Permit, PolicySet, RuleId, Sighting};
+use crate::policy::{Action, Flow, Permit, PolicySet, RuleId, Sighting};
 use crate::upstream::VERSION;
 use crate::upstream::{Deadline, UpstreamError};
 
@@ -306,6 +306,11 @@ impl Exchange {
                 self.sightings.push(sighting);
             }
         }
+    }
+
+    /// What was found there and still stands there.
+    pub fn unmasked(&self, flow: Flow) -> impl Iterator<Item = &Sighting> {
+        self.sightings.iter().filter(move |it| it.flow == flow && it.action != Action::Mask)
     }
 
     /// The limits have room for it.

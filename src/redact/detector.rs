@@ -234,6 +234,11 @@ impl Detectors {
     /// None.
     pub const NONE: Self = Self(0);
 
+    /// All of them.
+    pub fn all() -> Self {
+        Detector::ALL.into_iter().fold(Self::NONE, |all, one| all | one.into())
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.0 == 0

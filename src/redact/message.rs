@@ -80,6 +80,16 @@ pub fn masked<'a>(text: &[u8], hits: impl IntoIterator<Item = (&'a Hit, &'a str)
     masked
 }
 
+/// So many bytes of a text at most, and a mark where the rest was. What is to be masked is masked before: of half a secret
+/// nobody sees that it is one.
+pub fn clipped(text: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(text);
+    match text.split_at_checked(text.floor_char_boundary(most)) {
+        Some((kept, rest)) if !rest.is_empty() => format!("{kept}…"),
+        _ => text.into_owned(),
+    }
+}
+
 /// Whoever read the text first has bounded it.
 const UNBOUNDED: Bounds = Bounds { depth: usize::MAX, members: usize::MAX, values: usize::MAX, number: usize::MAX };
 

@@ -16,7 +16,7 @@ mod secret;
 mod tests;
 
 pub use detector::{Detector, Detectors, Group};
-pub use message::{Hit, Part, masked, search};
+pub use message::{Hit, Part, clipped, masked, search};
 pub use pattern::{BadPattern, MAX_PATTERN, Pattern};
 
 use std::ops::Range;
@@ -45,6 +45,15 @@ pub enum What {
     Pattern(usize),
 }
 
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Detector(detector) => detector.name(),
+            Self::Pattern(_) => "pattern",
+        }
+    }
+}
+
 /// Something that was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
@@ -71,6 +80,12 @@ impl Finder {
             }
         }
         Self { patterns, begins, rows }
+    }
+
+    /// This JSON text with everything masked that is found in it, under the detectors' names.
+    pub fn mask(&self, json: &[u8]) -> Vec<u8> {
+        let hits = search(self, json, Part::Whole);
+        masked(json, hits.iter().map(|hit| (hit, hit.what.name())))
     }
 
     /// Everything that is found in the text, in its order. What begins within something else of the same pass is not

@@ -5,6 +5,7 @@
 
 mod attribute;
 mod content;
+mod copy;
 mod context;
 mod credential;
 mod export;
@@ -45,6 +46,7 @@ use crate::mcp::ServerName;
 use crate::policy::{KillScope, Kills};
 
 pub use content::Content;
+pub use copy::AuditCopy;
 pub use credential::Credential;
 pub use log::{Log, LogError, RequestScope, start_log};
 pub use metric::{Counted, Gauge, Handshake, MemoryUse, Reload, Watched};
@@ -79,6 +81,7 @@ pub struct TelemetryGuard {
     tracing: Option<SdkTracerProvider>,
     metrics: SdkMeterProvider,
     logs: Option<SdkLoggerProvider>,
+    copy: Option<AuditCopy>,
     telemetry: Arc<Telemetry>,
 }
 
@@ -91,19 +94,48 @@ pub enum TelemetryError {
     Metrics(OTelSdkError),
     /// No thread for decision lines.
     Lines(io::Error),
+    /// Nothing says where the audit log is copied to.
+    NoCollector,
+}
+
+/// Where metrics are read from and pushed.
+struct Meters {
+    registry: Registry,
+    provider: SdkMeterProvider,
+}
+
+impl Meters {
+    fn start(settings: &TelemetrySettings) -> Result<Self, TelemetryError> {
+        let registry = Registry::new();
+        let reader = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            // The name of the scope on every series would say nothing.
+            .scope_info_enabled(false)
+            .build()
+            .map_err(TelemetryError::Metrics)?;
+        let builder = SdkMeterProvider::builder().with_reader(reader);
+        let provider = export::metrics(settings, builder).map_err(TelemetryError::Exporter)?;
+        Ok(Self { registry, provider })
+    }
 }
 
 impl Telemetry {
     /// Starts it, with decision lines on standard output. Needs a runtime where spans or metrics go out by gRPC.
     pub fn start(
         settings: &TelemetrySettings,
-        audit: Audit,
+        (audit, copy): (Audit, Option<AuditCopy>),
         log: &Log,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
+        let meters = Meters::start(settings)?;
+        // Whatever queues spans counts there what it had no room for; it looks for that once, when it is made.
+        opentelemetry::global::set_meter_provider(meters.provider.clone());
         let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
         let observed = Observed { unlogged: log.dropped().clone(), ..Observed::default() };
-        let (telemetry, guard) = Self::assemble(settings, tracing, io::stdout(), audit, observed)?;
-        Ok((telemetry, TelemetryGuard { logs: log.otlp().cloned(), ..guard }))
+        let (telemetry, guard) = Self::assemble((meters, tracing), settings.content, io::stdout(), (audit, observed))?;
+        if let Some(copy) = &copy {
+            copy.register(&telemetry.meter);
+        }
+        Ok((telemetry, TelemetryGuard { logs: log.otlp().cloned(), copy, ..guard }))
     }
 
     /// The same with decision lines elsewhere, and without an audit log.
@@ -112,25 +144,16 @@ impl Telemetry {
         decisions: impl Write + Send + 'static,
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
         let tracing = export::tracing(settings).map_err(TelemetryError::Exporter)?;
-        Self::assemble(settings, tracing, decisions, Audit::off(), Observed::default())
+        let meters = Meters::start(settings)?;
+        Self::assemble((meters, tracing), settings.content, decisions, (Audit::off(), Observed::default()))
     }
 
     fn assemble(
-        settings: &TelemetrySettings,
-        tracing: Option<SdkTracerProvider>,
+        (Meters { registry, provider }, tracing): (Meters, Option<SdkTracerProvider>),
+        content: Content,
         decisions: impl Write + Send + 'static,
-        audit: Audit,
-        observed: Observed,
+        (audit, observed): (Audit, Observed),
     ) -> Result<(Arc<Self>, TelemetryGuard), TelemetryError> {
-        let registry = Registry::new();
-        let reader = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            // There is one scope; its name on every series would say nothing.
-            .scope_info_enabled(false)
-            .build()
-            .map_err(TelemetryError::Metrics)?;
-        let builder = SdkMeterProvider::builder().with_reader(reader);
-        let provider = export::metrics(settings, builder).map_err(TelemetryError::Exporter)?;
         let lines = Lines::start("decisions", decisions, observed.dropped.clone()).map_err(TelemetryError::Lines)?;
         let meter = provider.meter(SCOPE);
         let telemetry = Arc::new(Self {
@@ -141,9 +164,10 @@ impl Telemetry {
             registry,
             lines,
             audit,
-            content: settings.content,
+            content,
         });
-        let guard = TelemetryGuard { tracing, metrics: provider, logs: None, telemetry: Arc::clone(&telemetry) };
+        let guard =
+            TelemetryGuard { tracing, metrics: provider, logs: None, copy: None, telemetry: Arc::clone(&telemetry) };
         Ok((telemetry, guard))
     }
 
@@ -271,7 +295,7 @@ impl TelemetryGuard {
     /// Sends what is still queued, for at most five seconds. It blocks: never call it on a runtime's worker thread.
     pub fn shutdown(self) {
         let deadline = clock::monotonic() + SHUTDOWN;
-        let Self { tracing, metrics, logs, telemetry } = self;
+        let Self { tracing, metrics, logs, copy, telemetry } = self;
         let (done, finished) = channel();
         let mut waiting = Vec::new();
         let mut start = |name: &'static str, work: Box<dyn FnOnce() -> bool + Send>| {
@@ -292,6 +316,9 @@ impl TelemetryGuard {
         }
         if let Some(logs) = logs {
             start("logs", Box::new(move || logs.shutdown_with_timeout(SHUTDOWN).is_ok()));
+        }
+        if let Some(copy) = copy {
+            start("copies of the audit log", Box::new(move || copy.end(SHUTDOWN).is_ok()));
         }
         while !waiting.is_empty() {
             let left = deadline.saturating_duration_since(clock::monotonic());
@@ -317,6 +344,10 @@ impl fmt::Display for TelemetryError {
             }
             Self::Metrics(error) => write!(f, "metrics cannot be started: {error}"),
             Self::Lines(error) => write!(f, "no thread for decision lines: {error}"),
+            Self::NoCollector => f.write_str(
+                "the audit log is to be copied to a collector (audit.otlp), and nothing says where that is; set \
+                 OTEL_EXPORTER_OTLP_LOGS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT",
+            ),
         }
     }
 }

@@ -344,6 +344,11 @@ fn problems_of_the_audit_log() {
         "{ file: audit/, key: env:K, failure: ignore }",
         "{ file: audit/, key: env:K, interval: 1ms, segment_age: 1s, segment_bytes: 0 }",
         "{ file: audit/, key: env:K, path: x }",
+        "{ file: audit/, key: env:K, otlp: checkpoints, arguments: redacted }",
+        "{ file: audit/, key: env:K, checkpoints: fetched }",
+        "{ file: audit/, key: env:K, checkpoints: here }",
+        "{ stdout: true, key: env:K }",
+        "{ file: audit/, key: env:K, otlp: all, checkpoints: gone, arguments: plain }",
     ];
     let rows: Vec<_> = cases
         .iter()

@@ -29,6 +29,8 @@ use crate::clock;
 
 pub use request::RequestScope;
 
+pub(super) use otlp::exporter;
+
 use format::{Named, Shape};
 
 /// What the OpenTelemetry SDK says of itself, unless the filter says otherwise: only what went wrong.

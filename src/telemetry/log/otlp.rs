@@ -22,7 +22,17 @@ const CARRIERS: [&str; 6] = ["opentelemetry", "reqwest", "hyper", "h2", "tonic",
 
 /// What sends them, if they are to be sent.
 pub(super) fn provider(settings: &TelemetrySettings) -> Result<Option<SdkLoggerProvider>, ExporterBuildError> {
-    let Exporter::Otlp { protocol, endpoint } = &settings.logs else {
+    let Some(exporter) = exporter(&settings.logs)? else {
+        return Ok(None);
+    };
+    let builder = SdkLoggerProvider::builder().with_resource(export::resource(settings));
+    // First what names them, then what takes them away.
+    Ok(Some(builder.with_log_processor(Naming).with_batch_exporter(exporter).build()))
+}
+
+/// What takes logs there, if that is a collector.
+pub(in crate::telemetry) fn exporter(to: &Exporter) -> Result<Option<LogExporter>, ExporterBuildError> {
+    let Exporter::Otlp { protocol, endpoint } = to else {
         return Ok(None);
     };
     let exporter = match protocol {
@@ -33,9 +43,7 @@ pub(super) fn provider(settings: &TelemetrySettings) -> Result<Option<SdkLoggerP
             .with_endpoint(endpoint)
             .build()?,
     };
-    let builder = SdkLoggerProvider::builder().with_resource(export::resource(settings));
-    // First what names them, then what takes them away.
-    Ok(Some(builder.with_log_processor(Naming).with_batch_exporter(exporter).build()))
+    Ok(Some(exporter))
 }
 
 pub(super) fn layer<L>(provider: &SdkLoggerProvider) -> impl Layer<L> + use<L>

@@ -23,6 +23,8 @@ pub struct TelemetrySettings {
     pub metrics: Exporter,
     /// Where process logs go, beside standard error.
     pub logs: Exporter,
+    /// Where the audit log is copied to, if the file says that it is.
+    pub records: Exporter,
     /// Which traces are kept.
     pub sampler: Sampling,
     /// Whether arguments and results stand on spans.
@@ -142,14 +144,16 @@ impl TelemetrySettings {
         let disabled = reader.flag("OTEL_SDK_DISABLED");
         let mut traces = reader.exporter(&TRACES, &Exporter::Console);
         let mut metrics = reader.exporter(&METRICS, &Exporter::None);
-        let mut logs = reader.logs();
+        let mut records = reader.exporter(&LOGS, &Exporter::None);
+        let mut logs = reader.logs(&records);
         if disabled {
-            (traces, metrics, logs) = (Exporter::None, Exporter::None, Exporter::None);
+            (traces, metrics, logs, records) = (Exporter::None, Exporter::None, Exporter::None, Exporter::None);
         }
         let settings = Self {
             traces,
             metrics,
             logs,
+            records,
             sampler: reader.sampler(),
             content: reader.content(),
             interval: reader.interval(),
@@ -166,6 +170,7 @@ impl TelemetrySettings {
             traces: Exporter::None,
             metrics: Exporter::None,
             logs: Exporter::None,
+            records: Exporter::None,
             sampler: Sampling::ParentBased(Choice::On),
             content: Content::Hidden,
             interval: INTERVAL,
@@ -230,11 +235,11 @@ impl<L: Fn(&str) -> Result<Option<String>, String>> Reader<L> {
     }
 
     /// Logs are on standard error already: only who asks for them in particular gets them a second time.
-    fn logs(&mut self) -> Exporter {
+    fn logs(&mut self, there: &Exporter) -> Exporter {
         let asked = [LOGS.exporter, LOGS.endpoint].map(|name| self.text(name)).iter().any(Option::is_some);
-        match self.exporter(&LOGS, &Exporter::None) {
-            otlp @ Exporter::Otlp { .. } if asked => otlp,
-            _ => Exporter::None,
+        match there {
+            Exporter::Otlp { .. } if asked => there.clone(),
+            Exporter::Otlp { .. } | Exporter::Console | Exporter::None => Exporter::None,
         }
     }
 

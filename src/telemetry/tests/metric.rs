@@ -65,8 +65,9 @@ fn cost_of_one_message() {
     for (what, sampler) in [("not sampled", Sampler::AlwaysOff), ("sampled", Sampler::AlwaysOn)] {
         let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
         let settings = TelemetrySettings::quiet();
-        let (on, guard) =
-            Telemetry::assemble(&settings, Some(provider), io::sink(), Audit::off(), Observed::default()).unwrap();
+        let meters = Meters::start(&settings).unwrap();
+        let nothing = (Audit::off(), Observed::default());
+        let (on, guard) = Telemetry::assemble((meters, Some(provider)), settings.content, io::sink(), nothing).unwrap();
         measure(what, &on, &headers(HTTP));
         guard.shutdown();
     }

@@ -79,8 +79,10 @@ impl Fixture {
 
     fn telling(provider: Option<SdkTracerProvider>, spans: Collected, settings: &TelemetrySettings) -> Self {
         let sink = Sink::default();
+        let meters = Meters::start(settings).unwrap();
+        let nothing = (Audit::off(), Observed::default());
         let (telemetry, guard) =
-            Telemetry::assemble(settings, provider, sink.clone(), Audit::off(), Observed::default()).unwrap();
+            Telemetry::assemble((meters, provider), settings.content, sink.clone(), nothing).unwrap();
         Self { telemetry, guard, spans, sink }
     }
 

@@ -1,9 +1,12 @@
 //! The audit log of the real gate: what stands in it, what becomes of calls that cannot be recorded, what a killed
 //! process leaves, and that both verifiers see whatever is done to it.
 
+mod arguments;
+mod broken_disk;
+mod copies;
 mod crash;
 mod export;
-mod failure;
+pub(crate) mod failure;
 mod records;
 mod tampering;
 
@@ -22,7 +25,7 @@ use crate::support::world::World;
 
 /// A folder with a log and its key, which outlives the gates that write it.
 pub(crate) struct Audited {
-    home: TempDir,
+    pub(crate) home: TempDir,
     pub(crate) key: String,
 }
 
@@ -78,7 +81,7 @@ pub(crate) fn tollgate(args: &[&str]) -> Output {
 }
 
 /// What both verifiers exit with; that they agree is part of every test here.
-fn verified(log: &Path, key: &str, more: &[&str]) -> i32 {
+pub(crate) fn verified(log: &Path, key: &str, more: &[&str]) -> i32 {
     let log = log.to_str().unwrap();
     let ours = tollgate(&[&["audit", "verify", log, "--key", key], more].concat());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/audit/verify.py");
@@ -88,7 +91,7 @@ fn verified(log: &Path, key: &str, more: &[&str]) -> i32 {
 }
 
 /// The segments of a folder, the oldest first.
-fn segments(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(folder: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|it| it == "jsonl")).collect();
     found.sort();
@@ -96,7 +99,7 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The whole lines of a segment.
-fn lines(segment: &Path) -> Vec<String> {
+pub(crate) fn lines(segment: &Path) -> Vec<String> {
     let text = fs::read_to_string(segment).unwrap();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(str::to_owned).collect()
