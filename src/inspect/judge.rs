@@ -7,6 +7,7 @@ use http::{Uri, response};
 use super::Watcher;
 use super::catalog::{CatalogFilter, List};
 use super::endpoint::{self, Opens};
+use super::kept::Kept;
 use super::outline::LongAnswer;
 use crate::cache::Turn;
 use crate::clock;
@@ -48,6 +49,8 @@ pub(super) struct Judge {
     declined: Vec<Declined>,
     /// What was found that is not for everyone's eyes.
     sightings: Vec<Sighting>,
+    /// The answer as it passes.
+    pub(super) kept: Kept,
 }
 
 /// Which answers belong into a reply.
@@ -108,6 +111,7 @@ impl Judge {
             tools_changed: false,
             declined: Vec::new(),
             sightings: Vec::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -253,6 +257,7 @@ impl Judge {
                 // What does not pass is no answer to anybody.
                 self.settle(answer.id.as_ref(), answer.form)?;
                 self.share(Some(message));
+                self.kept.passes(&verdict, message);
                 Ok((verdict, Sort::Answer(answer.form)))
             }
         }

@@ -5,6 +5,7 @@ mod catalog;
 mod endpoint;
 mod events;
 mod judge;
+mod kept;
 mod outline;
 mod pinning;
 #[cfg(test)]
@@ -315,6 +316,16 @@ impl Watch {
     /// What was found that is not for everyone's eyes since this was last asked.
     pub fn sightings(&mut self) -> Vec<Sighting> {
         self.judge.sightings()
+    }
+
+    /// From now on the answer in a stream is kept as it passes, so that it can be told of.
+    pub fn keep(&mut self) {
+        self.judge.kept.begin();
+    }
+
+    /// The answer that was kept since this was last asked.
+    pub fn kept(&mut self) -> Option<Bytes> {
+        self.judge.kept.take()
     }
 
     /// How the server answered, as far as it has.

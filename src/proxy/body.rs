@@ -313,6 +313,7 @@ impl Relay {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.saw(self.watch.sightings());
+            recorder.answer = self.watch.kept().or(recorder.answer.take());
         }
         if let Some(unsound) = unsound {
             return Some(self.fail(bytes, &UpstreamError::Unsound(unsound)));

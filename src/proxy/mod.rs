@@ -302,7 +302,7 @@ impl Gateway {
     }
 
     fn relay(self: &Arc<Self>, carriage: Carriage, mut seen: Recorder) -> Response<GateBody> {
-        let Carriage { mut head, body, watch, served, under_way, room, version } = carriage;
+        let Carriage { mut head, body, mut watch, served, under_way, room, version } = carriage;
         if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
             respond::quota(quota, &mut head.headers);
         }
@@ -322,6 +322,9 @@ impl Gateway {
                 GateBody::whole(bytes)
             }
             ReplyBody::Stream(begun, stream) => {
+                if seen.tells_answers() {
+                    watch.keep();
+                }
                 let endless = matches!(method, Method::OpenStream | Method::SubscriptionsListen);
                 let patience = (!endless).then(|| patience(&elsewhere.served, &room, &watch));
                 let endless = endless.then(|| Endless::new(self, &elsewhere.served, permit.principal().expires()));

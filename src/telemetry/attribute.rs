@@ -12,7 +12,7 @@ use super::content::{self, Content};
 use crate::exchange::{Exchange, Outcome, ToolLabel};
 use crate::jsonrpc::code;
 use crate::mcp::{Call, Era, Method, ServerName, Target};
-use crate::policy::{Action, Flow, Reason, Sighting};
+use crate::policy::{Flow, Reason};
 
 use Signal::{Cached, ClientDuration, ClientSpan, Decisions, Replies, ServerDuration, ServerSpan, ToolCalls};
 
@@ -109,9 +109,11 @@ const TABLE: &[Attribute] = &[
         (!found.is_empty()).then(|| text(found.join(",")))
     }),
     row("tollgate.cache", &[ServerSpan], |f| f.exchange.cache.map(|served| served.word().into())),
+    row("tollgate.reply.size", &[ServerSpan], |f| f.replied().map(number)),
+    row("tollgate.reply.tokens", &[ServerSpan], |f| f.replied().map(|bytes| number(tokens(bytes)))),
     row("tollgate.policy.digest", &[ServerSpan], |f| Some(f.exchange.policy.clone().into())),
     row("tollgate.request.id", &[ServerSpan], |f| f.exchange.request_id.as_ref()?.to_str().ok().map(text)),
-    row("tool_name", &[ToolCalls, Replies, Cached], |f| f.tool_label().map(text)),
+    row(TOOL, &[ToolCalls, Replies, Cached], |f| f.tool_label().map(text)),
     row(SERVER, &[ToolCalls, Decisions, Replies, Cached], |f| Some(f.server())),
     row(RESULT, &[Cached], |f| f.exchange.cache.map(|served| served.word().into())),
     row(OUTCOME, &[ToolCalls, Decisions], |f| Some(f.outcome.label().into())),
@@ -121,6 +123,8 @@ const TABLE: &[Attribute] = &[
     row(METHOD, &[Decisions, Replies], |f| Some(f.method().name().into())),
 ];
 
+/// The tool that was called, by a name that a policy has.
+pub(super) const TOOL: &str = "tool_name";
 /// The server that was asked, or asks.
 pub(super) const SERVER: &str = "server";
 /// What was asked.
@@ -265,11 +269,15 @@ impl<'a> Facts<'a> {
     /// eyes, and was not masked.
     fn said(&self, flow: Flow, what: impl FnOnce(&'a Call) -> Option<Bytes>) -> Option<Bytes> {
         let call = self.exchange.call.as_ref().filter(|call| call.method() == Method::ToolsCall)?;
-        let plain = |it: &Sighting| it.flow == flow && it.action != Action::Mask;
-        if self.exchange.sightings.iter().any(plain) || self.exchange.refused == Some(Reason::Sensitive.word()) {
+        if self.exchange.unmasked(flow).next().is_some() || self.exchange.refused == Some(Reason::Sensitive.word()) {
             return None;
         }
         if self.content == Content::OnSpans { what(call) } else { None }
+    }
+
+    /// How many bytes the caller got of a reply, if it got any.
+    fn replied(&self) -> Option<usize> {
+        Some(self.exchange.replied).filter(|bytes| *bytes > 0)
     }
 
     fn server(&self) -> Value {
@@ -334,6 +342,15 @@ fn code_label(code: i64) -> &'static str {
 
 fn http_version(version: http::Version) -> &'static str {
     if version == http::Version::HTTP_2 { "2" } else { "1.1" }
+}
+
+/// How many tokens of a model so many bytes of JSON are, more or less: good enough to see what fills a context.
+pub(super) fn tokens(bytes: usize) -> usize {
+    bytes.div_ceil(4)
+}
+
+fn number(number: usize) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
 fn text(text: impl Into<String>) -> Value {

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
+use crate::redact;
 
 /// Whether what callers and servers say stands on spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,17 +19,10 @@ pub enum Content {
 
 /// So much of each, in bytes.
 const LONGEST: usize = 4096;
-/// Stands where the rest was.
-const CUT: &str = "…";
 
 /// What is shown of arguments.
 pub(super) fn arguments(json: &[u8]) -> String {
-    let text = String::from_utf8_lossy(json);
-    let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    match text.split_at_checked(end) {
-        Some((kept, rest)) if !rest.is_empty() => format!("{kept}{CUT}"),
-        _ => text.into_owned(),
-    }
+    redact::clipped(json, LONGEST)
 }
 
 /// What is shown of the answer to a call: its result, if it has one.
@@ -78,7 +72,7 @@ mod tests {
         assert_eq!(result(br#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"result"}}"#), None);
         let long = "é".repeat(LONGEST);
         let shown = arguments(long.as_bytes());
-        assert!(shown.len() <= LONGEST + CUT.len() && shown.ends_with(CUT), "{}", shown.len());
+        assert!(shown.len() <= LONGEST + '…'.len_utf8() && shown.ends_with('…'), "{}", shown.len());
         assert_eq!(arguments(b"{}"), "{}");
     }
 }

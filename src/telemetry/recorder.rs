@@ -9,6 +9,7 @@ use http::{HeaderMap, Uri};
 use opentelemetry::trace::TraceId;
 
 use super::attribute::Facts;
+use super::content::Content;
 use super::metric::Counted;
 use super::span::Spans;
 use super::{RequestScope, Telemetry, line};
@@ -98,6 +99,11 @@ impl Recorder {
         if let Some(attempt) = &mut self.exchange.attempt {
             attempt.status = Some(status.into());
         }
+    }
+
+    /// Whether what servers answer stands on spans.
+    pub fn tells_answers(&self) -> bool {
+        self.telemetry.content == Content::OnSpans
     }
 
     /// Counts a question of the server that did not reach its client.

@@ -17,7 +17,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
 use super::attribute::{
-    self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal, TIMEOUT_KIND,
+    self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal, TIMEOUT_KIND, TOOL,
 };
 use crate::audit::Audit;
 use crate::exchange::{Outcome, TimeoutKind};
@@ -40,8 +40,6 @@ const MILLISECONDS: [f64; 14] =
 /// Buckets of `tollgate.reply.size`, in bytes.
 const BYTES: [f64; 10] =
     [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
-/// So many bytes of JSON are one token of a model, more or less: good enough to see what fills a context.
-const BYTES_PER_TOKEN: usize = 4;
 /// The most sets of labels that are kept. They come from closed sets, so this is a belt beside braces.
 const MOST_SERIES: usize = 4096;
 
@@ -194,7 +192,7 @@ impl Metrics {
                 (self.reply_size.bind(&labels), self.reply_tokens.bind(&labels))
             });
             size.record(u64::try_from(replied).unwrap_or(u64::MAX));
-            tokens.add(u64::try_from(replied.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u64::MAX));
+            tokens.add(u64::try_from(attribute::tokens(replied)).unwrap_or(u64::MAX));
         }
         if let Some(tool) = &bound.tool {
             tool.calls.add(1);
@@ -213,12 +211,13 @@ impl Metrics {
     /// Counts what was found that is not for everyone's eyes. Most messages have nothing.
     fn count_sightings(&self, facts: &Facts<'_>) {
         for found in &facts.exchange.sightings {
-            let labels = [
+            let mut labels = vec![
                 KeyValue::new(SERVER, facts.exchange.server.as_str().to_owned()),
                 KeyValue::new(DETECTOR, found.name.to_string()),
                 KeyValue::new(FLOW, found.flow.word()),
                 KeyValue::new(ACTION, found.action.word()),
             ];
+            labels.extend(facts.tool_label().map(|tool| KeyValue::new(TOOL, tool.to_owned())));
             self.redactions.add(1, &labels);
         }
     }

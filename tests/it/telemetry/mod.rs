@@ -3,3 +3,4 @@
 mod collector_down;
 mod conventions;
 mod lines;
+mod streams;
