@@ -192,6 +192,11 @@ impl Case {
         self.category == "telemetry_injection"
     }
 
+    /// Whether it is about what is recorded of it.
+    pub(super) fn is_of_audit(&self) -> bool {
+        self.category == "audit"
+    }
+
     /// How the issuer of its token answers who asks for keys.
     pub(super) fn keys_of_issuer(&self) -> &str {
         self.config["auth"]["jwt"]["jwks"].as_str().unwrap_or_default()

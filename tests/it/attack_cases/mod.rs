@@ -3,6 +3,7 @@
 //! `attack_exceptions.json` beside it. `TOLLGATE_CASES=CTL-001,DUP-003` picks some.
 
 mod asserts;
+mod audit;
 mod case;
 mod hostile;
 mod http2;
@@ -32,6 +33,9 @@ use crate::support::upstream::{Recorded, Reply, Upstream, tools};
 use crate::support::world::{READERS, World, lock, principals};
 use crate::tls::Secure;
 
+/// Detectors, and a pattern that an engine which tries again and again would be slow with.
+const REDACTIONS: &str =
+    "redact:\n  - { find: [secrets], then: mask }\n  - { pattern: \"(a{1,4}){1,4}b\", name: own, then: mask }\n";
 /// A tool that alice and bob may call.
 const ALLOWED: &str = "search_records";
 
@@ -50,6 +54,8 @@ enum Setting {
     HostileServerOfPinnedTools,
     /// So it does, and a reply may have 32 KiB.
     BoundedReplies,
+    /// So it does, and secrets in what it says are masked.
+    Redacting,
     /// Alice and bob have a session each.
     Sessions,
     /// Nobody has one yet.
@@ -57,7 +63,7 @@ enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Default,
         Self::OriginAllowed,
         Self::Unpacking,
@@ -66,6 +72,7 @@ impl Setting {
         Self::HostileServerOfAnyTool,
         Self::HostileServerOfPinnedTools,
         Self::BoundedReplies,
+        Self::Redacting,
         Self::Sessions,
         Self::NoSessions,
     ];
@@ -78,6 +85,7 @@ impl Setting {
                 return Self::HostileServerOfPinnedTools;
             }
             Some("cut at configured max; audit record closed with reason") => return Self::BoundedReplies,
+            Some("redacted" | "p99 of others unaffected") => return Self::Redacting,
             Some(_) => return Self::HostileServer,
             None => {}
         }
@@ -91,8 +99,9 @@ impl Setting {
             ["principals"] => Self::AliceHoldsAnotherTool,
             ["mcp"] if case.repeat.is_some() => Self::NoSessions,
             ["mcp"] => Self::Sessions,
-            // Settings that the gate does not have; these cases stand among the exceptions.
-            ["auth" | "jsonrpc" | "pinned_tools"] => Self::Default,
+            // Settings that the gate does not have, and these cases stand among the exceptions; those of `audit` have gates of
+            // their own.
+            ["audit" | "auth" | "jsonrpc" | "pinned_tools"] => Self::Default,
             other => panic!("{}: settings {other:?} are not known here", case.id),
         }
     }
@@ -102,6 +111,7 @@ impl Setting {
         match self {
             Self::Default | Self::HostileServer | Self::Sessions | Self::NoSessions => world,
             Self::BoundedReplies => world.server("max_reply_bytes: 32768"),
+            Self::Redacting => world.policy("records.yaml", &format!("{READERS}{REDACTIONS}")),
             Self::OriginAllowed => world.listen("origins: [\"http://localhost:8080\"]"),
             Self::Unpacking => world.listen("request_decompression: true"),
             Self::AliceHoldsAnotherTool => world
@@ -147,8 +157,10 @@ struct Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attack_case_ends_as_the_corpus_says() {
-    let cases: Vec<_> =
-        Case::load().into_iter().filter(|case| !case.is_of_tokens() && !case.is_of_telemetry()).collect();
+    let cases: Vec<_> = Case::load()
+        .into_iter()
+        .filter(|case| !case.is_of_tokens() && !case.is_of_telemetry() && !case.is_of_audit())
+        .collect();
     let mut table = Table::new();
     for setting in Setting::ALL {
         let mine: Vec<&Case> = cases.iter().filter(|c| Setting::of(c) == setting).collect();
