@@ -1,4 +1,4 @@
-//! What becomes of calls that cannot be recorded. The disk is full for the gate alone: no file of its may grow.
+//! What becomes of calls that cannot be recorded (R26). The disk is full for the gate alone: no file of its may grow.
 
 use std::process::Command;
 
@@ -8,18 +8,18 @@ use crate::support::upstream::Upstream;
 use crate::support::{DEADLINE, raw, until};
 
 /// Whether the gate may write.
-fn disk(gate: &Gate, limit: &str) {
+pub(crate) fn disk(gate: &Gate, limit: &str) {
     let done = Command::new("prlimit")
         .args([&format!("--fsize={limit}:unlimited"), "--pid", &gate.pid().to_string()])
         .status();
     assert!(done.unwrap().success(), "prlimit sets the limit of a process of our own");
 }
 
-async fn is_ready(gate: &Gate) -> bool {
+pub(super) async fn is_ready(gate: &Gate) -> bool {
     raw::get(gate.admin, "/readyz").await.status == 200
 }
 
-async fn dropped(gate: &Gate) -> f64 {
+pub(crate) async fn dropped(gate: &Gate) -> f64 {
     gate.metric("tollgate_audit_dropped_total").await.unwrap_or_default()
 }
 

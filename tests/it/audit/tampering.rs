@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tollgate::audit::{Beginning, Expected, VerifyingKey, verify};
 
 use super::{Audited, lines, new_key, search, segments, tollgate, verified};
+use crate::support::size;
 use crate::support::upstream::Upstream;
 
 /// A log of several segments, and what was kept of it elsewhere.
@@ -229,6 +231,32 @@ async fn what_only_shows_against_something_else_shows_against_it() {
     fs::remove_file(cut.path().join(&log.segments[0].0)).unwrap();
     assert_eq!(verified(cut.path(), key, &["--partial"]), 1, "what was taken away on purpose is not asked for");
     assert_eq!(verified(cut.path(), key, &[]), 12);
+}
+
+/// Every byte of a log of more than fifty lines, changed one by one (R22). What the last checkpoint says of itself nobody has
+/// signed: that is what a checkpoint that is kept is for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_byte_of_a_log_can_be_another_one() {
+    let (upstream, audited) = (Upstream::start().await, Audited::new());
+    let mut gate = audited.world(&upstream.url(), "").start().await;
+    for _ in 0..25 {
+        search(&gate).await;
+    }
+    assert_eq!(gate.terminate().await, Some(0));
+    let only = segments(&audited.log()).pop().unwrap();
+    let (text, count) = (fs::read(&only).unwrap(), lines(&only).len());
+    assert!(count > 50, "{count} lines");
+    let signed = text[..text.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap();
+    let expected =
+        Expected { key: VerifyingKey::parse(&audited.key).unwrap(), notes: Vec::new(), beginning: Beginning::First };
+    let file = audited.home.path().join("changed.jsonl");
+    for at in (0..=signed).step_by(size(13, 1)) {
+        let mut changed = text.clone();
+        changed[at] ^= 1;
+        fs::write(&file, &changed).unwrap();
+        let found = verify(&file, &expected).unwrap();
+        assert!(found.is_err(), "byte {at}, {:?}: {found:?}", char::from(text[at]));
+    }
 }
 
 /// Written once and kept: whoever changes the format changes these, and breaks every log there is.

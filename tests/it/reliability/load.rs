@@ -11,10 +11,7 @@ use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{Answer, Connection};
 
-/// How much of a test: a part of it in the test command, all of it with `TOLLGATE_FULL=1`.
-pub(super) fn size(short: usize, full: usize) -> usize {
-    if std::env::var_os("TOLLGATE_FULL").is_some() { full } else { short }
-}
+pub(super) use crate::support::size;
 
 /// A count as metrics have it.
 pub(super) fn precise(count: usize) -> f64 {

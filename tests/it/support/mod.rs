@@ -27,6 +27,11 @@ use std::time::Duration;
 /// How long anything may take before a test calls it missing. Generous: it is only ever spent on a failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How much of a test: a part of it in the test command, all of it with `TOLLGATE_FULL=1`.
+pub(crate) fn size(short: usize, full: usize) -> usize {
+    if std::env::var_os("TOLLGATE_FULL").is_some() { full } else { short }
+}
+
 /// Asks again and again until it holds; `false` if it does not in time. For what tells no one when it changes.
 pub(crate) async fn until<F>(deadline: Duration, mut holds: impl FnMut() -> F) -> bool
 where
