@@ -32,7 +32,8 @@ PIPELINE_WORDS = {"json", "unwrap", "by", "sum", "rate", "topk", "count_over_tim
 def calls(scene):
     """Allowed, tried out, refused, limited and late ones."""
     for _ in range(4):
-        scene.call("search_records", query="a", limit=1)
+        scene.call("search_records", query="jane.roe@example.com", limit=1)
+        scene.call("get_pool_status")                              # the second time its answer is given again
         scene.call("get_record_detail", record_id="far-too-long")  # what is tried out would refuse it
         scene.call("delete_record", record_id="1")                 # not granted
         scene.call("never_heard_of")

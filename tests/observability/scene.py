@@ -47,7 +47,7 @@ class Scene:
     def __init__(self, stack):
         self.stack = stack
         self.folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        self.ports = {name: free_port() for name in ("server", "gate", "admin", "store", "prometheus")}
+        self.ports = {name: free_port() for name in ("server", "gate", "admin", "store", "prometheus", "collector")}
         self.log = self.folder / "decisions"
         self.session = None
         self.logs = []
@@ -58,7 +58,9 @@ class Scene:
         self.write_files()
         self.gate = self.start(
             TOLLGATE, "run", "--config", self.folder / "tollgate.yaml",
-            out=self.log, TOLLGATE_KILL_KEY=self.kill_key, OTEL_TRACES_EXPORTER="none",
+            out=self.log, TOLLGATE_KILL_KEY=self.kill_key,
+            # Nobody listens there: a collector that is down must show, and hurt nobody.
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{self.ports['collector']}", OTEL_METRICS_EXPORTER="none",
             TOLLGATE_LIMITS_STORE=f"redis://127.0.0.1:{self.ports['store']}",
         )
         until("the gate is ready", lambda: get(f"http://127.0.0.1:{self.ports['admin']}/readyz"))
@@ -108,11 +110,12 @@ class Scene:
         policies = self.folder / "policies"
         policies.mkdir()
         shipped = (REPO / "policies/records.yaml").read_text()
-        # Beside what is shipped: a rule that is tried out, so that its panel has something to show.
+        # Beside what is shipped: a rule that is tried out, answers that are given again and something that is masked, so that
+        # their panels have something to show.
         (policies / "records.yaml").write_text(shipped.replace(
             "  get_record_detail:\n",
             "  get_record_detail:\n    mode: shadow\n    arguments: { properties: { record_id: { maxLength: 1 } } }\n", 1,
-        ))
+        ) + "\n  get_pool_status:\n    cache: { for: 5m, per: everyone }\n\nredact:\n  - { find: [email], then: mask }\n")
         made = self.tollgate("keys", "new", "--id", "ann", "--role", "operator")
         self.key = made.splitlines()[0]
         (policies / "principals.yaml").write_text(made[made.index("keys:"):])
@@ -123,7 +126,8 @@ class Scene:
             "listen": {"address": f"127.0.0.1:{self.ports['gate']}"},
             "admin": {"address": f"127.0.0.1:{self.ports['admin']}"},
             "servers": {"records": {"url": f"http://127.0.0.1:{self.ports['server']}/mcp"}},
-            "audit": {"file": str(self.folder / "audit"), "key": f"file:{self.folder / 'audit-key'}"},
+            "audit": {"file": str(self.folder / "audit"), "key": f"file:{self.folder / 'audit-key'}", "otlp": "records"},
+            "max_memory_bytes": 1 << 30,
             "kill_switch": {"api": {"key": "env:TOLLGATE_KILL_KEY", "state": str(self.folder / "kills.yaml")}},
             "limits_store": {"url": "env:TOLLGATE_LIMITS_STORE", "when_down": "local_share"},
             "policies": str(policies),
