@@ -89,6 +89,7 @@ impl Log {
             Destination::Folder(path) => {
                 let folder = Folder::open(path)?;
                 let found = folder.recover()?;
+                found.is_continued_by(signing.verifying())?;
                 (Some(folder), found.chain, found.torn)
             }
             Destination::Stdout => (None, Chain::new(), None),
@@ -187,11 +188,20 @@ impl Log {
 
     /// Goes on after a failure, in a segment of its own.
     pub(super) fn resume(&mut self) -> io::Result<()> {
-        if let Sink::Folder(_, segment) = &self.sink {
+        if let Sink::Folder(_, segment) = &mut self.sink {
             segment.cut(self.now.length)?;
         }
         self.durable = self.now.clone();
         self.rotate()
+    }
+
+    /// Signs what there is, and goes on with another key.
+    pub(super) fn hand_over(&mut self, to: SigningKey) -> Result<(), Undone> {
+        self.commit(When::Now)?;
+        let note = self.signing.hand_over(to.verifying());
+        self.append(Line::key(&note, clock::wall()));
+        self.signing = to;
+        self.commit(When::Now)
     }
 
     fn write(&mut self) -> Result<(), Undone> {

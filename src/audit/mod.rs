@@ -11,6 +11,7 @@ mod note;
 mod prove;
 mod read;
 mod record;
+mod rotate;
 mod segment;
 mod verify;
 mod writer;
@@ -36,6 +37,7 @@ pub use note::{BadKey, BadNote, Checkpoint, SigningKey, VerifyingKey};
 pub use prove::{Proof, Wanted, prove};
 pub use read::{Lines, Read};
 pub use record::{Event, KillFacts};
+pub use rotate::rotate;
 pub use segment::Link;
 pub use verify::{Beginning, Expected, Kind, Tampering, Verified, verify};
 

@@ -16,6 +16,9 @@ use crate::secret::Secret;
 
 /// The kind of key: Ed25519.
 const ED25519_KIND: u8 = 1;
+/// What stands in a note in the place of a size where another key is told. No checkpoint can be read as one, nor the other
+/// way round.
+const HANDED_OVER: &str = "next key";
 /// The longest note that is read, in bytes: sixteen signatures and some lines more than ours.
 const LONGEST: usize = 64 << 10;
 
@@ -102,8 +105,18 @@ impl SigningKey {
 
     /// Signs the log as it is now.
     pub fn sign(&self, chain: &Chain) -> String {
+        self.note(&format!("{}\n{}", chain.size(), BASE64_STANDARD.encode(chain.root())))
+    }
+
+    /// Says that the other half of this key signs the log from now on.
+    pub fn hand_over(&self, next: &VerifyingKey) -> String {
+        self.note(&format!("{HANDED_OVER}\n{next}"))
+    }
+
+    /// What is said of the log, signed.
+    fn note(&self, said: &str) -> String {
         let name = &self.verifying.name;
-        let text = format!("{name}\n{}\n{}\n", chain.size(), BASE64_STANDARD.encode(chain.root()));
+        let text = format!("{name}\n{said}\n");
         let mut signature = self.verifying.id().to_be_bytes().to_vec();
         signature.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
         format!("{text}\n\u{2014} {name} {}\n", BASE64_STANDARD.encode(signature))
@@ -139,10 +152,24 @@ impl VerifyingKey {
     /// # Errors
     /// The note is something else.
     pub fn open(&self, note: &str) -> Result<Checkpoint, BadNote> {
+        self.opened(note, Checkpoint::parse)
+    }
+
+    /// Reads which key signs the log from then on, which this key has signed.
+    ///
+    /// # Errors
+    /// The note is something else.
+    pub fn open_next(&self, note: &str) -> Result<Self, BadNote> {
+        self.opened(note, next)
+    }
+
+    /// Reads what this key has signed.
+    fn opened<T>(&self, note: &str, parse: fn(&str) -> Option<T>) -> Result<T, BadNote> {
         let (text, signatures) = split(note).ok_or(BadNote::Malformed)?;
-        let checkpoint = Checkpoint::parse(text).ok_or(BadNote::Malformed)?;
-        if checkpoint.origin != self.name {
-            return Err(BadNote::Unknown(checkpoint.origin));
+        let parsed = parse(text).ok_or(BadNote::Malformed)?;
+        let origin = text.lines().next().unwrap_or_default();
+        if origin != self.name {
+            return Err(BadNote::Unknown(origin.to_owned()));
         }
         let mut ours = None;
         for line in signatures.lines() {
@@ -157,7 +184,7 @@ impl VerifyingKey {
         let signature = ours.ok_or_else(|| BadNote::Unknown(self.name.clone()))?;
         let key = UnparsedPublicKey::new(&ED25519, self.key);
         key.verify(text.as_bytes(), &signature).map_err(|_rejected| BadNote::Forged)?;
-        Ok(checkpoint)
+        Ok(parsed)
     }
 }
 
@@ -170,6 +197,13 @@ impl Checkpoint {
         let root = BASE64_STANDARD.decode(root).ok()?.try_into().ok()?;
         Some(Self { origin: origin.to_owned(), size: size.parse().ok().filter(|_| plain)?, root })
     }
+}
+
+/// The key that signs the log from then on: of the same log, or nobody could follow.
+fn next(text: &str) -> Option<VerifyingKey> {
+    let mut lines = text.lines();
+    let (origin, said, key) = (lines.next()?, lines.next()?, lines.next()?);
+    VerifyingKey::parse(key).ok().filter(|key| said == HANDED_OVER && key.name == origin)
 }
 
 /// The text with its last line's end, and the lines of signatures behind the last empty line.

@@ -373,6 +373,11 @@ impl<'a> Line<'a> {
         Self { note: Some(note), time: time(at), ..Self::of("checkpoint") }
     }
 
+    /// Which key signs from now on, signed by the one before.
+    pub(super) fn key(note: &'a str, at: SystemTime) -> Self {
+        Self { note: Some(note), time: time(at), ..Self::of("key") }
+    }
+
     /// Of what it is copied.
     pub(super) fn copied(&self) -> Copied {
         if self.note.is_some() { Copied::Checkpoints } else { Copied::Records }

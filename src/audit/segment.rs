@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::chain::{Chain, Hash, hex, unhex};
+use super::note::VerifyingKey;
 
 /// What a segment's name ends with.
 const EXTENSION: &str = ".jsonl";
@@ -37,6 +38,23 @@ pub(super) struct Found {
     pub(super) chain: Chain,
     /// Bytes at the end that were no whole line, and went: how many, and their SHA-256.
     pub(super) torn: Option<(u64, String)>,
+    /// The last note in it.
+    note: Option<String>,
+}
+
+impl Found {
+    /// Whether this key signs what comes next, as far as the last segment says which one does.
+    pub(super) fn is_continued_by(&self, key: &VerifyingKey) -> io::Result<()> {
+        let Some(note) = &self.note else { return Ok(()) };
+        let told = note.lines().nth(2).is_some_and(|next| *next == key.to_string());
+        if told || key.open(note).is_ok() {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "what is there was signed by another key; `tollgate audit keys rotate` hands a log over to a new one, or let the \
+             gate begin another folder",
+        ))
+    }
 }
 
 /// As much of a line as its place in the chain is about.
@@ -50,7 +68,7 @@ pub struct Link<'a> {
     /// The hash of the line before it.
     #[serde(borrow)]
     pub prev: Cow<'a, str>,
-    /// Of a checkpoint.
+    /// Of a checkpoint, or of a key that signs from then on.
     pub note: Option<String>,
     /// Of a segment's first line.
     pub tree: Option<Vec<String>>,
@@ -119,7 +137,8 @@ impl Folder {
         let mut torn = None;
         for path in segments(&self.path)?.into_iter().rev() {
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            let (read, sound) = follow(BufReader::new(&file))?;
+            let mut note = None;
+            let (read, sound) = follow(BufReader::new(&file), &mut note)?;
             let length = file.metadata()?.len();
             if sound < length {
                 if torn.is_some() || holds_checkpoint(&file, sound)? {
@@ -130,12 +149,12 @@ impl Folder {
                 file.sync_all()?;
             }
             match read {
-                Some(chain) => return Ok(Found { chain, torn }),
+                Some(chain) => return Ok(Found { chain, torn, note }),
                 // Not even its first line: the one before it was the last.
                 None => fs::remove_file(&path)?,
             }
         }
-        Ok(Found { chain: Chain::new(), torn })
+        Ok(Found { chain: Chain::new(), torn, note: None })
     }
 
     /// Begins the segment whose first lines, at this index, these are. It is on the disk when this returns.
@@ -160,18 +179,21 @@ impl Segment {
         self.file.sync_data()
     }
 
-    /// Cuts it off behind what is known to be there. The file is opened anew: after a failed fsync the old descriptor
-    /// may say that all is well.
-    pub(super) fn cut(&self, length: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(&self.path)?;
+    /// Cuts it off behind what is known to be there, and goes on from there. The file is opened anew: after a failed fsync the
+    /// old descriptor may say that all is well, and it would write where it was, behind a hole.
+    pub(super) fn cut(&mut self, length: u64) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
         file.set_len(length)?;
-        file.sync_all()
+        file.seek(io::SeekFrom::Start(length))?;
+        file.sync_all()?;
+        self.file = file;
+        Ok(())
     }
 }
 
 /// Reads lines as long as they follow from each other. Returns the chain after them, if there was a first one, and how
-/// many bytes they take.
-fn follow(mut reader: impl io::BufRead) -> io::Result<(Option<Chain>, u64)> {
+/// many bytes they take; the last note in them is kept.
+fn follow(mut reader: impl io::BufRead, note: &mut Option<String>) -> io::Result<(Option<Chain>, u64)> {
     let (mut chain, mut sound, mut bytes) = (None, 0, Vec::new());
     loop {
         bytes.clear();
@@ -191,6 +213,7 @@ fn follow(mut reader: impl io::BufRead) -> io::Result<(Option<Chain>, u64)> {
         }
         let mut after = before;
         after.push(text);
+        *note = link.note.or(note.take());
         chain = Some(after);
         sound += u64::try_from(length).unwrap_or_default();
     }

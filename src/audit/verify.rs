@@ -12,7 +12,7 @@ use super::segment::Link;
 /// What the log is held against.
 #[derive(Debug)]
 pub struct Expected {
-    /// What its checkpoints are signed with.
+    /// What its first checkpoint is signed with. Where the log says which key comes next, that one counts from there on.
     pub key: VerifyingKey,
     /// Checkpoints that were kept elsewhere, as signed notes.
     pub notes: Vec<String>,
@@ -173,9 +173,11 @@ pub fn verify(log: &Path, expected: &Expected) -> io::Result<Result<Verified, Ta
 
 /// The log so far.
 struct Verifier<'a> {
-    key: &'a VerifyingKey,
+    key: VerifyingKey,
     /// Kept elsewhere; the smallest first.
     kept: Vec<Checkpoint>,
+    /// Kept elsewhere, and signed by a key that is not known yet.
+    unopened: Vec<&'a str>,
     beginning: Beginning,
     first: u64,
     chain: Option<Chain>,
@@ -188,12 +190,10 @@ struct Verifier<'a> {
 
 impl<'a> Verifier<'a> {
     fn new(expected: &'a Expected) -> Result<Self, Kind> {
-        let open = |note: &String| expected.key.open(note).map_err(|bad| Kind::of(&bad));
-        let mut kept = expected.notes.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        kept.sort_by_key(|checkpoint| checkpoint.size);
-        Ok(Self {
-            key: &expected.key,
-            kept,
+        let mut verifier = Self {
+            key: expected.key.clone(),
+            kept: Vec::new(),
+            unopened: expected.notes.iter().map(String::as_str).collect(),
             beginning: expected.beginning,
             first: 0,
             chain: None,
@@ -202,7 +202,23 @@ impl<'a> Verifier<'a> {
             checkpoints: 0,
             lost: 0,
             torn: 0,
-        })
+        };
+        verifier.open_kept()?;
+        Ok(verifier)
+    }
+
+    /// Opens what was kept elsewhere, as far as the key has signed it.
+    fn open_kept(&mut self) -> Result<(), Kind> {
+        for note in std::mem::take(&mut self.unopened) {
+            match self.key.open(note) {
+                Ok(checkpoint) => self.kept.push(checkpoint),
+                // Perhaps a later one has.
+                Err(BadNote::Unknown(origin)) if origin == self.key.name() => self.unopened.push(note),
+                Err(bad) => return Err(Kind::of(&bad)),
+            }
+        }
+        self.kept.sort_by_key(|checkpoint| checkpoint.size);
+        Ok(())
     }
 
     fn line(&mut self, text: &[u8]) -> Result<(), Kind> {
@@ -240,6 +256,11 @@ impl<'a> Verifier<'a> {
         }
         match &*link.kind {
             "checkpoint" => self.checkpoint(link, chain),
+            "key" => {
+                let note = link.note.as_deref().unwrap_or_default();
+                self.key = self.key.open_next(note).map_err(|bad| Kind::of(&bad))?;
+                self.open_kept()
+            }
             "segment" if link.origin.as_deref() != Some(self.key.name()) => Err(Kind::Foreign),
             "segment" if link.begins().as_ref() != Some(chain) => Err(Kind::Rewritten),
             "segment" if self.signed_at == link.index => {
@@ -300,6 +321,9 @@ impl<'a> Verifier<'a> {
 
     fn finish(&self) -> Result<Verified, Kind> {
         let size = self.size();
+        if !self.unopened.is_empty() {
+            return Err(Kind::Foreign);
+        }
         if self.kept.last().is_some_and(|kept| kept.size > size) {
             return Err(Kind::Truncated);
         }

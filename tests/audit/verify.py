@@ -82,15 +82,24 @@ class Key:
 
     def open(self, note):
         """The size and root that were signed."""
+        size, root = self.opened(note, checkpoint)
+        return int(size), root
+
+    def next(self, note):
+        """The key that signs from then on."""
+        return self.opened(note, handed_over)
+
+    def opened(self, note, read):
+        """What `read` makes of a note that this key has signed."""
         try:
             text, signatures = note[: note.rindex("\n\n") + 1], note[note.rindex("\n\n") + 2 :]
-            origin, size, root = text.split("\n")[:3]
-            if not re.fullmatch(r"0|[1-9][0-9]*", size) or not signatures.endswith("\n"):
+            origin = text.split("\n")[0]
+            said = read(*text.split("\n")[:3])
+            if not signatures.endswith("\n"):
                 raise ValueError
-            root = base64.b64decode(root, validate=True)
             found = [re.fullmatch("— (\\S+) (\\S+)", line).groups() for line in signatures[:-1].split("\n")]
             found = [(name, base64.b64decode(signature, validate=True)) for name, signature in found]
-        except (ValueError, AttributeError):
+        except (ValueError, TypeError, AttributeError):
             raise Tampered(FORGED) from None
         if origin != self.name:
             raise Tampered(FOREIGN)
@@ -99,7 +108,19 @@ class Key:
             raise Tampered(FOREIGN)
         if not signed(self.public, text.encode(), ours[-1]):
             raise Tampered(FORGED)
-        return int(size), root
+        return said
+
+
+def checkpoint(_origin, size, root):
+    if not re.fullmatch(r"0|[1-9][0-9]*", size):
+        raise ValueError
+    return size, base64.b64decode(root, validate=True)
+
+
+def handed_over(origin, said, key):
+    if said != "next key" or Key(key).name != origin:
+        raise ValueError
+    return Key(key)
 
 
 # The chain, and the Merkle tree over it (RFC 6962, 2.1).
@@ -159,7 +180,21 @@ def lines(path):
 
 def verify(path, key, notes, partial):
     """How many lines there are, and how many at the end nobody has signed."""
-    kept = dict(key.open(note) for note in notes)
+    kept, unopened = {}, list(notes)
+
+    def open_kept():
+        """Opens what was kept elsewhere, as far as the key has signed it; perhaps a later one has."""
+        for note in list(unopened):
+            try:
+                size, root = key.open(note)
+            except Tampered as tampered:
+                if tampered.args == (FOREIGN,) and note.split("\n")[0] == key.name:
+                    continue
+                raise
+            unopened.remove(note)
+            kept[size] = root
+
+    open_kept()
     log, signed_up_to, first = None, 0, 0
     rest = lines(path)
     for line, whole in rest:
@@ -183,6 +218,9 @@ def verify(path, key, notes, partial):
             if key.open(record.get("note", "")) != (log.size, log.root()):
                 raise Tampered(REWRITTEN)
             signed_up_to = log.size + 1
+        if record["kind"] == "key":
+            key = key.next(record.get("note", ""))
+            open_kept()
         if record["kind"] == "segment":
             if record.get("origin") != key.name:
                 raise Tampered(FOREIGN)
@@ -193,6 +231,8 @@ def verify(path, key, notes, partial):
         if kept.get(log.size, log.root()) != log.root():
             raise Tampered(REWRITTEN)
     size = log.size if log else 0
+    if unopened:
+        raise Tampered(FOREIGN)
     if any(known > size for known in kept):
         raise Tampered(TRUNCATED)
     if first and any(known <= first for known in kept):

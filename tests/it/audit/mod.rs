@@ -8,6 +8,7 @@ mod crash;
 mod export;
 pub(crate) mod failure;
 mod records;
+mod rotation;
 mod tampering;
 
 use std::fs;
