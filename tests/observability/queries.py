@@ -16,6 +16,7 @@ OBSERVABILITY = REPO / "deploy/observability"
 NO_DATA = {
     "TLS handshakes": "the gate of this run speaks plain HTTP",
     "Keys of token issuers": "no issuer of tokens here; tests/it/tokens.rs has one",
+    "Of no server": "one server here, which counts for what is nobody's; tests/it/several_servers.rs and views.rs have it",
     "Questions that did not reach clients": "the demo's server asks nothing",
     "TollgateIssuerUnreachable": "no issuer of tokens here",
     "TollgateUnrecorded": "the disk of this run is not full; tests/it/audit/ has one that is",
