@@ -253,6 +253,17 @@ proptest! {
         }
     }
 
+    /// What is shown of a message elsewhere (R22): to mask it again changes nothing, and there is no more of it than is said.
+    #[test]
+    fn what_is_shown_is_masked_once_and_for_all(texts in proptest::collection::vec(text(""), 1..5), most in 0..200_usize) {
+        let (message, _) = message(&texts);
+        let masked = all().mask(message.as_bytes());
+        prop_assert_eq!(&all().mask(&masked), &masked);
+        let shown = clipped(&masked, most);
+        prop_assert!(shown.len() <= most + '…'.len_utf8(), "{shown}");
+        prop_assert!(shown.len() > most || shown.as_bytes() == masked || shown.ends_with('…'), "{shown}");
+    }
+
     #[test]
     fn a_look_at_the_bytes_misses_nothing(texts in proptest::collection::vec(text(""), 1..5)) {
         let (message, _) = message(&texts);
