@@ -33,6 +33,8 @@ pub struct Finder {
     rows: [Detectors; LONGEST_ROW + 1],
 }
 
+/// So often a text is looked through that something was masked in.
+const MOST_LOOKS: usize = 4;
 /// More digits in a row are all the same.
 const LONGEST_ROW: usize = 20;
 
@@ -82,10 +84,18 @@ impl Finder {
         Self { patterns, begins, rows }
     }
 
-    /// This JSON text with everything masked that is found in it, under the detectors' names.
-    pub fn mask(&self, json: &[u8]) -> Vec<u8> {
-        let hits = search(self, json, Part::Whole);
-        masked(json, hits.iter().map(|hit| (hit, hit.what.name())))
+    /// This JSON text with everything masked that is found in it, under the detectors' names. What stood behind a word without
+    /// a mark between them begins one itself once that word is masked, so it is looked again; `None` if there is no end of it.
+    pub fn mask(&self, json: &[u8]) -> Option<Vec<u8>> {
+        let mut left = json.to_vec();
+        for _ in 0..MOST_LOOKS {
+            let hits = search(self, &left, Part::Whole);
+            if hits.is_empty() {
+                return Some(left);
+            }
+            left = masked(&left, hits.iter().map(|hit| (hit, hit.what.name())));
+        }
+        None
     }
 
     /// Everything that is found in the text, in its order. What begins within something else of the same pass is not

@@ -257,8 +257,9 @@ proptest! {
     #[test]
     fn what_is_shown_is_masked_once_and_for_all(texts in proptest::collection::vec(text(""), 1..5), most in 0..200_usize) {
         let (message, _) = message(&texts);
-        let masked = all().mask(message.as_bytes());
-        prop_assert_eq!(&all().mask(&masked), &masked);
+        // Else nothing is shown.
+        let Some(masked) = all().mask(message.as_bytes()) else { return Ok(()) };
+        prop_assert_eq!(all().mask(&masked), Some(masked.clone()));
         let shown = clipped(&masked, most);
         prop_assert!(shown.len() <= most + '…'.len_utf8(), "{shown}");
         prop_assert!(shown.len() > most || shown.as_bytes() == masked || shown.ends_with('…'), "{shown}");
