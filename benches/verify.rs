@@ -2,9 +2,6 @@
 //! calls that were refused, each with all that a record says of a call.
 #![expect(clippy::expect_used, reason = "a bench that cannot run says so")]
 
-#[path = "shared.rs"]
-mod shared;
-
 use std::fs;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -24,8 +21,6 @@ use tollgate::exchange::{Exchange, Outcome};
 use tollgate::json::Bounds;
 use tollgate::mcp::{self, ServerName};
 use tollgate::secret::Reference;
-
-use shared::{SERVER, is_smoke_test, tools_call};
 
 /// So many have some 60 MB.
 const RECORDS: u64 = 100_000;
@@ -87,9 +82,11 @@ fn settings(log: &Path, key: &Path) -> Settings {
 /// A call that went no further.
 fn refused() -> Exchange {
     let peer = SocketAddr::from(([192, 0, 2, 7], 40_000));
-    let server = ServerName::new(SERVER).expect("it is a name");
+    let server = ServerName::new("records").expect("it is a name");
     let mut exchange = Exchange::begin(peer, server, Arc::from("0123456789ab"));
-    let body = Bytes::from(tools_call("search_records", r#"{"id":17}"#));
+    let body = Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"search_records","arguments":{"id":17}}}"#,
+    );
     exchange.call = Some(Arc::new(mcp::read(&body, &Bounds::default()).expect("the message is a good one")));
     exchange.refused = Some("not_granted");
     exchange.code = Some(-32602);
@@ -97,7 +94,9 @@ fn refused() -> Exchange {
 }
 
 fn verified(criterion: &mut Criterion) {
-    let log = Log::of(if is_smoke_test() { 2_500 } else { RECORDS });
+    // cargo says `--bench` when figures are wanted; else it should only be seen that this runs.
+    let records = if std::env::args().any(|arg| arg == "--bench") { RECORDS } else { 2_500 };
+    let log = Log::of(records);
     let found = verify(&log.path(), &log.expected).expect("it can be read").expect("nothing was changed");
     assert_eq!(found.unsigned, 0, "all of it is signed");
     let mut group = criterion.benchmark_group("verify");
