@@ -76,6 +76,31 @@ pub struct AdminState {
     pub servers: Vec<Behind>,
     /// Whether the store of limits is left alone because it fails, if there is one.
     pub limits_store: Option<watch::Receiver<Phase>>,
+    /// Whether the gate runs on what its configuration file says.
+    pub config: watch::Sender<Standing>,
+}
+
+/// What has become of the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It is what the gate runs on.
+    #[default]
+    InForce,
+    /// This of it counts after a restart, by its names in the file.
+    Waits(Vec<String>),
+    /// No gate would start with it. The gate runs on what it said before.
+    Refused,
+}
+
+impl Standing {
+    /// As `/readyz?verbose` says it.
+    fn told(&self) -> String {
+        match self {
+            Self::InForce => "config in_force\n".to_owned(),
+            Self::Waits(names) => format!("config waits_for_restart {}\n", names.join(" ")),
+            Self::Refused => "config refused\n".to_owned(),
+        }
+    }
 }
 
 /// A server behind the gate.
@@ -218,6 +243,7 @@ fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
         if let Some(store) = &state.limits_store {
             text.extend(["limits_store ", store.borrow().word(), "\n"]);
         }
+        text.push_str(&state.config.borrow().told());
     }
     if held.is_empty() {
         text.push_str("ready\n");

@@ -31,6 +31,7 @@ impl Admin {
             kill_switch: None,
             servers: ["records"].map(behind).into(),
             limits_store: None,
+            config: watch::Sender::default(),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -70,14 +71,17 @@ async fn ready_when_every_latch_is_released() {
     readiness.release(Latch::Policies);
     assert_eq!(
         admin.get("/readyz?verbose").await,
-        (503, "[+] policies\n[-] upstream\n[-] issuers\n[+] audit\n[+] draining\nnot ready\n".to_owned())
+        (
+            503,
+            "[+] policies\n[-] upstream\n[-] issuers\n[+] audit\n[+] draining\nconfig in_force\nnot ready\n".to_owned()
+        )
     );
     readiness.release(Latch::Upstream);
     readiness.release(Latch::Issuers);
     assert!(readiness.is_ready());
     assert_eq!(admin.get("/readyz").await, (200, "ready\n".to_owned()));
     let (status, text) = admin.get("/readyz?a=b&verbose=1").await;
-    assert_eq!((status, text.lines().count()), (200, Latch::ALL.len() + 1), "{text}");
+    assert_eq!((status, text.lines().count()), (200, Latch::ALL.len() + 2), "{text}");
     readiness.hold(Latch::Draining);
     assert_eq!(admin.get("/readyz").await, (503, "[-] draining\nnot ready\n".to_owned()));
     assert_eq!(admin.get("/livez").await.0, 200);

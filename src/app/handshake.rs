@@ -29,8 +29,6 @@ const HANDSHAKE: u8 = 22;
 pub(super) struct Handshakes {
     tls: Arc<Server>,
     telemetry: Arc<Telemetry>,
-    /// A handshake is done within this, from the first byte that is waited for.
-    patience: Duration,
     room: Semaphore,
     /// Failed ones are told of now and then: whoever can connect can fail.
     failures: Seldom,
@@ -56,13 +54,13 @@ enum Failed {
 }
 
 impl Handshakes {
-    pub(super) fn new(tls: Arc<Server>, telemetry: Arc<Telemetry>, patience: Duration) -> Self {
-        Self { tls, telemetry, patience, room: Semaphore::new(AT_ONCE), failures: Seldom::every(TOLD) }
+    pub(super) fn new(tls: Arc<Server>, telemetry: Arc<Telemetry>) -> Self {
+        Self { tls, telemetry, room: Semaphore::new(AT_ONCE), failures: Seldom::every(TOLD) }
     }
 
-    /// Does the handshake. `None`: it failed, and that was told.
-    pub(super) async fn shake(&self, stream: TcpStream, address: SocketAddr) -> Option<Shaken> {
-        let done = timeout(self.patience, self.attempt(stream)).await.unwrap_or(Err(Failed::Slow));
+    /// Does the handshake, within this from the first byte that is waited for. `None`: it failed, and that was told.
+    pub(super) async fn shake(&self, stream: TcpStream, address: SocketAddr, patience: Duration) -> Option<Shaken> {
+        let done = timeout(patience, self.attempt(stream)).await.unwrap_or(Err(Failed::Slow));
         if let Err(Failed::Slow) = done {
             self.telemetry.timed_out(TimeoutKind::ListenerHandshake);
         }
@@ -99,8 +97,7 @@ impl Handshakes {
                 tracing::warn!(%address, "plain HTTP, or something else, on a port that speaks TLS: use https:// there");
             }
             Failed::Slow => {
-                let patience = self.patience;
-                tracing::warn!(%address, "a TLS handshake was not done within {patience:?} (listen.timeouts.handshake)");
+                tracing::warn!(%address, "a TLS handshake was not done in time (listen.timeouts.handshake)");
             }
             Failed::Refused(error) => tracing::warn!(%address, %error, "a TLS handshake failed"),
             Failed::Left => {}

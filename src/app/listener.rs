@@ -108,8 +108,6 @@ pub(super) struct Port {
     pub(super) gateway: Arc<Gateway>,
     /// TLS, if it is spoken.
     pub(super) handshakes: Option<Handshakes>,
-    /// How long clients may take for what.
-    pub(super) timeouts: ListenTimeouts,
 }
 
 /// A connection on which something may be asked.
@@ -150,27 +148,32 @@ struct Server {
 
 impl Server {
     fn new(port: Port) -> Self {
-        let telemetry = Arc::clone(&port.gateway.telemetry);
         let mut http1 = http1::Builder::new();
         // The guard keeps time, on either protocol.
         http1.header_read_timeout(None).max_buf_size(BUFFER);
-        let mut either = auto::Builder::new(Streams { write_timeout: port.timeouts.write, telemetry });
+        let mut either = auto::Builder::new(Streams(Arc::clone(&port.gateway)));
         either.http1().header_read_timeout(None).max_buf_size(BUFFER);
         either.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_send_buf_size(BUFFER);
         let http2 = either.clone().http2_only();
         Self { port, http1, either, http2 }
     }
 
+    /// How long a client may take for what that comes now.
+    fn timeouts(&self) -> ListenTimeouts {
+        self.port.gateway.snapshot.load().terms.timeouts
+    }
+
     /// Finds out what is spoken. `None`: nothing that can be.
     async fn begin(&self, stream: TcpStream, address: SocketAddr) -> Option<Begun> {
         let Some(handshakes) = &self.port.handshakes else {
-            let Ok(speaks) = timeout(self.port.timeouts.idle, speaks(&stream)).await else {
+            let Ok(speaks) = timeout(self.timeouts().idle, speaks(&stream)).await else {
                 self.port.gateway.telemetry.timed_out(TimeoutKind::KeepAliveIdle);
                 return None;
             };
             return Some(Begun::Plain(stream, Peer::new(address), speaks));
         };
-        let Shaken { stream, speaks, certificate } = handshakes.shake(stream, address).await?;
+        let Shaken { stream, speaks, certificate } =
+            handshakes.shake(stream, address, self.timeouts().handshake).await?;
         Some(Begun::Tls(stream, Peer::over_tls(address, certificate), speaks))
     }
 
@@ -188,7 +191,7 @@ impl Server {
     {
         let peer = Arc::new(peer);
         let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.port.gateway), Arc::clone(&peer)));
-        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), self.port.timeouts));
+        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), self.timeouts()));
         let ended = match speaks {
             Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
             // In boxes of their own: they are larger, and rare.

@@ -13,7 +13,6 @@ mod servers;
 mod settings;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,11 +30,11 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::cache::{AnswerStore, Cache, CacheSettings};
-use crate::config::{Config, Hosts, Listen, Loaded, Policies};
+use crate::config::{Config, Loaded, Policies};
 use crate::federation::{News, Seal, WeakKey};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
-use crate::proxy::{Capacity, Door, Gateway, Routes, Snapshot};
+use crate::proxy::{Capacity, Gateway, Routes, Snapshot, Terms};
 use crate::secret::Reference;
 use crate::state::{Ended, Sessions};
 use crate::store::Link;
@@ -43,6 +42,7 @@ use crate::telemetry::Telemetry;
 
 use handshake::Handshakes;
 use listener::Port;
+use settings::Settings;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
 /// Everything that a running gate is made of, put together; nothing of it runs yet.
 struct Process {
     config: Arc<Config>,
+    settings: Settings,
     gateway: Arc<Gateway>,
     kill_switch: Option<Arc<KillSwitch>>,
     state: Arc<AdminState>,
@@ -97,15 +98,14 @@ impl Process {
         let served = servers::serve(&config, &news, &telemetry, &tasks)?;
         let link = config.limits_store.as_ref().map(|store| Link::open(store.link.clone())).transpose();
         let link = link.map_err(io::Error::other)?.map(Arc::new);
+        let address = listener.local_addr()?;
+        let terms = Arc::new(settings::terms(&config, address));
         let gateway = Arc::new(Gateway {
-            snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry, link.as_ref())),
+            snapshot: ArcSwap::from_pointee(snapshot(policies, &config, &telemetry, link.as_ref(), terms)),
             judging: Mutex::default(),
             judged: watch::Sender::default(),
-            door: door(&config, listener.local_addr()?),
             routes: Routes::new(served, config.listen.public_url.as_ref()),
             cache: Arc::new(cache(&config.cache, link, &tasks)?),
-            keep_alive: config.listen.keep_alive,
-            quota_header: config.listen.quota_header,
             telemetry: Arc::clone(&telemetry),
             news,
             sessions: Arc::new(Sessions::new(config.sessions, Ended::default())),
@@ -118,12 +118,14 @@ impl Process {
         let kill_switch = kill_switch(&config, &gateway)?;
         let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
         let config = Arc::new(config);
-        Ok(Self { config, gateway, kill_switch, state, listener, admin, stop, ended: CancellationToken::new(), tasks })
+        let settings = Settings::new(Arc::clone(&config), Arc::clone(&gateway), Arc::clone(&state), address);
+        let ended = CancellationToken::new();
+        Ok(Self { config, settings, gateway, kill_switch, state, listener, admin, stop, ended, tasks })
     }
 
     /// Serves from now on.
     async fn start(self) -> Running {
-        let Self { config, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
+        let Self { config, settings, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
         let [address, admin_address] = [&listener, &admin]
             .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
         tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
@@ -133,24 +135,23 @@ impl Process {
         tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
         tasks.spawn(memory::watch(config.max_memory_bytes, Arc::clone(&gateway), stop.clone()));
         look_after_credentials(&tasks, &gateway, &state, &stop);
-        tasks.spawn(reload::watch(Arc::clone(&config), Arc::clone(&gateway), stop.clone()));
+        tasks.spawn(reload::watch(Arc::clone(&config), settings, Arc::clone(&gateway), stop.clone()));
         tracing::info!("admin on http://{admin_address}");
         for path in gateway.routes.paths() {
             tracing::info!("listening on {}://{address}{path}", config.listen.scheme());
         }
         let tls = config.listen.tls.clone();
-        let handshakes =
-            tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry), config.listen.timeouts.handshake));
+        let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
         let connections = TaskTracker::new();
-        let port = Port { gateway, handshakes, timeouts: config.listen.timeouts };
+        let port = Port { gateway: Arc::clone(&gateway), handshakes };
         let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
-        Running { drain_timeout: config.drain_timeout, state, stop, ended, tasks, connections, serving }
+        Running { gateway, state, stop, ended, tasks, connections, serving }
     }
 }
 
 /// A gate that serves.
 struct Running {
-    drain_timeout: Duration,
+    gateway: Arc<Gateway>,
     state: Arc<AdminState>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -166,7 +167,8 @@ impl Running {
         self.stop.cancel();
         self.connections.close();
         let open = self.serving.await.map_err(io::Error::other)?;
-        let end = drained(open, &self.connections, self.drain_timeout, signals).await;
+        let drain_timeout = self.gateway.snapshot.load().terms.drain_timeout;
+        let end = drained(open, &self.connections, drain_timeout, signals).await;
         self.ended.cancel();
         finish(&self.tasks).await;
         end_records(&self.state.telemetry).await;
@@ -185,7 +187,14 @@ fn admin_state(gateway: &Gateway, telemetry: Arc<Telemetry>, kill_switch: Option
         endpoints: served.upstream.endpoints().cloned().collect(),
         assertions: served.upstream.assertions().cloned(),
     });
-    AdminState { readiness, telemetry, kill_switch, servers: servers.collect(), limits_store }
+    AdminState {
+        readiness,
+        telemetry,
+        kill_switch,
+        servers: servers.collect(),
+        limits_store,
+        config: watch::Sender::default(),
+    }
 }
 
 /// Looks after what callers prove themselves by.
@@ -263,7 +272,13 @@ fn cache(settings: &CacheSettings, link: Option<Arc<Link>>, tasks: &TaskTracker)
 }
 
 /// The judgement that begins.
-fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry, link: Option<&Arc<Link>>) -> Snapshot {
+fn snapshot(
+    policies: Policies,
+    config: &Config,
+    telemetry: &Telemetry,
+    link: Option<&Arc<Link>>,
+    terms: Arc<Terms>,
+) -> Snapshot {
     let limits = match config.limits_store.as_ref().zip(link) {
         None => Limits::of(&policies.policy, None),
         Some((settings, link)) => {
@@ -274,7 +289,7 @@ fn snapshot(policies: Policies, config: &Config, telemetry: &Telemetry, link: Op
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
-    Snapshot::new(policies.authenticators, policies.policy, policies.views, limits)
+    Snapshot::new(policies.authenticators, policies.policy, policies.views, limits, terms)
 }
 
 /// The signals that end the process.
@@ -320,33 +335,4 @@ async fn recorded(state: Arc<AdminState>, stop: CancellationToken) {
         }
     };
     stop.run_until_cancelled(follow).await;
-}
-
-/// What is taken over HTTP, now that the port is known.
-fn door(config: &Config, address: SocketAddr) -> Door {
-    let port = address.port();
-    let own = || ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
-    let mut origins = config.listen.origins.clone();
-    let hosts = match &config.listen.hosts {
-        Hosts::Any => None,
-        Hosts::Only(hosts) => Some(hosts.clone()),
-        Hosts::Loopback => {
-            // Whatever page came from here is the gate's own: nothing else listens on its port.
-            origins.extend(own().map(|host| format!("{}://{host}", config.listen.scheme())));
-            Some(own().to_vec())
-        }
-    };
-    let hosts = hosts.map(|mut hosts: Vec<String>| {
-        hosts.extend(config.servers.iter().flat_map(|server| server.hosts.iter().cloned()));
-        hosts
-    });
-    let Listen { max_body_bytes, request_decompression, batches, timeouts, .. } = &config.listen;
-    Door {
-        hosts,
-        origins,
-        max_body_bytes: *max_body_bytes,
-        body_timeout: timeouts.body,
-        request_decompression: *request_decompression,
-        batches: *batches,
-    }
 }

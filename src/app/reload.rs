@@ -1,6 +1,6 @@
 //! A file changed: go by the new ones, as a whole, or keep the old and say why.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +23,16 @@ use crate::telemetry::Reload;
 const SETTLE: Duration = Duration::from_millis(50);
 /// Some file systems tell nobody of changes, so look anyway.
 const POLL: Duration = Duration::from_secs(10);
+/// The link of a mounted `ConfigMap` that is swapped.
+const MOUNTED: &str = "..data";
 
-/// Reloads on a change of policies or certificates, on SIGHUP and, for file systems that tell nothing, now and then.
-pub(super) async fn watch(config: Arc<Config>, gateway: Arc<Gateway>, stop: CancellationToken) {
+/// Reloads on a change of policies, certificates or the configuration, on SIGHUP and, for file systems that tell nothing, now and then.
+pub(super) async fn watch(config: Arc<Config>, mut settings: Settings, gateway: Arc<Gateway>, stop: CancellationToken) {
     let (tell, mut changed) = mpsc::channel(1);
     let mut certificates = config.listen.tls.clone().map(|tls| Certificates::new(tls, Arc::clone(&gateway)));
     let folders = config.listen.tls.iter().flat_map(|tls| tls.files().folders());
     let _watcher = watcher(folders.chain([&*config.policies]), &tell);
-    // Beside it there may be logs, of which every line would be a change: it is looked at with the rest.
-    let mut settings = Settings::new(Arc::clone(&config), Arc::clone(&gateway.telemetry));
+    let _watcher_of_config = config.file.path().and_then(|file| watch_file(file, &tell));
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,6 +76,25 @@ fn watcher<'a>(folders: impl Iterator<Item = &'a Path>, tell: &mpsc::Sender<()>)
     folders.filter_map(|folder| watch(folder).inspect_err(|error| said(error, folder)).ok()).collect()
 }
 
+/// Watches one file in a folder. Beside it there may be logs, of which every line would be a change; and the link by whose swap a
+/// mounted `ConfigMap` changes.
+fn watch_file(file: &Path, tell: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (name, tell) = (file.file_name()?.to_owned(), tell.clone());
+    let matters = move |path: &PathBuf| path.file_name().is_some_and(|it| it == name || it == MOUNTED);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access() && event.paths.iter().any(&matters)) {
+            // One waiting word is enough: whoever takes it looks at everything.
+            let _ = tell.try_send(());
+        }
+    });
+    let watcher = watcher.and_then(|mut watcher| watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher));
+    let said = |error: &notify::Error| {
+        tracing::warn!(%error, file = %file.display(), "changes of this file are only seen every 10 s");
+    };
+    watcher.inspect_err(said).ok()
+}
+
 /// Swaps the judgement if the files say something new. Returns what was said of files that cannot be taken, so that it
 /// is said once and not at every look.
 fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<String> {
@@ -86,7 +106,13 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             gateway.judge_by(|now| {
                 let limits = Limits::of(&read.policy, Some(&now.limits));
                 let policy = read.policy.stopping(now.policy.kills().clone());
-                Snapshot::new(read.authenticators.succeeding(&now.authenticators), policy, read.views.clone(), limits)
+                Snapshot::new(
+                    read.authenticators.succeeding(&now.authenticators),
+                    policy,
+                    read.views.clone(),
+                    limits,
+                    Arc::clone(&now.terms),
+                )
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);

@@ -15,8 +15,10 @@ use crate::secret::Unreadable;
 const MOST_PEPPERS: usize = 4;
 
 /// What there is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Callers {
+    /// Where the peppers are kept, as it is written.
+    pub(super) kept: Vec<(String, String)>,
     /// What goes into the hashes of keys.
     pub peppers: Arc<Peppers>,
     /// Whether clients can show certificates.
@@ -48,7 +50,8 @@ impl Callers {
         }
         let asked = source.listen.tls.as_ref().is_some_and(|tls| tls.value.client_ca.is_some());
         let certificates = if asked { Certificates::Asked } else { Certificates::NotAsked };
-        whole.then(|| Self { peppers: Arc::new(peppers), certificates })
+        let kept = source.peppers.iter().map(|(id, written)| (id.value.clone(), written.value.clone())).collect();
+        whole.then(|| Self { kept, peppers: Arc::new(peppers), certificates })
     }
 
     /// What the policies count on and is not there.

@@ -13,7 +13,7 @@ use crate::policy::{Kill, KillSource, Kills, KillsSource};
 use crate::secret::Reference;
 
 /// Where the kill switch is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillSwitchConfig {
     /// The file that operators write.
     pub file: Option<PathBuf>,
@@ -22,7 +22,7 @@ pub struct KillSwitchConfig {
 }
 
 /// The kill switch over the admin port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillApi {
     /// Where the credential is kept.
     pub key: Reference,

@@ -24,6 +24,7 @@ mod shown;
 mod source;
 mod survey;
 mod syntax;
+mod taking;
 mod timeouts;
 mod tls;
 #[cfg(test)]
@@ -54,7 +55,7 @@ pub use form::form;
 pub use kill_switch::{KillApi, KillSwitchConfig, kill, kills, read_kill_file, write_kill_file};
 pub use policies::{Folder, Policies, read_lock};
 pub use revision::Revision;
-pub use running::{Change, ConfigFile};
+pub use running::ConfigFile;
 pub use source::ConfigSource;
 pub use timeouts::ListenTimeouts;
 pub use tls::Kept;
@@ -82,7 +83,7 @@ pub struct Overrides {
 }
 
 /// One deployment, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// The port that clients speak to.
     pub listen: Listen,
@@ -115,7 +116,7 @@ pub struct Config {
 }
 
 /// The port that clients speak to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// Where it is; port 0 for any free one.
     pub address: SocketAddr,
@@ -173,7 +174,7 @@ pub enum Batches {
 }
 
 /// A server behind the gate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Server {
     /// What the policy calls it.
     pub name: ServerName,
@@ -239,11 +240,17 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
 /// # Errors
 /// Every problem of the configuration.
 pub fn deployment(overrides: &Overrides) -> Result<Config, Diagnostics> {
+    read(overrides, Kept::Elsewhere)
+}
+
+fn read(overrides: &Overrides, kept: Kept) -> Result<Config, Diagnostics> {
+    // First: a change while it is read is seen at the next look.
+    let file = ConfigFile::of(overrides);
     let mut found = Diagnostics::new();
-    let mut draft = Draft::read(overrides, Kept::Elsewhere, &mut found);
+    let mut draft = Draft::read(overrides, kept, &mut found);
     let folder = Folder::read(&draft.policies);
     draft.name_server(&folder, &mut found);
-    draft.finish().filter(|_| !found.has_errors()).ok_or(found)
+    draft.finish().filter(|_| !found.has_errors()).map(|config| Config { file, ..config }).ok_or(found)
 }
 
 /// Where the admin port of a gate of this configuration is, as something on the same machine reaches it.

@@ -1,28 +1,19 @@
-//! The configuration file of a running gate: whether it still says what the gate runs on.
+//! The configuration file of a running gate: whether it still says what was read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::build::DEFAULT_FILE;
 use super::policies::read_file;
 use super::yaml::MAX_BYTES;
-use super::{Overrides, deployment};
+use super::{Config, Kept, Overrides, read};
 use crate::diagnostic::Diagnostics;
 
-/// The file that the gate was started with, if there was one.
+/// The file that a configuration was read from, if there was one.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigFile {
     overrides: Overrides,
     path: Option<PathBuf>,
     text: Vec<u8>,
-}
-
-/// What has become of it.
-#[derive(Debug)]
-pub enum Change {
-    /// It says something else, which is in order.
-    Sound,
-    /// It says something else, with which no gate would start. Nothing is known of the policies here.
-    Broken(Diagnostics),
 }
 
 impl ConfigFile {
@@ -33,12 +24,17 @@ impl ConfigFile {
         Self { overrides: overrides.clone(), path, text }
     }
 
-    /// What has become of it, if it is not what the gate runs on.
-    pub fn changed(&self) -> Option<Change> {
+    /// Where it is.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What it says now, if that is not what it said then. Nothing is known of the policies here.
+    pub fn reread(&self) -> Option<Result<Config, Diagnostics>> {
         let now = read_file(self.path.as_deref()?, MAX_BYTES);
         if now.is_ok_and(|now| now == self.text) {
             return None;
         }
-        Some(deployment(&self.overrides).map_or_else(Change::Broken, |_sound| Change::Sound))
+        Some(read(&self.overrides, Kept::Here))
     }
 }

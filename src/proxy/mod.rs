@@ -20,7 +20,6 @@ mod taken;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Request, Response, request, response};
@@ -48,7 +47,7 @@ pub use peer::Peer;
 pub use receive::Door;
 pub use respond::heard;
 pub use route::{Routes, Served, Transports};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Terms};
 pub use stack::service;
 pub use taken::Streams;
 
@@ -70,8 +69,6 @@ pub struct Gateway {
     pub judging: Mutex<()>,
     /// Tells whatever is under way of a swap.
     pub judged: watch::Sender<()>,
-    /// What is taken over HTTP.
-    pub door: Door,
     /// The servers, and the ways to them.
     pub routes: Routes,
     /// Counts what changes of what they have.
@@ -84,10 +81,6 @@ pub struct Gateway {
     pub capacity: Capacity,
     /// Their answers that are given again.
     pub cache: Arc<Cache>,
-    /// A stream says something at least so often.
-    pub keep_alive: Duration,
-    /// Whether callers are told what is left for them.
-    pub quota_header: QuotaHeader,
     /// The books.
     pub telemetry: Arc<Telemetry>,
     /// Cancelled when the gate goes away.
@@ -109,7 +102,7 @@ impl Gateway {
     /// Finds the server or view that a request is for, by its head alone.
     fn find(&self, now: &Snapshot, head: &request::Parts, peer: &Peer) -> Result<For, HttpRefusal> {
         peer.sound()?; // can the connection's bytes be trusted?
-        receive::head(head, &self.door, (&self.routes, &now.views)) // it is for us, and has one reading
+        receive::head(head, &now.terms.door, (&self.routes, &now.views)) // it is for us, and has one reading
     }
 
     /// Reads what a request asks for, and who asks.
@@ -129,7 +122,7 @@ impl Gateway {
         let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
         let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
-        let calls = receive::calls((&head, &place), body, &self.door).await?; // what do they ask for?
+        let calls = receive::calls((&head, &place), body, &now.terms.door).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
         let (now, principal) = self.still(now, principal)?; // does that hold still?
         seen.policy = Arc::clone(now.policy.digest());
@@ -302,8 +295,9 @@ impl Gateway {
     }
 
     fn relay(self: &Arc<Self>, carriage: Carriage, mut seen: Recorder) -> Response<GateBody> {
+        let terms = Arc::clone(&self.snapshot.load().terms);
         let Carriage { mut head, body, mut watch, served, under_way, room, version } = carriage;
-        if let Some(quota) = room.admission.quota().filter(|_| self.quota_header == QuotaHeader::Sent) {
+        if let Some(quota) = room.admission.quota().filter(|_| terms.quota_header == QuotaHeader::Sent) {
             respond::quota(quota, &mut head.headers);
         }
         let permit = room.admission.permit();
@@ -329,7 +323,7 @@ impl Gateway {
                 let patience = (!endless).then(|| patience(&elsewhere.served, &room, &watch));
                 let endless = endless.then(|| Endless::new(self, &elsewhere.served, permit.principal().expires()));
                 let stop = endless.is_none().then(|| stop::stop(self, permit));
-                let keep_alive = watch.is_stream().then(|| KeepAlive::new(self.keep_alive));
+                let keep_alive = watch.is_stream().then(|| KeepAlive::new(terms.keep_alive));
                 GateBody::relay(Relay {
                     begun: Some(begun).filter(|begun| !begun.is_empty()),
                     stream: Some(stream),
@@ -368,7 +362,7 @@ fn metadata(now: &Snapshot, at: &PublicUrl, seen: Recorder) -> Response<GateBody
 fn patience(served: &Served, room: &Room, watch: &Watch) -> Patience {
     let timeouts = served.upstream.timeouts();
     let silence = room.admission.permit().tool().map_or(timeouts.stream_idle, |tool| tool.timeout);
-    let patience = Patience::new(silence, timeouts);
+    let patience = Patience::new(silence, &timeouts);
     // A stream lasts as long as it says something.
     if watch.is_stream() { patience } else { patience.ending(room.server.since(), timeouts.total) }
 }

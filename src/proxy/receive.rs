@@ -23,7 +23,7 @@ use crate::state::{MESSAGES, Mirrors, Place, SESSION_ID, STREAM};
 use super::route::{ENDPOINT, Route, Routes, Transports};
 
 /// What the gate takes over HTTP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Door {
     /// The `Host` values that it answers to; `None`: any well-formed one.
     pub hosts: Option<Vec<String>>,

@@ -18,9 +18,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::{Sleep, sleep};
 
 use super::peer::Asking;
-use super::{Broken, GateBody};
+use super::{Broken, GateBody, Gateway};
 use crate::exchange::TimeoutKind;
-use crate::telemetry::Telemetry;
 
 /// So much of an answer is given at once: on HTTP/2 it waits for the caller without a bound of its own.
 const PIECE: usize = 64 << 10;
@@ -97,19 +96,15 @@ impl Body for Taken {
 
 /// Runs the streams of HTTP/2 connections, each until its caller takes nothing of it for too long.
 #[derive(Clone, Debug)]
-pub struct Streams {
-    /// How long that is.
-    pub write_timeout: Duration,
-    /// The books.
-    pub telemetry: Arc<Telemetry>,
-}
+pub struct Streams(pub Arc<Gateway>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let Self { write_timeout, telemetry } = self.clone();
+        let gateway = Arc::clone(&self.0);
+        let patience = gateway.snapshot.load().terms.timeouts.write;
         TokioExecutor::new().execute(async move {
-            if let Taking::Stalled = taken(stream, write_timeout).await {
-                telemetry.timed_out(TimeoutKind::ResponseWrite);
+            if let Taking::Stalled = taken(stream, patience).await {
+                gateway.telemetry.timed_out(TimeoutKind::ResponseWrite);
             }
         });
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Uri;
@@ -40,7 +41,7 @@ pub struct Upstream {
     pool: Pool,
     connections: Arc<Connections>,
     retries: Arc<Retries>,
-    timeouts: Timeouts,
+    timeouts: ArcSwap<Timeouts>,
     /// Headers of callers that it may see beside the protocol's.
     forward_headers: Vec<HeaderName>,
     credential: Arc<Credential>,
@@ -123,7 +124,7 @@ impl Upstream {
         let assertions = settings.assertion.as_ref().map(Assertions::new).transpose()?.map(Arc::new);
         let endpoints = EndpointSet::new(endpoints, settings);
         let forward_headers = settings.forward_headers.clone();
-        let (retries, timeouts) = (Arc::default(), settings.timeouts);
+        let (retries, timeouts) = (Arc::default(), ArcSwap::from_pointee(settings.timeouts));
         Ok(Self { endpoints, pool, connections, retries, timeouts, forward_headers, credential, assertions, tasks })
     }
 
@@ -180,7 +181,7 @@ impl Upstream {
         credential::put(self.credential.shown(Asks::Gate).await?, request.headers_mut());
         *request.uri_mut() = to.url().clone();
         let (_in_flight, attempt) = to.ask(Method::ToolsList)?;
-        let silence = self.timeouts.first_byte;
+        let silence = self.timeouts().first_byte;
         let response = match timeout(silence, client::say(&self.pool.now(), request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(error.into()),
@@ -223,8 +224,13 @@ impl Upstream {
     }
 
     /// How long it may take for what.
-    pub fn timeouts(&self) -> &Timeouts {
-        &self.timeouts
+    pub fn timeouts(&self) -> Timeouts {
+        **self.timeouts.load()
+    }
+
+    /// From now on it may take so long, but for connections: those are made as at the start.
+    pub fn allow(&self, timeouts: Timeouts) {
+        self.timeouts.store(Arc::new(timeouts));
     }
 
     /// How often calls were sent again.
@@ -244,7 +250,7 @@ impl Upstream {
     ) -> Result<Reply, UpstreamError> {
         // Before the breaker: that there is none says nothing of the server.
         let shown = self.credential.shown(Asks::Caller(admission.permit().principal())).await?;
-        let silence = admission.permit().tool().map_or(self.timeouts.first_byte, |tool| tool.timeout);
+        let silence = admission.permit().tool().map_or_else(|| self.timeouts().first_byte, |tool| tool.timeout);
         let (key, until) = (retry::key(admission.permit()), Instant::now() + silence);
         let mut sending = Sending { admission, conversation, carried, key, silence, until };
         let reply = self.send_until_answered(&mut sending, shown).await;
@@ -324,7 +330,8 @@ impl Upstream {
         }
         reply::acceptable(&head)?;
         headers::to_caller(&mut head.headers);
-        let ends = (Instant::from_std(to.since()) + self.timeouts.total, self.timeouts.total);
+        let total = self.timeouts().total;
+        let ends = (Instant::from_std(to.since()) + total, total);
         let body = reply::whole(&head.headers, body, whole_up_to, silence, ends).await?;
         Ok(Reply { head, body, from: to })
     }

@@ -50,7 +50,7 @@ impl Default for Settings {
 }
 
 /// TLS towards a server; by default as the system has it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The authorities that sign for it, in PEM, in place of the system's.
     pub ca: Option<PathBuf>,
@@ -61,7 +61,7 @@ pub struct TlsSettings {
 }
 
 /// What lets the gate in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CredentialSettings {
     /// Nothing: the server takes what reaches it.
     #[default]
@@ -94,7 +94,7 @@ impl CredentialSettings {
 }
 
 /// Where tokens are asked for, and what for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEndpoint {
     /// Where it is.
     pub url: Url,
@@ -115,7 +115,7 @@ pub struct TokenEndpoint {
 }
 
 /// What proves which client the gate is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientProof {
     /// A secret in `Authorization: Basic` (`client_secret_basic`).
     Basic(Reference),
@@ -126,7 +126,7 @@ pub enum ClientProof {
 }
 
 /// How a server is told who asks: by a JWT that the gate signs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssertionSettings {
     /// The header; in `Authorization` it goes after `Bearer`.
     pub header: HeaderName,

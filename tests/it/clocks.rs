@@ -1,4 +1,4 @@
-//! The wall clock jumps: what is limited stays limited.
+//! R28: the wall clock jumps: what is limited stays limited.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Callers that go away, ten thousand of them, each at a moment of its own: nothing of them is left behind.
+//! R19: callers that go away, ten thousand of them, each at a moment of its own: nothing of them is left behind.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use crate::support::keys::ALICE;
-use crate::support::message::{post, tool_call};
-use crate::support::raw::Connection;
-use crate::support::upstream::{Reply, Upstream};
+use crate::support::message::{message, post, tool_call};
+use crate::support::raw::{Answer, Connection};
+use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{Layout, READERS, World, mount, principals};
 use crate::support::{DEADLINE, raw, until};
 
@@ -131,31 +133,86 @@ async fn a_stream_that_is_held_open_is_judged_by_the_policy_of_now() {
     assert!(upstream.wait_for_hang_ups(1, DEADLINE).await);
 }
 
+/// Writes a file as a whole, as careful editors do.
+fn put(file: &Path, text: &str) {
+    let next = file.with_extension("next");
+    fs::write(&next, text).unwrap();
+    fs::rename(&next, file).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_configuration_that_changes_is_told_of_and_counts_after_a_restart() {
+async fn what_the_configuration_says_anew_counts_at_once_and_what_cannot_is_named() {
     let upstream = Upstream::start().await;
     let gate = World::new(&upstream.url()).start().await;
     let (file, stale) = (gate.file("tollgate.yaml"), || gate.metric("tollgate_config_stale"));
-    let first = fs::read_to_string(&file).unwrap();
-    assert!(until(DEADLINE, async || stale().await == Some(0.0)).await);
-    let narrower = first.replace("listen:\n", "listen:\n  max_body_bytes: 10\n");
-    let put = |text: &str| {
-        let next = file.with_extension("next");
-        fs::write(&next, text).unwrap();
-        fs::rename(&next, &file).unwrap();
-        gate.signal_look();
+    let standing = async |line: &str| {
+        until(DEADLINE, async || raw::get(gate.admin, "/readyz?verbose").await.text().contains(line)).await
     };
-    put(&narrower);
-    assert!(gate.log.says("counts after a restart").await);
-    assert_eq!(stale().await, Some(1.0));
-    assert!(may_call(gate.data, "search_records").await, "what it runs on has not changed");
-    put(&narrower.replace("max_body_bytes: 10", "max_bdy_bytes: 10"));
+    let first = fs::read_to_string(&file).unwrap();
+    assert!(standing("config in_force\n").await);
+    let mut kept = Connection::open(gate.data).await;
+    let call = post(ALICE, &tool_call("1", "search_records", "{}"));
+    assert!(matches!(kept.exchange(&call).await, Answer::Response(answer) if answer.status == 200));
+
+    let narrower = first.replace("listen:\n", "listen:\n  max_body_bytes: 10\n");
+    put(&file, &narrower);
+    assert!(until(DEADLINE, async || !may_call(gate.data, "search_records").await).await, "it counts now");
+    assert!(matches!(kept.exchange(&call).await, Answer::Response(answer) if answer.status == 413), "for all");
+
+    put(&file, &narrower.replace("max_body_bytes: 10", "max_bdy_bytes: 10"));
     assert!(gate.log.says("no gate would start with it").await);
     assert!(gate.log.says("did you mean `max_body_bytes`?").await, "{}", gate.log.text());
-    put(&first);
-    assert!(gate.log.says("says again what the gate runs on").await);
+    assert!(standing("config refused\n").await);
+    assert_eq!(stale().await, Some(1.0));
+    assert!(!may_call(gate.data, "search_records").await, "what was taken stays");
+
+    let elsewhere = first.replace("listen:\n", "listen:\n  max_in_flight: 7\n");
+    put(&file, &format!("{elsewhere}sessions: {{ max: 7 }}\n"));
+    assert!(standing("config waits_for_restart listen.max_in_flight sessions\n").await, "{}", gate.log.text());
+    assert!(gate.log.says("this of it counts after a restart: listen.max_in_flight, sessions").await);
+    assert_eq!(stale().await, Some(1.0));
+    assert!(may_call(gate.data, "search_records").await, "the rest of it counts");
+
+    put(&file, &first);
+    assert!(standing("config in_force\n").await);
     assert_eq!(stale().await, Some(0.0));
-    put(&narrower);
-    let gate = gate.restart().await;
-    assert!(!may_call(gate.data, "search_records").await, "now it counts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_is_mounted_changes_by_the_swap_of_a_link() {
+    let upstream = Upstream::start().await;
+    let gate = World::new(&upstream.url()).start().await;
+    let file = gate.file("tollgate.yaml");
+    let first = fs::read_to_string(&file).unwrap();
+    let mount = |version: &str, text: &str| {
+        fs::create_dir(gate.file(version)).unwrap();
+        fs::write(gate.file(version).join("tollgate.yaml"), text).unwrap();
+        symlink(version, gate.file("..data_tmp")).unwrap();
+        fs::rename(gate.file("..data_tmp"), gate.file("..data")).unwrap();
+    };
+    mount("..1", &first);
+    symlink("..data/tollgate.yaml", gate.file("link")).unwrap();
+    fs::rename(gate.file("link"), &file).unwrap();
+    assert!(may_call(gate.data, "search_records").await);
+    mount("..2", &first.replace("listen:\n", "listen:\n  max_body_bytes: 10\n"));
+    assert!(until(DEADLINE, async || !may_call(gate.data, "search_records").await).await, "{}", gate.log.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_a_server_may_take_changes_while_the_gate_runs() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request: &Recorded| match request.json() {
+        Some(message) if message["method"] == "resources/read" => Reply::Hang,
+        _ => Reply::obliging(request),
+    });
+    let policy = "server: records\nroles:\n  reader: { tools: [search_records], resources: [\"demo://*\"] }\n";
+    let world = World::new(&upstream.url()).server("timeouts: { first_byte: 1h }").policy("records.yaml", policy);
+    let gate = world.start().await;
+    let file = gate.file("tollgate.yaml");
+    let patient = fs::read_to_string(&file).unwrap();
+    put(&file, &patient.replace("first_byte: 1h", "first_byte: 50ms"));
+    gate.signal_look(); // on file systems that tell nothing
+    assert!(gate.log.says("tollgate.yaml is what the gate runs on").await);
+    let read = post(ALICE, &message("1", "resources/read", r#"{"uri":"demo://a"}"#));
+    assert_eq!(raw::call(gate.data, &read).await.json().unwrap()["error"]["code"], -31504);
 }

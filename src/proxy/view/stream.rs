@@ -96,7 +96,7 @@ impl Shared {
             asked: BTreeMap::new(),
             flowing: Vec::new(),
             opening: JoinSet::new(),
-            keep_alive: KeepAlive::new(gateway.keep_alive),
+            keep_alive: KeepAlive::new(gateway.snapshot.load().terms.keep_alive),
             recorder: None,
             _room: room,
             _counted: gateway.telemetry.streams().count(),

@@ -1,5 +1,25 @@
 //! When things break: what callers see of it, and for how long. What is a load is short in the test command, and has its full
 //! size with `TOLLGATE_FULL=1`.
+//!
+//! | demand | what | where |
+//! |---|---|---|
+//! | R1, R2 | the end under load, and by two signals | `the_end` |
+//! | R3–R5 | policies that change, cannot be read, are replaced in every way | `reloads`, `others` |
+//! | R6–R8 | a server that goes, is a black hole, never answers | `outage`, `others` |
+//! | R9 | what is sent again | `retries` |
+//! | R10–R12 | heads, bodies and readers that are slow | `slow_peers`, `others` |
+//! | R13 | streams on which nothing happens | `others`, `idle_streams` |
+//! | R14 | a crowd that connects at once | `crowds` |
+//! | R15 | no descriptors | `descriptors` |
+//! | R16 | no memory | `memory` |
+//! | R18 | a panic within a message | `proxy/stack.rs` |
+//! | R19 | callers that go away | `disconnects` |
+//! | R23 | a limits store that is gone | `others`, `limits_store` |
+//! | R28 | a wall clock that jumps | `clocks` |
+//! | R29 | a name that moves or fails | `upstream/names.rs` |
+//! | R33 | a cold start | `cold_start` |
+//!
+//! Deadlines, each by its name, are in `deadlines`.
 
 mod cold_start;
 mod crowds;
