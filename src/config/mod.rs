@@ -223,7 +223,8 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
             found.extend(std::mem::take(&mut policies.warnings));
             found.extend(unused);
             for server in &config.servers {
-                found.extend(server.shut(&policies).map(Diagnostics::from).unwrap_or_default());
+                let warnings = [server.shut(&policies), server.uncached(&policies)];
+                warnings.into_iter().flatten().for_each(|warning| found.push(warning));
             }
             let config = Config { file: ConfigFile::of(overrides), ..config };
             Ok(Loaded { policies: policies.peppered(&config.callers.peppers), config, warnings: found })

@@ -152,6 +152,17 @@ impl Server {
         let help = "take its roles away, or let the gate in by `client_credentials`, `bearer` or `header`";
         (!shut.is_empty()).then(|| file.warning(Code::NoTokenToShow, *at, message).help(help))
     }
+
+    /// A warning of answers that are never given again, whatever the policy says: the server sees each caller's own token, and may
+    /// answer each of them otherwise.
+    pub(super) fn uncached(&self, policies: &Policies) -> Option<Diagnostic> {
+        let (file, at) = self.credential.as_ref().filter(|_| self.shown.credential.needs_callers_token())?;
+        let first = policies.policy.cached(&self.name).into_iter().next()?;
+        let message =
+            format!("no answer of this server is given again, though {first} says so: it sees each caller's own token");
+        let help = "delete `cache:` there, or let the gate in by `client_credentials`, `bearer` or `header`";
+        Some(file.warning(Code::UnusedCache, *at, message).help(help))
+    }
 }
 
 /// What the file says of one server.

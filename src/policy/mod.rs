@@ -45,6 +45,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -131,6 +132,12 @@ impl PolicySet {
     /// The roles that the files of this server define.
     pub fn roles(&self, server: &ServerName) -> impl Iterator<Item = &str> {
         self.servers.get(server).into_iter().flat_map(|rules| rules.roles.keys().map(|role| &**role))
+    }
+
+    /// Where it stands of tools of this server that their answers are given again, in the order of the files.
+    pub fn cached(&self, server: &ServerName) -> BTreeSet<&RuleId> {
+        let tools = self.servers.get(server).into_iter().flat_map(|rules| rules.tools.values());
+        tools.filter_map(|tool| tool.caching.as_ref()).map(|caching| &caching.rule).collect()
     }
 
     /// The first 12 hexadecimal digits of the SHA-256 of all policy files: which policy decided.

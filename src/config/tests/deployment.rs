@@ -147,6 +147,26 @@ fn a_limit_above_what_the_gate_takes_at_once_is_told() {
 }
 
 #[test]
+fn answers_that_are_said_to_be_given_again_and_never_are_are_told_of() {
+    let policy = |cache: &str| {
+        format!("server: records\nroles: {{ reader: {{ tools: [a] }} }}\ntools: {{ a: {{ timeout: 1s{cache} }} }}\n")
+    };
+    let cached = ", cache: { for: 5m }";
+    for (credential, cache, told) in [
+        ("passthrough: authorization", cached, true),
+        ("passthrough: authorization", "", false),
+        ("bearer: 'env:PATH'", cached, false),
+    ] {
+        let server = format!("url: 'https://a/mcp', credential: {{ {credential} }}");
+        let folder = deployment(&format!("servers: {{ records: {{ {server} }} }}\n"));
+        fs::write(folder.path().join("policies/records.yaml"), policy(cache)).unwrap();
+        let found = lines(&load(&file_of(folder.path())).unwrap().warnings);
+        let says = "no answer of this server is given again, though";
+        assert_eq!(found.contains(says) && found.contains("records.yaml:3"), told, "{credential}{cache}: {found}");
+    }
+}
+
+#[test]
 fn flags_beat_the_file() {
     let folder = deployment(
         "listen: { address: '127.0.0.1:1' }\nadmin: { address: '127.0.0.1:2' }\nservers: { records: { url: http://a/mcp } }\npolicies: nowhere\n",

@@ -9,6 +9,7 @@ mod folder;
 mod forms;
 mod policy_files;
 mod principals_files;
+mod taking;
 mod tls;
 
 use std::time::SystemTime;
