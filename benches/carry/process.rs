@@ -103,7 +103,7 @@ impl Process {
 
     /// Ends it in its own way.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
-        Command::new("/bin/kill").arg(self.id().to_string()).status()?;
+        Command::new("/bin/kill").arg(self.id().to_string()).stderr(Stdio::null()).status()?;
         self.child.wait()?;
         Ok(())
     }
