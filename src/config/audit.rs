@@ -37,7 +37,9 @@ pub(super) fn build(
     if let (Some(Destination::Folder(_)), None, None) = (&to, source.otlp, source.checkpoints) {
         let message =
             "nothing takes checkpoints of the audit log away: whoever has root here can write another history";
-        found.push(file.warning(Code::LocalCheckpoints, written.referenced, message).help(
+        // Its line may hold a key itself, by mistake.
+        let problem = file.warning(Code::LocalCheckpoints, written.referenced, message).without_source_line();
+        found.push(problem.help(
             "`otlp: checkpoints` sends them to a collector; or let a job keep what `tollgate audit tail --checkpoint` \
              prints, and say `checkpoints: fetched`; or say `checkpoints: here`",
         ));
