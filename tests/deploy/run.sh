@@ -19,5 +19,6 @@ fi
 cargo build --quiet --locked --workspace
 
 "$here/manifests.sh"
+python "$here/elsewhere.py"
 "$here/image.sh" "${image[@]}"
 python3 "$here/network.py" --calls "$calls"
