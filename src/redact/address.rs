@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Place, run};
+use super::{BLOT, Place, run};
 
 /// The longest part before the `@`, and the longest of all, in bytes (RFC 5321, 4.5.3.1).
 const LONGEST_LOCAL: usize = 64;
@@ -59,13 +59,15 @@ pub(super) fn url_password(place: Place<'_>) -> Option<Range<usize>> {
 }
 
 fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
+    byte.is_ascii_alphanumeric()
+        || (0x80..BLOT).contains(&byte)
+        || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
 }
 
 fn is_domain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
+    byte.is_ascii_alphanumeric() || (0x80..BLOT).contains(&byte) || matches!(byte, b'.' | b'-')
 }
 
 fn is_userinfo(byte: u8) -> bool {
-    byte > b' ' && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'"' | b'<' | b'>' | b'\\')
+    (b'!'..BLOT).contains(&byte) && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'"' | b'<' | b'>' | b'\\')
 }

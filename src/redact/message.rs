@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Finder, What};
+use super::{Finder, Match, What, find, mask};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 
 /// What of a text is searched.
@@ -19,6 +19,8 @@ pub enum Part {
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
+    /// Which of the finders found it.
+    pub by: usize,
     /// What.
     pub what: What,
     /// Where, within the JSON: a part of a string, or a whole number.
@@ -29,23 +31,22 @@ pub struct Hit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {
     Text,
-    /// Of a member: no other in its object may come to have it, too.
     Name,
     Number,
 }
 
-/// Everything that is found in this JSON text, in its order.
-pub fn search(finder: &Finder, text: &[u8], part: Part) -> Vec<Hit> {
-    if finder.may_find(text) { walk(finder, text, part) } else { Vec::new() }
+/// Everything that these find in this JSON text, in its order. [`masked`], nothing is left that they find.
+pub fn search(finders: &[&Finder], text: &[u8], part: Part) -> Vec<Hit> {
+    if finders.iter().any(|finder| finder.may_find(text)) { walk(finders, text, part) } else { Vec::new() }
 }
 
 /// Reads the text, and finds everything in it.
-pub(super) fn walk(finder: &Finder, text: &[u8], part: Part) -> Vec<Hit> {
+pub(super) fn walk(finders: &[&Finder], text: &[u8], part: Part) -> Vec<Hit> {
     let place = match part {
         Part::Whole => Place::of(Where::Value),
         Part::Said => Place::of(Where::Message),
     };
-    let mut search = Search { finder, text, hits: Vec::new() };
+    let mut search = Search { finders, text, hits: Vec::new() };
     // It was read before; if it had not been, nothing of it would pass.
     let read = json::scan(text, place, &UNBOUNDED, &mut search);
     debug_assert!(read.is_ok(), "{read:?}");
@@ -57,7 +58,7 @@ pub(super) fn walk(finder: &Finder, text: &[u8], part: Part) -> Vec<Hit> {
 /// for a number `0`, so that both stay what they are.
 pub fn masked<'a>(text: &[u8], hits: impl IntoIterator<Item = (&'a Hit, &'a str)>) -> Vec<u8> {
     let mut masked = Vec::with_capacity(text.len() + 64);
-    let (mut from, mut names) = (0, 0);
+    let (mut from, mut names) = (0, None);
     for (hit, name) in hits {
         let Hit { span, of, .. } = hit;
         if span.start < from {
@@ -67,10 +68,12 @@ pub fn masked<'a>(text: &[u8], hits: impl IntoIterator<Item = (&'a Hit, &'a str)
         }
         masked.extend_from_slice(text.get(from..span.start).unwrap_or_default());
         match of {
-            Of::Text => masked.extend_from_slice(format!("[redacted: {name}]").as_bytes()),
+            Of::Text => masked.extend_from_slice(mask::in_string(name).as_bytes()),
             Of::Name => {
-                names += 1;
-                masked.extend_from_slice(format!("[redacted: {name} {names}]").as_bytes());
+                // Somebody may have masked names in it before.
+                let last = names.unwrap_or_else(|| mask::each(text).map(|mask| mask.number).max().unwrap_or_default());
+                masked.extend_from_slice(mask::in_name(name, last + 1).as_bytes());
+                names = Some(last + 1);
             }
             Of::Number => masked.push(b'0'),
         }
@@ -94,7 +97,7 @@ pub fn clipped(text: &[u8], most: usize) -> String {
 const UNBOUNDED: Bounds = Bounds { depth: usize::MAX, members: usize::MAX, values: usize::MAX, number: usize::MAX };
 
 struct Search<'a> {
-    finder: &'a Finder,
+    finders: &'a [&'a Finder],
     text: &'a [u8],
     hits: Vec<Hit>,
 }
@@ -149,7 +152,7 @@ impl Lens for Search<'_> {
 
     fn member(&mut self, place: Place, name: &str) -> Result<Place, Flaw> {
         let searched = !matches!(place.at, Where::Message | Where::Opaque);
-        let named = searched && !self.finder.find(name).is_empty();
+        let named = searched && !find(self.finders, name).is_empty();
         Ok(Place { at: place.at.member(name), named })
     }
 
@@ -182,9 +185,9 @@ impl Search<'_> {
             return;
         };
         let text = json::Decoded::of(raw);
-        for found in self.finder.find(text.as_str()) {
-            let within = text.raw(found.span);
-            self.hits.push(Hit { what: found.what, span: span.start + within.start..span.start + within.end, of });
+        for Match { by, what, span: found } in find(self.finders, text.as_str()) {
+            let within = text.raw(found);
+            self.hits.push(Hit { by, what, span: span.start + within.start..span.start + within.end, of });
         }
     }
 
@@ -192,8 +195,8 @@ impl Search<'_> {
         let Some(digits) = self.text.get(span.clone()).and_then(|raw| std::str::from_utf8(raw).ok()) else {
             return;
         };
-        for found in self.finder.find(digits) {
-            self.hits.push(Hit { what: found.what, span: span.clone(), of: Of::Number });
+        for Match { by, what, .. } in find(self.finders, digits) {
+            self.hits.push(Hit { by, what, span: span.clone(), of: Of::Number });
         }
     }
 }

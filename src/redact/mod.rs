@@ -1,6 +1,6 @@
 //! What must not be seen by everyone: secrets, addresses, numbers of cards and people. [`Finder`] finds them in a text,
 //! [`search`] in the texts and numbers of a JSON value, and [`masked`] puts something else in their place, every other
-//! byte as it came.
+//! byte as it came. What it leaves holds nothing more: what was found is blotted out and looked at again, until nothing is.
 //!
 //! One pass, and no input costs more than its bytes: a detector looks only at where its first character stands at the
 //! beginning of a word, reads so many characters at most, or takes with it what it has read.
@@ -8,6 +8,7 @@
 mod address;
 mod detector;
 mod identifier;
+mod mask;
 mod message;
 mod number;
 mod pattern;
@@ -19,6 +20,7 @@ pub use detector::{Detector, Detectors, Group};
 pub use message::{Hit, Part, clipped, masked, search};
 pub use pattern::{BadPattern, MAX_PATTERN, Pattern};
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memmem;
@@ -33,8 +35,10 @@ pub struct Finder {
     rows: [Detectors; LONGEST_ROW + 1],
 }
 
-/// So often a text is looked through that something was masked in.
-const MOST_LOOKS: usize = 4;
+/// So often a text is looked through in which something is found over and over.
+const MOST_LOOKS: usize = 8;
+/// Stands where something was found. No text has this byte, and nothing that is found but a private key goes on over it.
+const BLOT: u8 = 0xff;
 /// More digits in a row are all the same.
 const LONGEST_ROW: usize = 20;
 
@@ -59,6 +63,8 @@ impl What {
 /// Something that was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
+    /// Which of the finders found it.
+    pub by: usize,
     /// What.
     pub what: What,
     /// Where.
@@ -84,30 +90,19 @@ impl Finder {
         Self { patterns, begins, rows }
     }
 
-    /// This JSON text with everything masked that is found in it, under the detectors' names. What stood behind a word without
-    /// a mark between them begins one itself once that word is masked, so it is looked again; `None` if there is no end of it.
-    pub fn mask(&self, json: &[u8]) -> Option<Vec<u8>> {
-        let mut left = json.to_vec();
-        for _ in 0..MOST_LOOKS {
-            let hits = search(self, &left, Part::Whole);
-            if hits.is_empty() {
-                return Some(left);
-            }
-            left = masked(&left, hits.iter().map(|hit| (hit, hit.what.name())));
-        }
-        None
+    /// This JSON text with everything masked that is found in it, under the detectors' names.
+    pub fn mask(&self, json: &[u8]) -> Vec<u8> {
+        let hits = search(&[self], json, Part::Whole);
+        masked(json, hits.iter().map(|hit| (hit, hit.what.name())))
     }
 
-    /// Everything that is found in the text, in its order. What begins within something else of the same pass is not
-    /// looked for.
-    pub fn find(&self, text: &str) -> Vec<Match> {
+    /// Everything that is found in this text as it is. What begins within something else of the same pass is not looked for.
+    fn look(&self, text: &[u8]) -> Vec<(What, Range<usize>)> {
         let mut found = Vec::new();
-        self.built_in(text.as_bytes(), &mut found);
+        self.built_in(text, &mut found);
         for (index, pattern) in self.patterns.iter().enumerate() {
-            found.extend(pattern.find(text).map(|span| Match { what: What::Pattern(index), span }));
-        }
-        if !self.patterns.is_empty() {
-            found.sort_by_key(|found| (found.span.start, found.span.end));
+            let parts = open(text).flat_map(|part| pattern.find(text, part));
+            found.extend(parts.map(|span| (What::Pattern(index), span)));
         }
         found
     }
@@ -128,7 +123,7 @@ impl Finder {
         !found.is_empty()
     }
 
-    fn built_in(&self, text: &[u8], found: &mut Vec<Match>) {
+    fn built_in(&self, text: &[u8], found: &mut Vec<(What, Range<usize>)>) {
         let mut place = Place { text, at: 0, from: 0, behind_escape: 0 };
         while let Some(byte) = text.get(place.at).copied() {
             let here = self.here(place, byte);
@@ -169,6 +164,61 @@ impl Finder {
     }
 }
 
+/// Everything that these find in the text, in its order: with something else in the place of each, none of them finds
+/// anything in what is left. A word that stood before or behind something without a mark between them has an end, or a
+/// beginning, only then. Where there is no end of it, the whole part is found.
+pub fn find(finders: &[&Finder], text: &str) -> Vec<Match> {
+    let mut text = Cow::Borrowed(text.as_bytes());
+    for mask in mask::each(&text.clone()) {
+        blot(text.to_mut(), mask.span);
+    }
+    let mut found = Vec::new();
+    for look in 1..=MOST_LOOKS {
+        let mut here = look_with(finders, &text);
+        if here.is_empty() {
+            break;
+        }
+        for found in &mut here {
+            if look == MOST_LOOKS {
+                found.span = part_with(&text, &found.span);
+            }
+            blot(text.to_mut(), found.span.clone());
+        }
+        found.append(&mut here);
+    }
+    found.sort_by_key(|found| (found.span.start, found.span.end));
+    found
+}
+
+fn look_with(finders: &[&Finder], text: &[u8]) -> Vec<Match> {
+    let finds = finders.iter().enumerate().map(|(by, finder)| (by, finder.look(text)));
+    finds.flat_map(|(by, found)| found.into_iter().map(move |(what, span)| Match { by, what, span })).collect()
+}
+
+fn blot(text: &mut [u8], span: Range<usize>) {
+    if let Some(found) = text.get_mut(span) {
+        found.fill(BLOT);
+    }
+}
+
+/// What of the text is not blotted out.
+fn open(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    let parts = text.split(|byte| *byte == BLOT).map(move |part| {
+        let from = at;
+        at += part.len() + 1;
+        from..from + part.len()
+    });
+    parts.filter(|part| !part.is_empty())
+}
+
+/// This, and what stands before and behind it up to what is blotted out.
+fn part_with(text: &[u8], span: &Range<usize>) -> Range<usize> {
+    let (before, behind) = (text.get(..span.start).unwrap_or_default(), text.get(span.end..).unwrap_or_default());
+    let from = before.iter().rposition(|byte| *byte == BLOT).map_or(0, |blot| blot + 1);
+    from..span.end + run(behind, |byte| byte != BLOT)
+}
+
 /// Where a detector looks.
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
@@ -196,12 +246,12 @@ impl<'a> Place<'a> {
 }
 
 /// What these detectors find here; where the longest of it ends.
-fn read(detectors: Detectors, place: Place<'_>, found: &mut Vec<Match>) -> Option<usize> {
+fn read(detectors: Detectors, place: Place<'_>, found: &mut Vec<(What, Range<usize>)>) -> Option<usize> {
     let mut end = None;
     for detector in detectors.iter() {
         if let Some(span) = detector.read(place).filter(|span| span.end > place.at) {
             end = end.max(Some(span.end));
-            found.push(Match { what: What::Detector(detector), span });
+            found.push((What::Detector(detector), span));
         }
     }
     end

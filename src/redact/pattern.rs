@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
-use regex::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::meta::Regex;
 use regex_syntax::ParserBuilder;
 
 /// The most bytes that a pattern may find at once. A search costs no more than this over and over, whatever the text is.
@@ -13,7 +14,10 @@ const MAX_COMPILED: usize = 256 * 1024;
 
 /// A pattern.
 #[derive(Clone, Debug)]
-pub struct Pattern(Regex);
+pub struct Pattern {
+    written: Box<str>,
+    regex: Regex,
+}
 
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,18 +51,20 @@ impl Pattern {
             (_, Some(most)) if most > MAX_PATTERN => return Err(BadPattern::Endless),
             (Some(_), Some(_)) => {}
         }
-        let built = RegexBuilder::new(text).size_limit(MAX_COMPILED).build();
-        built.map(Self).map_err(|_too_large| BadPattern::TooLarge)
+        let bounds = Regex::config().nfa_size_limit(Some(MAX_COMPILED));
+        let regex = Regex::builder().configure(bounds).build_from_hir(&parsed);
+        let regex = regex.map_err(|_too_large| BadPattern::TooLarge)?;
+        Ok(Self { written: text.into(), regex })
     }
 
-    /// What it finds.
-    pub(super) fn find(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
-        self.0.find_iter(text).map(|found| found.range())
+    /// What it finds in this part of the text, which begins and ends where the whole does.
+    pub(super) fn find(&self, text: &[u8], part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        self.regex.find_iter(Input::new(text).span(part)).map(|found| found.range())
     }
 
     /// As it is written.
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.written
     }
 }
 
