@@ -161,3 +161,28 @@ async fn what_is_missing_is_told_and_a_password_is_not_shown() {
 fn segment(log: &Path) -> std::path::PathBuf {
     super::segments(log).remove(0)
 }
+
+/// A table that an earlier version made gets the column; what it holds stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_shows_of_arguments_is_in_the_copy_and_a_table_of_before_gets_its_column() {
+    let scene = Scene::new().await;
+    let world = scene.audited.world(&scene.upstream.url(), "interval: 10ms, arguments: redacted");
+    let mut gate = world.start().await;
+    search(&gate).await;
+    assert_eq!(gate.terminate().await, Some(0));
+    assert_eq!(scene.export(&[]).0, Some(0));
+    scene.postgres.run("alter table tool_calls drop column arguments_redacted cascade").await;
+
+    let mut gate = world.start().await;
+    let mail = r#"{"q":"of jane@example.com"}"#;
+    raw::call(gate.data, &post(ALICE, &tool_call("1", "search_records", mail))).await;
+    assert_eq!(gate.terminate().await, Some(0));
+    for _ in 0..2 {
+        let (code, said) = scene.export(&[]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(scene.count("tool_calls").await, 2);
+        let shown: String = scene.postgres.ask("select string_agg(arguments_redacted, ';') from tool_calls").await;
+        assert_eq!(shown, r#"{"q":"of [redacted: email]"}"#);
+    }
+    assert_eq!(scene.count("unfinished_calls where arguments_redacted is null").await, 0, "the view is there again");
+}

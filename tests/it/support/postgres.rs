@@ -78,6 +78,12 @@ impl Postgres {
         client.query_one(query, &[]).await.expect("a row").get(0)
     }
 
+    /// Carries out a statement.
+    pub(crate) async fn run(&self, statement: &str) {
+        let client = self.client().await.expect("it answers");
+        client.batch_execute(statement).await.expect("it is carried out");
+    }
+
     async fn client(&self) -> Option<Client> {
         let (client, connection) = tokio_postgres::connect(&self.url(""), NoTls).await.ok()?;
         tokio::spawn(connection);

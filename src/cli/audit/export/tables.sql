@@ -21,6 +21,7 @@ create table if not exists tool_calls (
     would_deny      text,
     would_deny_rule text,
     arguments       text,                  -- a keyed digest
+    arguments_redacted text,               -- what may be seen of them, if the log holds that
     trace_id        text,
     outcome         text,                  -- of an allowed call only once it has ended
     refused         text,
@@ -30,6 +31,8 @@ create table if not exists tool_calls (
     redacted        text[],
     primary key (log, index)
 );
+-- A table of before has not all of them.
+alter table tool_calls add column if not exists arguments_redacted text;
 create unique index if not exists tool_calls_by_decision  on tool_calls (log, decision);
 create index        if not exists tool_calls_by_time      on tool_calls (time);
 create index        if not exists tool_calls_by_tool      on tool_calls (server, tool, time);
@@ -77,5 +80,5 @@ group by 1, 2, 3;
 
 -- Allowed, and no outcome is known: under way, or the gate was killed meanwhile.
 create or replace view unfinished_calls as
-select log, index, time, decision, principal, server, tool
+select log, index, time, decision, principal, server, tool, arguments_redacted
 from tool_calls where effect = 'allow' and outcome is null;
