@@ -1,6 +1,7 @@
 """What no program here reads: collector configurations, compose files, dashboards and pages, by their structure.
 
-The OpenTelemetry Collector cannot be had from the registries that this test uses, so its own `validate` is not run.
+The OpenTelemetry Collector cannot be had from the registries that this test uses, so its own `validate` is not run:
+collector.schema.yaml beside this file says what its components take.
 """
 
 import json
@@ -8,11 +9,13 @@ import pathlib
 import re
 import sys
 
+import jsonschema
 import yaml
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = REPO / "deploy"
 problems = []
+COLLECTOR = jsonschema.Draft202012Validator(yaml.safe_load(pathlib.Path(__file__).with_name("collector.schema.yaml").read_text()))
 
 
 def outcomes():
@@ -36,6 +39,8 @@ def hold(condition, problem):
 
 def look_at_collector(path):
     config = yaml.safe_load(path.read_text())
+    for error in COLLECTOR.iter_errors(config):
+        hold(False, f"{path.name}: {'.'.join(map(str, error.absolute_path))}: {error.message}")
     named = {"receivers": set(), "processors": set(), "exporters": set()}
     connectors = set(config.get("connectors", {}))
     for name, pipeline in config["service"]["pipelines"].items():

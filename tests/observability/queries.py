@@ -12,6 +12,8 @@ from scene import REPO, Scene, until
 
 OBSERVABILITY = REPO / "deploy/observability"
 
+# What each panel would show: there is no Grafana in the registries that this test uses.
+VALUES = REPO / "target/observability/values.txt"
 # What this run cannot bring about. One that does return data is told, too: it must be taken out.
 NO_DATA = {
     "TLS handshakes": "the gate of this run speaks plain HTTP",
@@ -134,7 +136,7 @@ def log_fields(scene):
 
 
 def main():
-    problems, shown = [], 0
+    problems, shown, values = [], 0, []
     with contextlib.ExitStack() as stack:
         scene = Scene(stack)
         faults(scene)
@@ -145,8 +147,9 @@ def main():
         for where, title, query in asked:
             found = scene.query(query)
             shown += bool(found)
-            if "-v" in sys.argv:
-                print(f"{where}\n  {query}\n  " + "\n  ".join(f"{s['metric']} {s['value'][1]}" for s in found[:8]))
+            values += [f"{where}\n  {query}", *(f"  {sample['value'][1]:>12}  {sample['metric']}" for sample in found), ""]
+            if not found:
+                values[-1] = f"  no data: {NO_DATA.get(title, 'and nobody says why')}\n"
             if not found and title not in NO_DATA:
                 problems.append(f"{where}: no data: {query}")
             if found and title in NO_DATA:
@@ -160,9 +163,10 @@ def main():
         if missing := SPEAKS - spoken(scene):
             problems.append(f"the faults of this run did not bring up {', '.join(sorted(missing))}")
         problems += log_fields(scene)
+    VALUES.write_text("\n".join(values))
     if problems:
         sys.exit("\n".join(problems))
-    print(f"queries: {len(asked)} of panels, {shown} with data; {len(SPEAKS)} alerts came up; {len(NO_DATA)} explained")
+    print(f"queries: {len(asked)} of panels, {shown} with data; {len(SPEAKS)} alerts came up; {len(NO_DATA)} explained; the values are in {VALUES.relative_to(REPO)}")
 
 
 started = time.monotonic()
