@@ -166,6 +166,10 @@ async fn a_new_certificate_is_taken_while_it_runs_and_a_wrong_one_is_not() {
         );
         assert!(answers(&secure.gate, &next).await, "{what}: the old one is shown");
     }
+    for (result, least) in [("ok", 1.0), ("refused", 4.0)] {
+        let reloads = secure.gate.metric(&format!("tollgate_tls_reloads_total{{result=\"{result}\"}}")).await;
+        assert!(reloads >= Some(least), "{result}: {reloads:?}");
+    }
     fs::remove_file(&certificate).unwrap();
     assert!(answers(&secure.gate, &next).await);
     put(&certificate, &pair.certificate);

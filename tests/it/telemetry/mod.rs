@@ -2,5 +2,6 @@
 
 mod collector_down;
 mod conventions;
+mod documented;
 mod lines;
 mod streams;
