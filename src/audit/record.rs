@@ -287,7 +287,7 @@ impl Ended {
             code: exchange.answered_code(outcome),
             cache: exchange.cache,
             status: exchange.attempt.as_ref().and_then(|attempt| attempt.status),
-            redacted: exchange.sightings.iter().map(|found| found.name.clone()).collect(),
+            redacted: exchange.found().into_keys().map(Box::from).collect(),
         }
     }
 

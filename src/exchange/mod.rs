@@ -6,6 +6,7 @@ mod id;
 mod refusal;
 mod unrecorded;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -301,11 +302,22 @@ impl Exchange {
     /// Something was found that is not for everyone's eyes.
     pub fn saw(&mut self, sightings: Vec<Sighting>) {
         for sighting in sightings {
-            let known = |it: &Sighting| (&it.name, it.flow) == (&sighting.name, sighting.flow);
+            let known =
+                |it: &Sighting| (&it.name, it.flow, it.action) == (&sighting.name, sighting.flow, sighting.action);
             if self.sightings.len() < MOST_SIGHTINGS && !self.sightings.iter().any(known) {
                 self.sightings.push(sighting);
             }
         }
+    }
+
+    /// What was found, each name once, with the strictest that came of it.
+    pub fn found(&self) -> BTreeMap<&str, Action> {
+        let mut found = BTreeMap::new();
+        for Sighting { name, action, .. } in &self.sightings {
+            let known = found.entry(&**name).or_insert(*action);
+            *known = (*known).max(*action);
+        }
+        found
     }
 
     /// What was found there and still stands there.

@@ -105,7 +105,7 @@ const TABLE: &[Attribute] = &[
     row("tollgate.would_deny", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| it.reason.into())),
     row("tollgate.would_deny.rule", &[ServerSpan], |f| f.exchange.would_deny.as_ref().map(|it| text(it.rule.to_string()))),
     row("tollgate.redacted", &[ServerSpan], |f| {
-        let found: Vec<_> = f.exchange.sightings.iter().map(|found| &*found.name).collect();
+        let found: Vec<_> = f.exchange.found().into_keys().collect();
         (!found.is_empty()).then(|| text(found.join(",")))
     }),
     row("tollgate.cache", &[ServerSpan], |f| f.exchange.cache.map(|served| served.word().into())),

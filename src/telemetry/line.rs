@@ -61,10 +61,10 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
         line.push_str(",\"request_id\":");
         text(request.to_str().ok(), line);
     }
-    for (at, found) in exchange.sightings.iter().enumerate() {
+    for (at, (name, action)) in exchange.found().into_iter().enumerate() {
         line.push_str(if at == 0 { ",\"redacted\":{" } else { "," });
-        json::quote(&found.name, line);
-        let _ = write!(line, ":\"{}\"", found.action.word());
+        json::quote(name, line);
+        let _ = write!(line, ":\"{}\"", action.word());
     }
     line.push_str(if exchange.sightings.is_empty() { "" } else { "}" });
     line.push_str(",\"policy\":");

@@ -130,6 +130,21 @@ async fn what_a_server_says_is_masked_in_results_errors_and_notifications() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_found_on_both_ways_is_told_once() {
+    let (_upstream, gate) = world().await;
+    call(&gate, "get_statistics", r#"{"say": "personal", "to": "bob@example.com", "iban": "DE89370400440532013000"}"#)
+        .await;
+    let line = gate.decisions.text();
+    assert_eq!(line.matches("\"email\":\"mask\"").count(), 1, "{line}");
+    assert_eq!(line.matches("\"iban\":").count(), 1, "{line}");
+    let metrics = raw::get(gate.admin, "/metrics").await.text();
+    for flow in ["arguments", "results"] {
+        let counted = format!("tollgate_redactions_total{{action=\"mask\",detector=\"email\",in=\"{flow}\"");
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_with_what_must_not_pass_is_withheld_and_says_that_the_call_ran() {
     let (upstream, gate) = world().await;
     let (answer, line) = call(&gate, "search_records", r#"{"say": "secret"}"#).await;

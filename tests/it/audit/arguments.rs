@@ -17,7 +17,8 @@ async fn arguments_of_allowed_calls_stand_there_masked_and_not_more_of_them_than
     let (upstream, audited) = (Upstream::start().await, Audited::new());
     let policy = format!(
         "{READERS}redact:\n  - {{ pattern: \"EMP-[0-9]{{6}}\", name: employee, then: alert }}\n  \
-         - {{ find: [card], then: mask }}\n"
+         - {{ find: [card], then: mask }}\n  - {{ pattern: \"NO-[0-9]{{6}}\", name: number, then: mask }}\n\
+         tools: {{ get_statistics: {{ redact: [{{ pattern: \"STAFF-[0-9]{{6}}\", name: number, then: alert }}] }} }}\n"
     );
     let world = audited.world(&upstream.url(), "arguments: redacted").policy("records.yaml", &policy);
     let mut gate = world.start().await;
@@ -27,6 +28,7 @@ async fn arguments_of_allowed_calls_stand_there_masked_and_not_more_of_them_than
         ("search_records", format!(r#"{{"q":"{long}"}}"#)),
         ("search_records", format!(r#"{{"q":"{OWN}"}}"#)),
         ("delete_record", r#"{"q":"refused"}"#.to_owned()),
+        ("get_statistics", r#"{"q":"NO-123456 STAFF-123456"}"#.to_owned()),
     ];
     for (tool, arguments) in &asked {
         raw::call(gate.data, &post(ALICE, &tool_call("1", tool, arguments))).await;
@@ -39,6 +41,7 @@ async fn arguments_of_allowed_calls_stand_there_masked_and_not_more_of_them_than
     assert!(shown[1].is_some_and(|text| text.ends_with('…') && text.len() < 4100), "{:?}", shown[1]);
     assert_eq!(shown[2], None, "what only a pattern of one's own finds is not masked, so nothing is shown");
     assert_eq!(shown[3], None, "what was refused is nobody's record");
+    assert_eq!(shown[4], None, "one of a name is masked, and another of the same name is not");
     let text: String = segments(&audited.log()).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // Not even of the one that is cut in two: what is found is masked before.
     assert!(!text.contains(OWN) && !text.contains("jane.") && !text.contains("4111"), "{text}");
