@@ -355,8 +355,7 @@ async fn a_store_without_a_url_is_told_before_anything_is_served() {
     let (upstream, store) = (Upstream::start().await, Store::start().await);
     let home = tempfile::tempdir().unwrap();
     let file = world(&upstream, &store, "", "").file("store", "http://hunter2@127.0.0.1").write_to(home.path());
-    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate")).args(["run", "--config"]).arg(file).output();
-    let (ran, said) = (ran.as_ref().unwrap(), String::from_utf8_lossy(&ran.as_ref().unwrap().stderr).into_owned());
-    assert!(!ran.status.success() && said.contains("holds no URL such as redis://HOST:6379"), "{said}");
+    let said = Gate::refuses(&file);
+    assert!(said.contains("holds no URL such as redis://HOST:6379"), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }

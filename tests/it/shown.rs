@@ -134,13 +134,7 @@ async fn without_its_secret_the_gate_does_not_start() {
     fs::write(home.path().join("tollgate.yaml"), config).unwrap();
     fs::write(home.path().join("policies/records.yaml"), world::READERS).unwrap();
     fs::write(home.path().join("policies/keys.yaml"), world::principals("reader")).unwrap();
-    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
-        .args(["run", "--config"])
-        .arg(home.path().join("tollgate.yaml"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(!ended.status.success());
+    let said = Gate::refuses(&home.path().join("tollgate.yaml"));
     assert!(said.contains("credential.bearer: env:NOBODY_SET_THIS: the variable is not set"), "{said}");
 }
 

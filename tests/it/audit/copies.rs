@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{Audited, search, tollgate, verified};
+use super::{Audited, search, verified};
 use crate::support::collector::{Collector, Mood, text};
 use crate::support::gate::Gate;
 use crate::support::upstream::Upstream;
@@ -90,8 +90,6 @@ async fn whatever_the_collector_does_the_log_is_written_and_what_the_copy_lost_i
 fn a_copy_that_could_go_nowhere_is_told_at_the_start() {
     let (audited, home) = (Audited::new(), tempfile::tempdir().unwrap());
     let config = audited.world("http://127.0.0.1:1/mcp", "otlp: records").write_to(home.path());
-    let started = tollgate(&["run", "--config", config.to_str().unwrap()]);
-    let said = String::from_utf8_lossy(&started.stderr).into_owned();
-    assert_eq!(started.status.code(), Some(2), "{said}");
+    let said = Gate::refuses(&config);
     assert!(said.contains("audit.otlp") && said.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{said}");
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tokio::sync::mpsc::{Sender, channel};
 
 use super::{Audited, search, segments};
+use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{Answer, Connection};
@@ -96,9 +97,7 @@ async fn damage_in_what_was_signed_is_evidence_and_stops_the_start() {
     fs::write(&last, text.replacen("alice", "alicf", 1)).unwrap();
     let home = tempfile::tempdir().unwrap();
     let config = audited.world(&upstream.url(), "").write_to(home.path());
-    let started = super::tollgate(&["run", "--config", config.to_str().unwrap()]);
-    assert_eq!(started.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&started.stderr).into_owned();
+    let said = Gate::refuses(&config);
     assert!(said.contains("is damaged at byte") && said.contains("tollgate audit verify"), "{said}");
     assert_eq!(fs::read_to_string(&last).unwrap(), text.replacen("alice", "alicf", 1), "it stays as it is");
     assert_eq!(audited.verify(&[]), 11);

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{Audited, lines, new_key, search, segments, tollgate, verified};
+use crate::support::gate::Gate;
 use crate::support::upstream::Upstream;
 
 /// A log that one gate has written with the first key, and another one with the second.
@@ -73,9 +74,7 @@ async fn a_gate_with_a_key_whose_turn_it_is_not_does_not_start() {
         fs::copy(home.join(other), home.join("key")).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = log.audited.world(&log.upstream.url(), "").write_to(folder.path());
-        let started = tollgate(&["run", "--config", config.to_str().unwrap()]);
-        let said = String::from_utf8_lossy(&started.stderr).into_owned();
-        assert_eq!(started.status.code(), Some(2), "{other}: {said}");
+        let said = Gate::refuses(&config);
         assert!(said.contains("signed by another key") && said.contains("keys rotate"), "{other}: {said}");
         let (code, _, said) = rotate(&log.audited, other, "second");
         assert_eq!(code, Some(2), "{other}: {said}");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -141,6 +141,20 @@ impl Gate {
             panic!("the gate does not serve; its log:\n{}", log.text());
         };
         Self { data, admin, decisions, log, child, home, environment: environment.to_vec() }
+    }
+
+    /// What a gate says that must not start on this file. One that starts all the same is ended, and is a failure.
+    pub(crate) fn refuses(config: &Path) -> String {
+        let ran = Command::new("timeout")
+            .arg(DEADLINE.as_secs().to_string())
+            .arg(env!("CARGO_BIN_EXE_tollgate"))
+            .args(["run", "--config"])
+            .arg(config)
+            .output()
+            .expect("what every system has");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        said
     }
 
     /// The number of its process.
