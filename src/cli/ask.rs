@@ -32,6 +32,8 @@ pub(super) struct Offer {
     pub(super) tools: Vec<Tool>,
     /// What its prompts are called. One of a name that nobody can read or grant is left out.
     pub(super) prompts: BTreeSet<String>,
+    /// Which revisions of the protocol it speaks: the latest of those with sessions, and that of 2026.
+    pub(super) revisions: BTreeSet<ProtocolVersion>,
 }
 
 /// A tool, as the server describes it.
@@ -72,11 +74,14 @@ async fn ask(server: &Uri) -> Result<Offer, String> {
         .no_proxy()
         .build()
         .map_err(|error| chain(&error))?;
-    let mut server = Server { client, url: server.to_string(), headers: HeaderMap::new(), meta: None, asked: 0 };
+    let mut modern = Server::new(client.clone(), server);
+    let speaks_modern = modern.discover().await.is_ok();
+    let mut server = Server::new(client, server);
     let declared = server.open().await?;
     let offered = server.offer(&declared).await;
     server.close().await;
-    offered
+    let revisions = server.agreed.into_iter().chain(speaks_modern.then_some(ProtocolVersion::V2026_07_28)).collect();
+    offered.map(|offer| Offer { revisions, ..offer })
 }
 
 /// A server that is being asked.
@@ -87,6 +92,8 @@ struct Server {
     headers: HeaderMap,
     /// `params._meta` of every request, in the modern era.
     meta: Option<Value>,
+    /// The revision that it has agreed to, if that is known here.
+    agreed: Option<ProtocolVersion>,
     asked: u64,
 }
 
@@ -99,6 +106,10 @@ enum Refused {
 }
 
 impl Server {
+    fn new(client: reqwest::Client, url: &Uri) -> Self {
+        Self { client, url: url.to_string(), headers: HeaderMap::new(), meta: None, agreed: None, asked: 0 }
+    }
+
     /// Shakes hands, or learns that this server wants no handshake. Tells what the server declares.
     async fn open(&mut self) -> Result<Value, String> {
         let hello = json!({
@@ -109,6 +120,7 @@ impl Server {
         match self.request("initialize", hello).await {
             Ok(result) => {
                 let agreed = result.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
+                self.agreed = ProtocolVersion::named(agreed);
                 if agreed >= ProtocolVersion::V2025_06_18.name() {
                     let value = HeaderValue::from_str(agreed).map_err(|error| error.to_string())?;
                     self.headers.insert(VERSION, value);
@@ -149,7 +161,8 @@ impl Server {
         };
         let names = prompts.iter().filter_map(|prompt| prompt.get("name").and_then(Value::as_str));
         let legible = names.filter(|name| !name.is_empty() && diagnostic::hidden(name).is_none());
-        Ok(Offer { tools, prompts: legible.map(str::to_owned).collect() })
+        let prompts = legible.map(str::to_owned).collect();
+        Ok(Offer { tools, prompts, revisions: BTreeSet::new() })
     }
 
     /// All pages of a list.

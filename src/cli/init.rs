@@ -53,7 +53,7 @@ fn init(args: &Args) -> Result<(), String> {
             return Err(format!("{} is there already, and nothing is overwritten", path.display()));
         }
     }
-    let Offer { tools, prompts } = ask::offer(&args.server)?;
+    let Offer { tools, prompts, revisions } = ask::offer(&args.server)?;
     let made = keys::Made::new(None, None)?;
     let policy = (policy, policy_file(args, &tools));
     let principals = (PRINCIPALS.to_owned(), principals_file(&made.entry(&args.id, &[ROLE.to_owned()])));
@@ -63,6 +63,7 @@ fn init(args: &Args) -> Result<(), String> {
     let mut pinned = ToolLock::default();
     pinned.pin(args.name.as_str(), definitions);
     pinned.name_prompts(args.name.as_str(), prompts.iter().map(String::as_str));
+    pinned.note_revisions(args.name.as_str(), revisions);
     let files = [policy, principals, (LOCK_FILE.to_owned(), pinned.to_text())];
     if grants_something {
         holds(&args.name, &files)?;

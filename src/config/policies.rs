@@ -182,6 +182,7 @@ impl Folder {
         let views =
             if whole { federation::compile(&self.views, servers, self.lock.as_ref()) } else { Ok(Views::default()) };
         let views = found.take(views).unwrap_or_default();
+        found.extend(federation::fits(&self.views, self.lock.as_ref()));
         if whole && self.policies.is_empty() {
             found.push(
                 Diagnostic::error(Code::NoPolicy, &self.name, "there are keys, but no file says what they may do")

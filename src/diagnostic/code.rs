@@ -111,6 +111,7 @@ codes! {
     // Policies beside pinned definitions.
     UnknownTool "unknown-tool" "A tool that the lock does not have.";
     UnknownPrompt "unknown-prompt" "A prompt that the lock does not have.";
+    ExcludedServer "excluded-server" "A server of a view that speaks no revision of some of the view's clients.";
     UnmatchedPattern "unmatched-pattern" "A pattern that matches no tool or prompt of the lock.";
     DestructiveByPattern "destructive-by-pattern" "A tool that destroys something and is granted by a pattern.";
     CachedEffect "cached-effect" "Answers are given again of a tool that changes something.";

@@ -18,5 +18,5 @@ pub use diff::diff;
 pub use kind::Kind;
 pub use listing::{Has, Listing, Page};
 pub use names::Origin;
-pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile};
+pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile, fits};
 pub use view::{Place, View, Views};

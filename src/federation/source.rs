@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::names::{LONGEST, Names, Origin, is_taken};
 use super::view::{Member, Naming, Place, View, Views};
 use crate::diagnostic::{At, Code, Diagnostics, SourceFile, Spanned, did_you_mean, quoted};
-use crate::mcp::ServerName;
+use crate::mcp::{Era, ProtocolVersion, ServerName};
 use crate::policy::{Entries, ToolLock};
 
 /// The keys of a file of views. A file with one of them is such a file.
@@ -42,6 +42,7 @@ struct ViewSource {
     #[serde(default)]
     names: NamesSource,
     /// What it shows of which server. Callers see of that what policies let them use.
+    #[schemars(extend("minProperties" = 1))]
     servers: Entries<MemberSource>,
 }
 
@@ -125,6 +126,45 @@ pub fn compile(files: &[ViewsFile], servers: &[ServerName], lock: Option<&ToolLo
         }
     }
     if found.has_errors() { Err(found) } else { Ok(Views::new(views)) }
+}
+
+/// What is odd about these views by what the lock says of their servers.
+pub fn fits(files: &[ViewsFile], lock: Option<&ToolLock>) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    for (ViewsFile { file, written }, lock) in files.iter().flat_map(|file| lock.map(|lock| (file, lock))) {
+        for (_, source) in written.views.iter() {
+            excluded(file, source, lock, &mut found);
+        }
+    }
+    found
+}
+
+/// Nothing is translated from one era to the other: where servers of both stand together, clients of one do not have those of
+/// the other.
+fn excluded(file: &SourceFile, source: &ViewSource, lock: &ToolLock, found: &mut Diagnostics) {
+    let speak =
+        source.servers.iter().filter_map(|(server, _)| Some((server, lock.server(&server.value)?.revisions()?)));
+    let speak: Vec<_> = speak.collect();
+    for clients in [Era::Legacy, Era::Modern] {
+        let has = |revisions: &BTreeSet<ProtocolVersion>| {
+            revisions.iter().any(|revision| revision.is_modern() == (clients == Era::Modern))
+        };
+        if !speak.iter().any(|(_, revisions)| has(revisions)) {
+            continue;
+        }
+        for (server, revisions) in speak.iter().filter(|(_, revisions)| !has(revisions)) {
+            let spoken: Vec<_> = revisions.iter().map(|revision| revision.name()).collect();
+            let clients = match clients {
+                Era::Legacy => "clients of 2025-11-25 and before",
+                Era::Modern => "clients of 2026-07-28",
+            };
+            let (server_name, spoken) = (quoted(&server.value), spoken.join(" and "));
+            let message = format!("{clients} do not have {server_name} in this view: it speaks {spoken} only");
+            let help =
+                "put servers of one era into a view, or let this one speak the other, too, and `tollgate lock` anew";
+            found.push(file.warning(Code::ExcludedServer, server.referenced, message).help(help));
+        }
+    }
 }
 
 /// What a file is read by.

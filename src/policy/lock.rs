@@ -1,13 +1,13 @@
 //! The lock: `tools.lock` beside the policy files, in which every tool of a server stands as somebody has looked at it. What
-//! a line of it means to the gate is in `pins`; how a file is read, in `lock_file`. Of prompts it has the names only, for
-//! `check`: the gate makes nothing of them.
+//! a line of it means to the gate is in `pins`; how a file is read, in `lock_file`. Of prompts it has the names only, and of the
+//! protocol the revisions that the server speaks, for `check`: the gate makes nothing of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::diagnostic::{At, SourceFile};
-use crate::mcp::Definition;
+use crate::mcp::{Definition, ProtocolVersion};
 
 /// Its name in the policy folder.
 pub const LOCK_FILE: &str = "tools.lock";
@@ -30,6 +30,8 @@ pub struct LockedServer {
     pub(super) tools: BTreeMap<Box<str>, Pin>,
     /// What its prompts are called; `None` if nobody has asked.
     pub(super) prompts: Option<BTreeSet<Box<str>>>,
+    /// Which revisions it speaks; `None` if nobody has asked.
+    pub(super) revisions: Option<BTreeSet<ProtocolVersion>>,
 }
 
 /// A pinned tool: its whole definition, and where that stands in the file.
@@ -55,17 +57,24 @@ impl ToolLock {
         self.file.as_ref()
     }
 
-    /// Pins these tools of a server, and no others of it. Of its prompts nothing is known any more.
+    /// Pins these tools of a server, and no others of it. Of its prompts and revisions nothing is known any more.
     pub fn pin(&mut self, server: &str, tools: impl IntoIterator<Item = Definition>) {
         let pin = |definition: Definition| (Box::from(definition.name()), Pin { definition, at: None });
         let tools = tools.into_iter().map(pin).collect();
-        self.servers.insert(server.into(), LockedServer { at: None, tools, prompts: None });
+        self.servers.insert(server.into(), LockedServer { tools, ..LockedServer::default() });
     }
 
     /// Says what the prompts of a server are called whose tools are pinned.
     pub fn name_prompts<'a>(&mut self, server: &str, prompts: impl IntoIterator<Item = &'a str>) {
         if let Some(server) = self.servers.get_mut(server) {
             server.prompts = Some(prompts.into_iter().map(Box::from).collect());
+        }
+    }
+
+    /// Says which revisions of the protocol a server speaks whose tools are pinned.
+    pub fn note_revisions(&mut self, server: &str, revisions: impl IntoIterator<Item = ProtocolVersion>) {
+        if let Some(server) = self.servers.get_mut(server) {
+            server.revisions = Some(revisions.into_iter().collect());
         }
     }
 
@@ -81,12 +90,19 @@ impl ToolLock {
         let servers: Map<_, _> =
             self.servers.iter().map(|(name, server)| (name.to_string(), Value::Object(tools(server)))).collect();
         let mut whole = json!({ "version": VERSION, "servers": servers });
-        let prompts =
-            self.servers.iter().filter_map(|(name, server)| Some((name.to_string(), server.prompts.as_ref()?)));
-        let prompts: Map<_, _> = prompts.map(|(name, prompts)| (name, json!(prompts))).collect();
-        if let (false, Some(whole)) = (prompts.is_empty(), whole.as_object_mut()) {
-            whole.insert("prompts".to_owned(), Value::Object(prompts));
-        }
+        let prompts = |server: &LockedServer| Some(json!(server.prompts.as_ref()?));
+        let revisions = |server: &LockedServer| {
+            Some(server.revisions.as_ref()?.iter().map(|revision| revision.name()).collect::<Value>())
+        };
+        let mut tell = |what: &str, said: &dyn Fn(&LockedServer) -> Option<Value>| {
+            let said = self.servers.iter().filter_map(|(name, server)| Some((name.to_string(), said(server)?)));
+            let said: Map<_, _> = said.collect();
+            if let (false, Some(whole)) = (said.is_empty(), whole.as_object_mut()) {
+                whole.insert(what.to_owned(), Value::Object(said));
+            }
+        };
+        tell("prompts", &prompts);
+        tell("revisions", &revisions);
         format!("{whole:#}\n")
     }
 }
@@ -105,6 +121,11 @@ impl LockedServer {
     /// What its prompts are called; `None` if nobody has asked.
     pub fn prompts(&self) -> Option<impl Iterator<Item = &str>> {
         Some(self.prompts.as_ref()?.iter().map(|name| &**name))
+    }
+
+    /// Which revisions of the protocol it speaks; `None` if nobody has asked.
+    pub fn revisions(&self) -> Option<&BTreeSet<ProtocolVersion>> {
+        self.revisions.as_ref()
     }
 
     /// Where it stands in the file, if it was read from one.
@@ -136,6 +157,7 @@ mod tests {
         let mut lock = ToolLock::default();
         lock.pin("records", [definition(search), definition(r#"{"name":"delete record"}"#)]);
         lock.name_prompts("records", ["summarize", "a \"b\""]);
+        lock.note_revisions("records", [ProtocolVersion::V2026_07_28, ProtocolVersion::V2025_11_25]);
         lock.pin("empty", []);
         lock.name_prompts("empty", []);
         let text = lock.to_text();
@@ -145,10 +167,11 @@ mod tests {
         other.name_prompts("empty", []);
         other.pin("records", [definition(r#"{"name":"delete record"}"#), definition(search)]);
         other.name_prompts("records", ["a \"b\"", "summarize"]);
+        other.note_revisions("records", [ProtocolVersion::V2025_11_25, ProtocolVersion::V2026_07_28]);
         assert_eq!(other.to_text(), text);
         let read = ToolLock::read("policies/tools.lock", text.as_bytes()).unwrap();
         assert_eq!(read.to_text(), text);
         let pin = read.server("records").unwrap().tool("search_records").unwrap();
-        assert_eq!(pin.at().map(|at| (at.line, at.column)), Some((18, 25)));
+        assert_eq!(pin.at().map(|at| (at.line, at.column)), Some((24, 25)));
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::lock::{LockedServer, Pin, ToolLock, VERSION};
 use crate::diagnostic::{At, Code, Diagnostic, Diagnostics, SourceFile, did_you_mean, hidden, quoted};
 use crate::json::{self, Bounds, Fault, Flaw, Kind, Lens};
-use crate::mcp::{Definition, Fingerprint, ServerName};
+use crate::mcp::{Definition, Fingerprint, ProtocolVersion, ServerName};
 
 /// No lock is larger: as large as the largest list of tools that is read.
 pub const MAX_LOCK_BYTES: usize = 8 << 20;
@@ -88,21 +88,29 @@ enum Place {
     Tool,
     Sha256,
     Definition,
-    /// The names of all prompts, those of a server, and one of them.
-    Prompts,
-    PromptsOfServer,
-    Prompt,
+    /// What is told by name of all servers, of one, and one name.
+    Names(Told),
+    NamesOfServer(Told),
+    Name(Told),
     /// Within a definition.
     Within,
     /// Where nothing of this name stands, in an object of this kind.
     Unknown(&'static [&'static str]),
 }
 
-const TOP: &[&str] = &["version", "servers", "prompts"];
+/// What of a server is told by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Prompts,
+    Revisions,
+}
+
+const TOP: &[&str] = &["version", "servers", "prompts", "revisions"];
 const TOOL: &[&str] = &["sha256", "definition"];
 
-/// What the prompts of a server are called, and where that stands.
-struct PromptNames {
+/// What is told by name of a server, and where that stands.
+struct Names {
+    of: Told,
     server: Box<str>,
     at: At,
     names: BTreeSet<Box<str>>,
@@ -119,8 +127,8 @@ struct Reader<'a> {
     tool: Box<str>,
     unknown: Box<str>,
     open: LockedServer,
-    prompts: Vec<PromptNames>,
-    open_prompts: BTreeSet<Box<str>>,
+    names: Vec<Names>,
+    open_names: BTreeSet<Box<str>>,
     sha256: Option<Range<usize>>,
     definition: Option<Range<usize>>,
     has_version: bool,
@@ -134,14 +142,15 @@ impl Lens for Reader<'_> {
         Ok(match (place, name) {
             (Place::Top, "version") => Place::Version,
             (Place::Top, "servers") => Place::Servers,
-            (Place::Top, "prompts") => Place::Prompts,
+            (Place::Top, "prompts") => Place::Names(Told::Prompts),
+            (Place::Top, "revisions") => Place::Names(Told::Revisions),
             (Place::Servers, name) => {
                 self.server = name.into();
                 Place::Server
             }
-            (Place::Prompts, name) => {
+            (Place::Names(told), name) => {
                 self.server = name.into();
-                Place::PromptsOfServer
+                Place::NamesOfServer(told)
             }
             (Place::Server, name) => {
                 self.tool = name.into();
@@ -156,20 +165,20 @@ impl Lens for Reader<'_> {
     }
 
     fn element(&mut self, place: Place) -> Place {
-        if place == Place::PromptsOfServer { Place::Prompt } else { Place::Within }
+        if let Place::NamesOfServer(told) = place { Place::Name(told) } else { Place::Within }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match (place, kind) {
-            (Place::Within, _) | (Place::Prompts, Kind::Object) => {}
+            (Place::Within, _) | (Place::Names(_), Kind::Object) => {}
             (Place::Version, Kind::Number) => self.version(span),
             (Place::Sha256, Kind::String) => self.sha256 = Some(span),
             (Place::Definition, Kind::Object) => self.definition = Some(span),
             (Place::Tool, Kind::Object) => self.tool(span),
             (Place::Server, Kind::Object) => self.server(span),
             (Place::Servers, Kind::Object) => self.has_servers = true,
-            (Place::Prompt, Kind::String) => self.prompt(span),
-            (Place::PromptsOfServer, Kind::Array) => self.prompts(span),
+            (Place::Name(told), Kind::String) => self.name(told, span),
+            (Place::NamesOfServer(told), Kind::Array) => self.names(told, span),
             (Place::Top, Kind::Object) => self.top(span),
             (Place::Unknown(known), _) => {
                 let hint = || {
@@ -184,9 +193,9 @@ impl Lens for Reader<'_> {
             }
             (Place::Version, _) => self.wrong(span, "a number"),
             (Place::Sha256, _) => self.wrong(span, "a text of 64 hexadecimal digits"),
-            (Place::PromptsOfServer, _) => self.wrong(span, "a list of names"),
-            (Place::Prompt, _) => self.wrong(span, "a name"),
-            (Place::Top | Place::Servers | Place::Server | Place::Tool | Place::Definition | Place::Prompts, _) => {
+            (Place::NamesOfServer(_), _) => self.wrong(span, "a list of names"),
+            (Place::Name(_), _) => self.wrong(span, "a name"),
+            (Place::Top | Place::Servers | Place::Server | Place::Tool | Place::Definition | Place::Names(_), _) => {
                 self.wrong(span, "an object");
             }
         }
@@ -205,8 +214,8 @@ impl<'a> Reader<'a> {
             tool: Box::default(),
             unknown: Box::default(),
             open: LockedServer::default(),
-            prompts: Vec::new(),
-            open_prompts: BTreeSet::new(),
+            names: Vec::new(),
+            open_names: BTreeSet::new(),
             sha256: None,
             definition: None,
             has_version: false,
@@ -238,30 +247,39 @@ impl<'a> Reader<'a> {
                 self.refuse(Code::MissingKey, span.clone(), format!("the key `{key}` is missing here"), ANEW);
             }
         }
-        for PromptNames { server, at, names } in std::mem::take(&mut self.prompts) {
-            if let Some(server) = self.lock.servers.get_mut(&server) {
-                server.prompts = Some(names);
-            } else {
-                let message = format!("{} has prompts here, and is not under `servers`", quoted(&server));
-                self.found.push(self.file.error(Code::UnknownServer, at, message).help(ANEW));
+        for Names { of, server, at, names } in std::mem::take(&mut self.names) {
+            match (self.lock.servers.get_mut(&server), of) {
+                (Some(server), Told::Prompts) => server.prompts = Some(names),
+                (Some(server), Told::Revisions) => {
+                    server.revisions = Some(names.iter().filter_map(|name| ProtocolVersion::named(name)).collect());
+                }
+                (None, _) => {
+                    let what = if of == Told::Prompts { "prompts" } else { "revisions" };
+                    let message = format!("{} has {what} here, and is not under `servers`", quoted(&server));
+                    self.found.push(self.file.error(Code::UnknownServer, at, message).help(ANEW));
+                }
             }
         }
     }
 
-    fn prompt(&mut self, span: Range<usize>) {
+    fn name(&mut self, told: Told, span: Range<usize>) {
         let inner = self.bytes.get(span.start + 1..span.end - 1).and_then(|inner| str::from_utf8(inner).ok());
         let name = json::decode(inner.unwrap_or_default());
         if let Some(hidden) = hidden(&name) {
             let message = format!("this name holds the invisible character U+{:04X}", u32::from(hidden));
             return self.refuse(Code::InvisibleCharacter, span, message, "take it out: no policy can name it");
         }
-        self.open_prompts.insert(name.into());
+        if told == Told::Revisions && ProtocolVersion::named(&name).is_none() {
+            let message = format!("{} is no revision of MCP that is known here", quoted(&name));
+            return self.refuse(Code::WrongType, span, message, ANEW);
+        }
+        self.open_names.insert(name.into());
     }
 
-    fn prompts(&mut self, span: Range<usize>) {
+    fn names(&mut self, of: Told, span: Range<usize>) {
         let at = self.lines.at(span.start..span.start + 1);
-        let (server, names) = (std::mem::take(&mut self.server), std::mem::take(&mut self.open_prompts));
-        self.prompts.push(PromptNames { server, at, names });
+        let (server, names) = (std::mem::take(&mut self.server), std::mem::take(&mut self.open_names));
+        self.names.push(Names { of, server, at, names });
     }
 
     fn server(&mut self, span: Range<usize>) {
@@ -271,7 +289,9 @@ impl<'a> Reader<'a> {
             let message = format!("{} cannot be the name of a server", quoted(&self.server));
             self.refuse(Code::InvalidServerName, span, message, "use up to 63 of a-z, 0-9, `_` and `-`");
         }
-        self.lock.servers.insert(std::mem::take(&mut self.server), LockedServer { at, tools, prompts: None });
+        self.lock
+            .servers
+            .insert(std::mem::take(&mut self.server), LockedServer { at, tools, ..LockedServer::default() });
     }
 
     fn tool(&mut self, span: Range<usize>) {

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::diagnostic::escaped;
-use crate::mcp::Definition;
+use crate::mcp::{Definition, ProtocolVersion};
 use crate::policy::LockedServer;
 
-/// One tool that is not as it was, or one prompt.
+/// One tool that is not as it was, or one prompt or revision of the protocol.
 #[derive(Debug)]
 pub(super) struct Change {
     of: Of,
@@ -22,6 +22,7 @@ pub(super) struct Change {
 enum Of {
     Tool,
     Prompt,
+    Revision,
 }
 
 #[derive(Debug)]
@@ -44,16 +45,30 @@ struct Field {
 }
 
 /// What has changed, by name; tools first.
-pub(super) fn changes(pinned: Option<&LockedServer>, tools: &[Definition], prompts: &BTreeSet<String>) -> Vec<Change> {
+pub(super) fn changes(
+    pinned: Option<&LockedServer>,
+    tools: &[Definition],
+    prompts: &BTreeSet<String>,
+    revisions: &BTreeSet<ProtocolVersion>,
+) -> Vec<Change> {
     let mut changes = of_tools(pinned, tools);
-    let before: BTreeSet<String> =
-        pinned.and_then(LockedServer::prompts).into_iter().flatten().map(str::to_owned).collect();
-    let of_prompts = before.symmetric_difference(prompts).map(|name| {
-        let what = if prompts.contains(name) { What::Added } else { What::Removed };
-        Change { of: Of::Prompt, name: name.clone(), what }
-    });
-    changes.extend(of_prompts);
+    let before = pinned.and_then(LockedServer::prompts).into_iter().flatten().map(str::to_owned).collect();
+    changes.extend(of_names(Of::Prompt, &before, prompts));
+    // A lock from before they were noted says nothing of them, so nothing has changed.
+    if let Some(before) = pinned.and_then(LockedServer::revisions) {
+        let named = |revisions: &BTreeSet<ProtocolVersion>| revisions.iter().map(ToString::to_string).collect();
+        changes.extend(of_names(Of::Revision, &named(before), &named(revisions)));
+    }
     changes
+}
+
+/// Of what is known by its name alone.
+fn of_names(of: Of, before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<Change> {
+    let changed = before.symmetric_difference(now).map(|name| {
+        let what = if now.contains(name) { What::Added } else { What::Removed };
+        Change { of, name: name.clone(), what }
+    });
+    changed.collect()
 }
 
 fn of_tools(pinned: Option<&LockedServer>, tools: &[Definition]) -> Vec<Change> {
@@ -113,7 +128,7 @@ pub(super) fn for_people(changes: &[Change]) -> String {
     for Change { of, name, what } in changes {
         let tool = match of {
             Of::Tool => escaped(name),
-            Of::Prompt => format!("prompt {}", escaped(name)),
+            Of::Prompt | Of::Revision => format!("{} {}", of.word(), escaped(name)),
         };
         // Writing to a string cannot fail.
         let _ = match what {
@@ -138,6 +153,7 @@ impl Of {
         match self {
             Self::Tool => "tool",
             Self::Prompt => "prompt",
+            Self::Revision => "revision",
         }
     }
 }
@@ -190,7 +206,7 @@ mod tests {
         let read = |tools: &[Value]| -> Vec<_> { tools.iter().cloned().filter_map(Definition::new).collect() };
         let mut lock = ToolLock::default();
         lock.pin("records", read(before));
-        let changes = changes(lock.server("records"), &read(now), &BTreeSet::new());
+        let changes = changes(lock.server("records"), &read(now), &BTreeSet::new(), &BTreeSet::new());
         (for_people(&changes), for_programs(&changes))
     }
 
@@ -244,13 +260,31 @@ mod tests {
     #[test]
     fn prompts_are_known_by_their_names_alone() {
         let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        fn changes(pinned: Option<&LockedServer>, prompts: &BTreeSet<String>) -> Vec<Change> {
+            super::changes(pinned, &[], prompts, &BTreeSet::new())
+        }
         let mut lock = ToolLock::default();
         lock.pin("records", []);
-        assert_eq!(for_people(&changes(lock.server("records"), &[], &names(&["a"]))), "+ prompt a");
+        assert_eq!(for_people(&changes(lock.server("records"), &names(&["a"]))), "+ prompt a");
         lock.name_prompts("records", ["a", "b"]);
-        let found = changes(lock.server("records"), &[], &names(&["b", "c"]));
+        let found = changes(lock.server("records"), &names(&["b", "c"]));
         assert_eq!(for_people(&found), "- prompt a\n+ prompt c");
         assert_eq!(for_programs(&found)[1], json!({ "kind": "added", "prompt": "c" }));
-        assert!(changes(lock.server("records"), &[], &names(&["a", "b"])).is_empty());
+        assert!(changes(lock.server("records"), &names(&["a", "b"])).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_speaks_another_revision_than_it_did_is_told() {
+        let [old, new] = [ProtocolVersion::V2025_11_25, ProtocolVersion::V2026_07_28];
+        let mut lock = ToolLock::default();
+        lock.pin("records", []);
+        let now = |lock: &ToolLock, spoken: &[ProtocolVersion]| {
+            let spoken = spoken.iter().copied().collect();
+            for_people(&changes(lock.server("records"), &[], &BTreeSet::new(), &spoken))
+        };
+        assert_eq!(now(&lock, &[old]), "", "nobody has noted what it spoke");
+        lock.note_revisions("records", [old]);
+        assert_eq!(now(&lock, &[old]), "");
+        assert_eq!(now(&lock, &[new]), "- revision 2025-11-25\n+ revision 2026-07-28");
     }
 }

@@ -1,5 +1,5 @@
 //! `tollgate lock`: asks live servers for their tools and pins them, showing what has changed since they were pinned last.
-//! The names of their prompts are kept beside them.
+//! The names of their prompts, and which revisions of MCP they speak, are kept beside them.
 
 mod changes;
 
@@ -15,7 +15,7 @@ use super::ask::{self, Offer, Tool};
 use super::output;
 use crate::config::{self, Config, Overrides, Server, read_lock};
 use crate::diagnostic::{Diagnostics, escaped};
-use crate::mcp::Definition;
+use crate::mcp::{Definition, ProtocolVersion};
 use crate::policy::{LOCK_FILE, ToolLock};
 
 use changes::{Change, changes, for_people, for_programs};
@@ -78,9 +78,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
         return if differs { ExitCode::from(output::NO) } else { ExitCode::SUCCESS };
     }
     let summary = summary(news.iter().map(|news| news.changes.len()).sum(), &path);
-    for News { server, tools, prompts, .. } in news {
+    for News { server, tools, prompts, revisions, .. } in news {
         lock.pin(&server, tools);
         lock.name_prompts(&server, prompts.iter().map(String::as_str));
+        lock.note_revisions(&server, revisions);
     }
     match write(&path, &lock.to_text()) {
         Ok(()) => {
@@ -97,6 +98,7 @@ struct News {
     tools: Vec<Definition>,
     hiding: Vec<String>,
     prompts: BTreeSet<String>,
+    revisions: BTreeSet<ProtocolVersion>,
     is_new: bool,
     changes: Vec<Change>,
 }
@@ -108,12 +110,12 @@ fn news(servers: &[&Server], lock: &ToolLock) -> Result<Vec<News>, String> {
 
 impl News {
     fn of(server: &Server, lock: &ToolLock) -> Result<Self, String> {
-        let Offer { tools, prompts } = ask(server)?;
+        let Offer { tools, prompts, revisions } = ask(server)?;
         let server = server.name.as_str();
         let (tools, hiding) = pinnable(tools);
         let pinned = lock.server(server);
-        let (is_new, changes) = (pinned.is_none(), changes(pinned, &tools, &prompts));
-        Ok(Self { server: server.to_owned(), tools, hiding, prompts, is_new, changes })
+        let (is_new, changes) = (pinned.is_none(), changes(pinned, &tools, &prompts, &revisions));
+        Ok(Self { server: server.to_owned(), tools, hiding, prompts, revisions, is_new, changes })
     }
 
     fn told(&self) -> String {

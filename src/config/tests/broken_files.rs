@@ -30,7 +30,7 @@ pub(super) fn broken() -> Vec<(String, Vec<u8>)> {
 }
 
 /// What is said about the file, beside others that are right: keys beside a policy, a policy beside keys
-/// and, if it is about pinned tools, beside `tests/fixtures/tools.lock`.
+/// and, if it is about pinned tools, beside `tests/fixtures/tools.lock`; views beside two servers and `tests/fixtures/views.lock`.
 pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
     if name.starts_with("cases-") {
         return cases::read(&format!("policies/{name}.yaml"), bytes).err().unwrap_or_default();
@@ -59,7 +59,19 @@ pub(super) fn found(name: &str, bytes: &[u8]) -> Diagnostics {
     if name.starts_with("locked-") {
         files.push((LOCK_FILE.to_owned(), fs::read(folder().with_file_name(LOCK_FILE)).unwrap()));
     }
-    let servers = [ServerName::new("records").unwrap()];
+    let mut servers = vec![ServerName::new("records").unwrap()];
+    if name.starts_with("views-") {
+        servers.push(ServerName::new("billing").unwrap());
+        for (of, tool) in [("records", "get_record"), ("billing", "refund")] {
+            let policy = format!("server: {of}\nroles: {{ {of}: {{ tools: [{tool}] }} }}\n");
+            files.push((format!("{of}.yaml"), policy.into_bytes()));
+        }
+        let keys =
+            format!("keys: [{{ id: alice, hash: \"{HASH}\", roles: [records, billing], expires: 2027-06-01 }}]\n");
+        files.retain(|(file, _)| file != "principals.yaml");
+        files.push(("principals.yaml".to_owned(), keys.into_bytes()));
+        files.push((LOCK_FILE.to_owned(), fs::read(folder().with_file_name("views.lock")).unwrap()));
+    }
     let reach = if name.ends_with("on-network") { Reach::Network } else { Reach::Loopback };
     let policies = Folder::of("policies".to_owned(), files).compile(&servers, reach, now());
     policies.map_or_else(|found| found, |policies| policies.warnings)
