@@ -95,23 +95,17 @@ impl Outline {
         }
     }
 
-    /// Texts that cannot matter are skipped as fast as memory goes, with what is escaped in them.
+    /// Texts that cannot matter are skipped as fast as memory goes: to the quotation mark that ends them, which no backslash of
+    /// its own stands before. Texts have many escapes and few of those, so only those are looked for.
     fn skip(&self, rest: &[u8]) -> usize {
         if self.string != Some(Escaped::No) || self.depth <= 2 {
             return 0;
         }
-        let mut at = 0;
-        while let Some(unread) = rest.get(at..) {
-            let Some(special) = memchr::memchr2(b'"', b'\\', unread) else {
-                return rest.len();
-            };
-            at += special;
-            match unread.get(special..special + 2) {
-                Some([b'\\', _]) => at += 2,
-                _ => return at,
-            }
-        }
-        rest.len()
+        let escapes = |before: &[u8]| before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+        let mut quotes = memchr::memchr_iter(b'"', rest);
+        let end = quotes.find(|at| rest.get(..*at).is_some_and(|before| !escapes(before)));
+        // A backslash at the end is read as what it is: the next piece begins with what it escapes.
+        end.unwrap_or_else(|| rest.len() - usize::from(escapes(rest)))
     }
 
     /// What the message was, if it was one answer with one reading.
@@ -252,6 +246,10 @@ mod tests {
                 Some(("1".to_owned(), Form::Error { code: -32602 })),
             ),
             (r#"{"result":{},"id":1}"#, ok("1")),
+            (
+                r#"{"result":{"a":[{"b":"c:\\"},{"d":"]]]"},{"d":"\\\"]]","e":"x\"}],\"isError\":true}"}],"isError":false},"id":1}"#,
+                ok("1"),
+            ),
             (r#"{"result":{"x":{"id":7,"task":1}},"id":1}"#, ok("1")),
         ] {
             for cut in 1..=message.len() {
