@@ -131,7 +131,10 @@ pub fn compile(files: &[ViewsFile], servers: &[ServerName], lock: Option<&ToolLo
 /// What is odd about these views by what the lock says of their servers.
 pub fn fits(files: &[ViewsFile], lock: Option<&ToolLock>) -> Diagnostics {
     let mut found = Diagnostics::new();
-    for (ViewsFile { file, written }, lock) in files.iter().flat_map(|file| lock.map(|lock| (file, lock))) {
+    let Some(lock) = lock else {
+        return found;
+    };
+    for ViewsFile { file, written } in files {
         for (_, source) in written.views.iter() {
             excluded(file, source, lock, &mut found);
         }

@@ -109,8 +109,8 @@ const TOP: &[&str] = &["version", "servers", "prompts", "revisions"];
 const TOOL: &[&str] = &["sha256", "definition"];
 
 /// What is told by name of a server, and where that stands.
-struct Names {
-    of: Told,
+struct OfServer {
+    told: Told,
     server: Box<str>,
     at: At,
     names: BTreeSet<Box<str>>,
@@ -127,7 +127,7 @@ struct Reader<'a> {
     tool: Box<str>,
     unknown: Box<str>,
     open: LockedServer,
-    names: Vec<Names>,
+    names: Vec<OfServer>,
     open_names: BTreeSet<Box<str>>,
     sha256: Option<Range<usize>>,
     definition: Option<Range<usize>>,
@@ -247,14 +247,14 @@ impl<'a> Reader<'a> {
                 self.refuse(Code::MissingKey, span.clone(), format!("the key `{key}` is missing here"), ANEW);
             }
         }
-        for Names { of, server, at, names } in std::mem::take(&mut self.names) {
-            match (self.lock.servers.get_mut(&server), of) {
+        for OfServer { told, server, at, names } in std::mem::take(&mut self.names) {
+            match (self.lock.servers.get_mut(&server), told) {
                 (Some(server), Told::Prompts) => server.prompts = Some(names),
                 (Some(server), Told::Revisions) => {
                     server.revisions = Some(names.iter().filter_map(|name| ProtocolVersion::named(name)).collect());
                 }
                 (None, _) => {
-                    let what = if of == Told::Prompts { "prompts" } else { "revisions" };
+                    let what = if told == Told::Prompts { "prompts" } else { "revisions" };
                     let message = format!("{} has {what} here, and is not under `servers`", quoted(&server));
                     self.found.push(self.file.error(Code::UnknownServer, at, message).help(ANEW));
                 }
@@ -276,10 +276,10 @@ impl<'a> Reader<'a> {
         self.open_names.insert(name.into());
     }
 
-    fn names(&mut self, of: Told, span: Range<usize>) {
+    fn names(&mut self, told: Told, span: Range<usize>) {
         let at = self.lines.at(span.start..span.start + 1);
         let (server, names) = (std::mem::take(&mut self.server), std::mem::take(&mut self.open_names));
-        self.names.push(Names { of, server, at, names });
+        self.names.push(OfServer { told, server, at, names });
     }
 
     fn server(&mut self, span: Range<usize>) {

@@ -259,10 +259,10 @@ mod tests {
 
     #[test]
     fn prompts_are_known_by_their_names_alone() {
-        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         fn changes(pinned: Option<&LockedServer>, prompts: &BTreeSet<String>) -> Vec<Change> {
             super::changes(pinned, &[], prompts, &BTreeSet::new())
         }
+        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         let mut lock = ToolLock::default();
         lock.pin("records", []);
         assert_eq!(for_people(&changes(lock.server("records"), &names(&["a"]))), "+ prompt a");
