@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use super::{Audited, segments};
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
@@ -42,6 +44,12 @@ async fn arguments_of_allowed_calls_stand_there_masked_and_not_more_of_them_than
     assert_eq!(shown[2], None, "what only a pattern of one's own finds is not masked, so nothing is shown");
     assert_eq!(shown[3], None, "what was refused is nobody's record");
     assert_eq!(shown[4], None, "one of a name is masked, and another of the same name is not");
+    // What was found is told by its name, whatever became of it.
+    let outcomes = audited.of_kind("outcome");
+    let found: Vec<_> = outcomes.iter().map(|record| record["redacted"].clone()).collect();
+    assert_eq!(found[0], json!(["card"]), "{found:?}");
+    assert_eq!((&found[1], &found[2]), (&Value::Null, &json!(["employee"])), "{found:?}");
+    assert_eq!(found.last(), Some(&json!(["number"])), "{found:?}");
     let text: String = segments(&audited.log()).iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // Not even of the one that is cut in two: what is found is masked before.
     assert!(!text.contains(OWN) && !text.contains("jane.") && !text.contains("4111"), "{text}");
