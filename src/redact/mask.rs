@@ -2,6 +2,7 @@
 //! come of masking.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
@@ -31,7 +32,9 @@ pub(super) fn in_name(name: &str, number: usize) -> String {
 
 /// The masks in this text, in its order.
 pub(super) fn each(text: &[u8]) -> impl Iterator<Item = Mask> {
-    memmem::find_iter(text, OPEN).filter_map(|at| read(text, at))
+    /// Made once: a message has many texts, and most are short.
+    static OPENS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(OPEN));
+    OPENS.find_iter(text).filter_map(|at| read(text, at))
 }
 
 fn read(text: &[u8], at: usize) -> Option<Mask> {
