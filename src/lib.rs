@@ -9,6 +9,7 @@ pub mod clock; // the one source of "now"
 pub mod duration; // spans of time as people write them
 pub mod breaker; // whether to ask at all what fails
 pub mod secret; // what must never be shown, and where it is kept
+pub mod seal; // what only gates with the same key read and make
 pub mod store; // what several gates share: a Redis or Valkey, and the one way to it
 pub mod tls; // certificates: what the gate shows, and what clients do
 pub mod json; // strict JSON, read in one pass without building anything

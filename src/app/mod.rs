@@ -31,10 +31,11 @@ use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::cache::{AnswerStore, Cache, CacheSettings};
 use crate::config::{Config, Loaded, Policies};
-use crate::federation::{News, Seal, WeakKey};
+use crate::federation::{Cursors, News};
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
 use crate::proxy::{Capacity, Gateway, Routes, Snapshot, Terms};
+use crate::seal::WeakKey;
 use crate::secret::Reference;
 use crate::state::{Ended, Sessions};
 use crate::store::Link;
@@ -109,7 +110,7 @@ impl Process {
             telemetry: Arc::clone(&telemetry),
             news,
             sessions: Arc::new(Sessions::new(config.sessions, Ended::default())),
-            seal: seal(&config)?,
+            cursors: cursors(&config)?,
             capacity: Capacity::new(config.listen.max_in_flight),
             draining: stop.clone(),
             waiting: tasks.clone(),
@@ -227,12 +228,12 @@ async fn drained(
     }
 }
 
-/// What seals the cursors of views.
-fn seal(config: &Config) -> io::Result<Seal> {
+/// What makes the cursors of views.
+fn cursors(config: &Config) -> io::Result<Cursors> {
     let read = |kept: &Reference| kept.read().map_err(|why| io::Error::other(format!("cursor_keys: {kept}: {why}")));
     let keys = config.cursor_keys.iter().map(read).collect::<io::Result<Vec<_>>>()?;
     let weak = "cursor_keys: a key has fewer than 32 characters; make one with `openssl rand -hex 32`";
-    Seal::shared(&keys).map_err(|WeakKey| io::Error::other(weak))
+    Cursors::shared(&keys).map_err(|WeakKey| io::Error::other(weak))
 }
 
 /// What operators have stopped is stopped before anybody is served.

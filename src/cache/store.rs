@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -19,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::key::{Key, Wanted};
 use super::{Kept, SharedSettings};
 use crate::clock;
+use crate::seal::{OVERHEAD, SHORTEST_KEY, Seal, SealingKey, WeakKey};
 use crate::secret::{Reference, Unreadable};
 use crate::store::{Failure, Link};
 use crate::upstream::InFlight;
@@ -26,7 +26,7 @@ use crate::upstream::InFlight;
 /// Answers that several gates share.
 pub struct AnswerStore {
     link: Arc<Link>,
-    seal: RandomizedNonceKey,
+    seal: Seal,
     names: hmac::Key,
     patience: Duration,
     writing: Arc<Semaphore>,
@@ -56,8 +56,6 @@ pub enum SharingError {
     Weak(Reference),
 }
 
-/// What `openssl rand -base64 32` makes is longer.
-const SHORTEST_KEY: usize = 32;
 /// Longer answers are not shared: calls wait for counts on the same connection.
 const LONGEST: usize = 64 << 10;
 /// So many are written at once at most; what comes meanwhile is not shared.
@@ -65,7 +63,7 @@ const WRITES: usize = 64;
 /// Before each answer: when it is over, in milliseconds of the calendar.
 const DEADLINE: usize = size_of::<u64>();
 /// What an answer takes beside its text.
-const SEAL: usize = NONCE_LEN + DEADLINE + MAX_TAG_LEN;
+const SEAL: usize = DEADLINE + OVERHEAD;
 
 impl AnswerStore {
     /// Answers at the other end of this. What nobody awaits runs on `tasks`.
@@ -74,15 +72,12 @@ impl AnswerStore {
     /// The key cannot be had, or is none.
     pub fn open(link: Arc<Link>, settings: &SharedSettings, tasks: TaskTracker) -> Result<Self, SharingError> {
         let key = settings.key.read().map_err(|why| SharingError::Unreadable(settings.key.clone(), why))?;
-        let weak = || SharingError::Weak(settings.key.clone());
-        let key = Some(key.expose().as_bytes()).filter(|key| key.len() >= SHORTEST_KEY).ok_or_else(weak)?;
-        let key = hmac::Key::new(HMAC_SHA256, key);
-        // One key for each purpose.
-        let [seal, names] = ["answers: seal", "answers: names"].map(|purpose| hmac::sign(&key, purpose.as_bytes()));
+        let key = SealingKey::new(&key).map_err(|WeakKey| SharingError::Weak(settings.key.clone()))?;
+        let names = hmac::Key::new(HMAC_SHA256, key.derived("answers: names").as_ref());
         Ok(Self {
             link,
-            seal: RandomizedNonceKey::new(&AES_256_GCM, seal.as_ref()).map_err(|_unspecified| weak())?,
-            names: hmac::Key::new(HMAC_SHA256, names.as_ref()),
+            seal: Seal::new(&[key], "answers: seal"),
+            names,
             patience: settings.timeout,
             writing: Arc::new(Semaphore::new(WRITES)),
             looks: Default::default(),
@@ -129,7 +124,7 @@ impl AnswerStore {
     /// Reads an answer that has so much time left by the store's clock. It has no more than it was given when it came,
     /// whatever the store says.
     fn read(&self, (name, sealed): (&str, Vec<u8>), left: Duration, wanted: &Wanted, from: &InFlight) -> Option<Kept> {
-        let plain = self.open_sealed(name, sealed)?;
+        let plain = self.seal.open(name, &sealed)?;
         let (deadline, message) = plain.split_at_checked(DEADLINE)?;
         let deadline = Duration::from_millis(u64::from_be_bytes(deadline.try_into().ok()?));
         let left = left.min(deadline.saturating_sub(since_epoch()));
@@ -147,7 +142,7 @@ impl AnswerStore {
         let plain = [&deadline.to_be_bytes(), message].concat();
         let lasts = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         self.tasks.spawn(async move {
-            let Some(sealed) = store.seal(&name, plain) else {
+            let Some(sealed) = store.seal.seal(&name, plain) else {
                 return;
             };
             let mut call = redis::cmd("SET");
@@ -163,18 +158,6 @@ impl AnswerStore {
     /// What a question is called there. Who has not the key cannot tell which question that is.
     fn name(&self, key: Key) -> String {
         format!("{}:answers:{}", self.link.prefix(), BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.names, &key)))
-    }
-
-    /// Seals an answer, as the one to this question.
-    fn seal(&self, name: &str, mut plain: Vec<u8>) -> Option<Vec<u8>> {
-        let nonce = self.seal.seal_in_place_append_tag(Aad::from(name), &mut plain).ok()?;
-        Some([&nonce.as_ref()[..], &plain].concat())
-    }
-
-    fn open_sealed(&self, name: &str, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
-        let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        Some(self.seal.open_in_place(nonce, Aad::from(name), text).ok()?.to_vec())
     }
 }
 
@@ -245,17 +228,17 @@ mod tests {
         let [name, elsewhere] = [[1; 32], [2; 32]].map(|key| one.name(key));
         assert_eq!((&name, name.len()), (&same.name([1; 32]), "tollgate:answers:".len() + 43));
         assert!(name != elsewhere && name != other.name([1; 32]));
-        let mut sealed = one.seal(&name, b"answer".to_vec()).unwrap();
+        let mut sealed = one.seal.seal(&name, b"answer".to_vec()).unwrap();
         assert!(!sealed.windows(6).any(|text| text == b"answer"));
-        assert_eq!(same.open_sealed(&name, sealed.clone()).as_deref(), Some(&b"answer"[..]));
-        assert_eq!(same.open_sealed(&elsewhere, sealed.clone()), None);
-        assert_eq!(other.open_sealed(&name, sealed.clone()), None);
+        assert_eq!(same.seal.open(&name, &sealed).as_deref(), Some(&b"answer"[..]));
+        assert_eq!(same.seal.open(&elsewhere, &sealed), None);
+        assert_eq!(other.seal.open(&name, &sealed), None);
         for at in 0..sealed.len() {
             sealed[at] ^= 1;
-            assert_eq!(one.open_sealed(&name, sealed.clone()), None, "{at}");
+            assert_eq!(one.seal.open(&name, &sealed), None, "{at}");
             sealed[at] ^= 1;
         }
-        assert_eq!(one.open_sealed(&name, b"short".to_vec()), None);
+        assert_eq!(one.seal.open(&name, b"short"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::catalogue::Contents;
-use super::cursor::Seal;
+use super::cursor::Cursors;
 use super::kind::Kind;
 use super::names::{Names, Origin, Wish};
 use super::view::View;
@@ -115,13 +115,13 @@ impl Listing {
     pub fn page(
         &self,
         (kind, view, account): (Kind, &View, &str),
-        seal: &Seal,
+        cursors: &Cursors,
         cursor: Option<&str>,
         shows: impl Fn(&Origin, &Listed) -> bool,
     ) -> Option<Page> {
         let of = (kind, view.name.as_str(), account);
         let behind = match cursor {
-            Some(cursor) => Some(seal.open(of, cursor)?),
+            Some(cursor) => Some(cursors.open(of, cursor)?),
             None => None,
         };
         let from = behind.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
@@ -137,7 +137,7 @@ impl Listing {
             }
         }
         let more = last.filter(|_| rest.next().is_some());
-        Some(Page { things, next: more.and_then(|origin| seal.seal(of, origin)) })
+        Some(Page { things, next: more.and_then(|origin| cursors.seal(of, origin)) })
     }
 }
 
@@ -295,10 +295,11 @@ mod tests {
 
     /// All names, page by page.
     fn walked(listing: &Listing, view: &View, shows: impl Fn(&Origin) -> bool) -> Vec<String> {
-        let (seal, mut cursor, mut names) = (Seal::of_this_process(), None, Vec::new());
+        let (cursors, mut cursor, mut names) = (Cursors::of_this_process(), None, Vec::new());
         loop {
-            let page =
-                listing.page((Kind::Tool, view, "alice"), &seal, cursor.as_deref(), |origin, _| shows(origin)).unwrap();
+            let page = listing
+                .page((Kind::Tool, view, "alice"), &cursors, cursor.as_deref(), |origin, _| shows(origin))
+                .unwrap();
             let tools: serde_json::Value = format!("[{}]", String::from_utf8(page.things).unwrap()).parse().unwrap();
             names.extend(tools.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()));
             cursor = page.next;

@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::{Cache, Found, Question, Turn};
 use crate::exchange::{Exchange, HttpRefusal, Outcome, Refusal};
-use crate::federation::{News, Seal, View};
+use crate::federation::{Cursors, News, View};
 use crate::identity::{AuthError, Presented, Principal, PublicUrl};
 use crate::inspect::{self, Watch, Watcher};
 use crate::limits::{Admission, QuotaHeader};
@@ -75,8 +75,8 @@ pub struct Gateway {
     pub news: News,
     /// The legacy sessions of clients with views.
     pub sessions: Arc<Sessions>,
-    /// Seals the cursors of views.
-    pub seal: Seal,
+    /// Where a page of a view begins.
+    pub cursors: Cursors,
     /// How many messages to views may be under way at once that no server has yet.
     pub capacity: Capacity,
     /// Their answers that are given again.

@@ -89,7 +89,7 @@ impl Here<'_> {
     pub(super) fn list(&self, kind: Kind, call: &Call) -> Result<String, Refusal> {
         let (cursor, account) = (mcp::cursor(call), &**self.principal().account());
         let shows = |origin: &Origin, thing: &Listed| self.shows(kind, (origin, thing));
-        let page = self.listing.page((kind, self.view, account), &self.gateway.seal, cursor.as_deref(), shows);
+        let page = self.listing.page((kind, self.view, account), &self.gateway.cursors, cursor.as_deref(), shows);
         let page = page.ok_or(StateError::NoCursor)?;
         let things = String::from_utf8_lossy(&page.things);
         let next = page.next.map(|next| format!(",\"nextCursor\":\"{next}\"")).unwrap_or_default();

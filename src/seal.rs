@@ -1,0 +1,123 @@
+//! Sealing: what the gate gives away and takes back, so that nobody reads it, makes it up or puts it elsewhere.
+//!
+//! AES-256-GCM with random nonces. Each purpose has a key of its own, derived from the one that is given: what is sealed
+//! for one opens for no other.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+
+use crate::secret::Secret;
+
+/// A key from which the keys of all purposes come.
+#[derive(Debug)]
+pub struct SealingKey(hmac::Key);
+
+/// A key that can be guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeakKey;
+
+/// Seals for one purpose: the first key does, and each opens what it has sealed.
+#[derive(Debug)]
+pub struct Seal(Vec<RandomizedNonceKey>);
+
+/// A key has so many bytes at least. What `openssl rand -base64 32` makes is longer.
+pub const SHORTEST_KEY: usize = 32;
+/// What is sealed is longer by so much.
+pub const OVERHEAD: usize = NONCE_LEN + MAX_TAG_LEN;
+
+impl SealingKey {
+    /// The key that this secret is.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn new(secret: &Secret) -> Result<Self, WeakKey> {
+        let key = Some(secret.expose().as_bytes()).filter(|key| key.len() >= SHORTEST_KEY).ok_or(WeakKey)?;
+        Ok(Self(hmac::Key::new(HMAC_SHA256, key)))
+    }
+
+    /// A key that no other process has, nor this one after a restart.
+    pub fn of_this_process() -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, &rand::random::<[u8; SHORTEST_KEY]>()))
+    }
+
+    /// The key of one purpose: 256 bits.
+    pub fn derived(&self, purpose: &str) -> hmac::Tag {
+        hmac::sign(&self.0, purpose.as_bytes())
+    }
+}
+
+impl Seal {
+    /// A seal for this purpose. Without keys it seals and opens nothing.
+    pub fn new(keys: &[SealingKey], purpose: &str) -> Self {
+        // A derived key is as long as the algorithm's.
+        Self(keys.iter().filter_map(|key| of(&key.derived(purpose))).collect())
+    }
+
+    /// Seals this. It opens only where the same is said of what it is about.
+    pub fn seal(&self, about: &str, mut plain: Vec<u8>) -> Option<Vec<u8>> {
+        let nonce = self.0.first()?.seal_in_place_append_tag(Aad::from(about), &mut plain).ok()?;
+        Some([&nonce.as_ref()[..], &plain].concat())
+    }
+
+    /// What is sealed; `None` if no key here has sealed it, or not about this.
+    pub fn open(&self, about: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
+        self.0.iter().find_map(|key| {
+            let mut text = text.to_vec();
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            let plain = key.open_in_place(nonce, Aad::from(about), &mut text).ok()?.len();
+            text.truncate(plain);
+            Some(text)
+        })
+    }
+}
+
+fn of(key: &hmac::Tag) -> Option<RandomizedNonceKey> {
+    RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(of: &[&str]) -> Vec<SealingKey> {
+        of.iter().map(|text| SealingKey::new(&Secret::new(text.repeat(SHORTEST_KEY))).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_for_the_same_and_nothing_else() {
+        let seal = Seal::new(&keys(&["a"]), "one");
+        let mut sealed = seal.seal("alice", b"plain words".to_vec()).unwrap();
+        assert_eq!(sealed.len(), "plain words".len() + OVERHEAD);
+        assert!(!sealed.windows(5).any(|text| text == b"words"));
+        assert_eq!(seal.open("alice", &sealed).as_deref(), Some(&b"plain words"[..]));
+        assert_eq!(seal.open("bob", &sealed), None);
+        assert_eq!(Seal::new(&keys(&["a"]), "other").open("alice", &sealed), None);
+        assert_eq!(Seal::new(&[SealingKey::of_this_process()], "one").open("alice", &sealed), None);
+        for at in 0..sealed.len() {
+            sealed[at] ^= 1;
+            assert_eq!(seal.open("alice", &sealed), None, "{at}");
+            sealed[at] ^= 1;
+            assert_eq!(seal.open("alice", &sealed[..at]), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        for (seals, opens, good) in [
+            (&["a"][..], &["b"][..], false),
+            (&["a"], &["b", "a"], true),
+            (&["b", "a"], &["a", "b"], true),
+            (&["b", "a"], &["a"], false),
+        ] {
+            let sealed = Seal::new(&keys(seals), "one").seal("it", b"plain".to_vec()).unwrap();
+            assert_eq!(Seal::new(&keys(opens), "one").open("it", &sealed).is_some(), good, "{seals:?} {opens:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_is_refused_and_without_keys_nothing_is_sealed() {
+        assert_eq!(SealingKey::new(&Secret::new("a".repeat(SHORTEST_KEY - 1))).map(drop), Err(WeakKey));
+        assert_eq!(Seal::new(&[], "one").seal("it", Vec::new()), None);
+    }
+}
