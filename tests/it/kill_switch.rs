@@ -114,6 +114,20 @@ async fn a_tool_that_the_file_stops_is_not_there_until_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_file_says_is_in_force_within_a_second() {
+    let upstream = Upstream::start().await;
+    let gate = world(&upstream).start().await;
+    // At whatever moment of the gate's own looks it is written.
+    for round in 0..5 {
+        for (entries, heard) in [("{ all: true, reason: it leaks, by: ann }", OFF), ("", "yes")] {
+            stop(&gate, entries);
+            let counts = async || called(gate.data, ALICE, SEARCH).await == heard;
+            assert!(until(Duration::from_secs(1), counts).await, "round {round}: {heard:?} within a second");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_cannot_be_taken_widens_nothing_and_raises_an_alarm() {
     let upstream = Upstream::start().await;
     let gate = world(&upstream).file("kill.yaml", "kills: [{ all: true, reason: it leaks, by: ann }]\n").start().await;
