@@ -40,6 +40,9 @@ pub(super) enum Record {
     Outcome(DecisionId, Option<TraceId>, Ended),
     /// Something of the gate's own.
     Event(SystemTime, Event),
+    /// What the encoder was not made for.
+    #[cfg(test)]
+    Unencodable,
 }
 
 /// What is told of arguments.
@@ -308,6 +311,8 @@ impl Record {
         match self {
             Self::Allowed(asked) | Self::Refused(asked, _) => asked.bytes(),
             Self::Outcome(..) | Self::Event(..) => 0,
+            #[cfg(test)]
+            Self::Unencodable => 0,
         }
     }
 
@@ -329,6 +334,8 @@ impl Record {
                 line
             }
             Self::Event(at, event) => event.line(*at),
+            #[cfg(test)]
+            Self::Unencodable => std::panic::panic_any("an injected one"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The thread that writes: it takes what has gathered and writes it in one piece. One sync serves all who wait for it.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -94,7 +95,13 @@ impl Writer {
         if self.log.is_durable() {
             shared.oldest.store(shared.now(), Ordering::Relaxed);
         }
-        self.log.add(record.line(&self.told));
+        // Before the log is touched: a record that makes the encoder panic is lost, as those are that cannot be written, and
+        // the others go on. Who waits for it is told by the end of the channel.
+        let Ok(line) = catch_unwind(AssertUnwindSafe(|| record.line(&self.told))) else {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.log.add(line);
         shared.written.fetch_add(1, Ordering::Relaxed);
         self.waiting.extend(done);
     }
@@ -150,5 +157,54 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.health.send_replace(Health::Failing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::audit::{Arguments, Audit, Copied, Destination, Failure, MOST_DECISIONS, Settings, SigningKey};
+    use crate::secret::Reference;
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_encoded_is_lost_alone_and_the_log_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let (_, secret) = SigningKey::generate("gate.test/audit").unwrap();
+        fs::write(home.path().join("key"), secret.expose()).unwrap();
+        let settings = Settings {
+            to: Destination::Folder(home.path().join("log")),
+            copied: Copied::Nothing,
+            key: Reference::File(home.path().join("key")),
+            arguments_key: None,
+            arguments: Arguments::Left,
+            mode: Mode::BeforeCall,
+            failure: Failure::Deny,
+            segment_bytes: 1 << 20,
+            segment_age: Duration::from_hours(1),
+        };
+        let audit = Audit::open(&settings, None).unwrap();
+        let shared = audit.0.as_ref().unwrap();
+        let told = async |record| {
+            let (done, written) = oneshot::channel();
+            assert!(shared.push(record, Some(done), MOST_DECISIONS).is_ok());
+            written.await.is_ok()
+        };
+        let fine = || Record::Event(clock::wall(), Event::Reloaded(Arc::from("0123456789ab")));
+        assert!(told(fine()).await, "it is on the disk");
+        assert!(!told(Record::Unencodable).await, "its call hears that it is not recorded");
+        assert!(told(fine()).await, "the next one is");
+        assert_eq!((audit.written(), audit.lost()), (2, 1));
+        assert_eq!(*shared.health.borrow(), Health::Writing);
+        audit.close().await;
+        let mut text = String::new();
+        for entry in fs::read_dir(home.path().join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "jsonl") {
+                text.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+        assert!(text.contains(r#""kind":"gap","lost":1"#), "{text}");
     }
 }

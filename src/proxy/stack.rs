@@ -68,10 +68,14 @@ fn panicked(_: Box<dyn Any + Send>) -> Response<GateBody> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use http::StatusCode;
-    use http_body_util::{BodyExt as _, Empty, Limited};
+    use http_body_util::{BodyExt as _, Collected, Empty, Limited};
+    use hyper::body::Frame;
     use hyper::{client, server};
-    use hyper_util::rt::TokioIo;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use hyper_util::service::TowerToHyperService;
     use tokio_util::task::TaskTracker;
 
@@ -101,5 +105,69 @@ mod tests {
         }
         drop(sender);
         assert!(serving.await.unwrap().is_ok() && connection.await.unwrap().is_ok());
+    }
+
+    /// An answer that begins well.
+    enum Flowing {
+        Fine(Option<Bytes>),
+        Panics(Option<Bytes>),
+    }
+
+    impl Body for Flowing {
+        type Data = Bytes;
+        type Error = Broken;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+            let next = match &mut *self {
+                Self::Fine(begin) => begin.take(),
+                Self::Panics(begin) => Some(begin.take().expect("what an injected panic is about")),
+            };
+            Poll::Ready(next.map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    fn flows(request: &Request<Incoming>) -> impl Future<Output = Response<Flowing>> + use<> {
+        let begin = Some(Bytes::from_static(b"fine"));
+        let body = if request.uri().path() == "/panics" { Flowing::Panics(begin) } else { Flowing::Fine(begin) };
+        async move { Response::new(body) }
+    }
+
+    /// What comes of an answer; `None` if it breaks off.
+    async fn all(answer: Response<Incoming>) -> Option<Bytes> {
+        #[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
+        let whole = Limited::new(answer.into_body(), 4096).collect().await;
+        whole.ok().map(Collected::to_bytes)
+    }
+
+    fn request(path: &str) -> Request<Empty<Bytes>> {
+        Request::builder().uri(format!("http://gate{path}")).header(header::HOST, "gate").body(Empty::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_an_answer_that_has_begun_breaks_off_that_answer_alone() {
+        let tasks = TaskTracker::new();
+        // Over HTTP/2 the connection and the other answers go on.
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let service = TowerToHyperService::new(around(|request: Request<Incoming>| flows(&request)));
+        let serving = server::conn::http2::Builder::new(TokioExecutor::new());
+        tasks.spawn(serving.serve_connection(TokioIo::new(theirs), service));
+        let (mut sender, connection) =
+            client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(ours)).await.unwrap();
+        tasks.spawn(connection);
+        for (path, comes) in [("/", Some("fine")), ("/panics", None), ("/", Some("fine"))] {
+            let answer = sender.send_request(request(path)).await.unwrap();
+            assert_eq!(all(answer).await.as_deref(), comes.map(str::as_bytes), "{path}");
+        }
+        // Over HTTP/1 its connection ends, and the answer is not one that looks whole.
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let service = TowerToHyperService::new(around(|request: Request<Incoming>| flows(&request)));
+        tasks.spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(theirs), service));
+        let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+        tasks.spawn(connection);
+        let answer = match sender.send_request(request("/panics")).await {
+            Ok(answer) => all(answer).await,
+            Err(_broken_off) => None,
+        };
+        assert_eq!(answer, None);
     }
 }

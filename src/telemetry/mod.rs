@@ -12,6 +12,7 @@ mod export;
 mod line;
 mod log;
 mod metric;
+mod panics;
 mod queue;
 mod recorder;
 mod settings;

@@ -24,6 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::TelemetrySettings;
 use super::metric::Gauge;
+use super::panics;
 use super::queue::Lines;
 use crate::clock;
 
@@ -61,13 +62,14 @@ pub enum LogError {
 }
 
 /// Sends the logs of the process to standard error from now on, and to a collector if the settings say so. That needs a
-/// runtime where they go out by gRPC.
+/// runtime where they go out by gRPC. Panics are logs, too.
 pub fn start_log(settings: &TelemetrySettings) -> Result<Log, LogError> {
     let stderr = io::stderr();
     let shape = if stderr.is_terminal() { Shape::Text } else { Shape::Json };
     let otlp = otlp::provider(settings).map_err(LogError::Exporter)?;
     let (log, subscriber) = logging(settings, shape, Box::new(stderr), otlp)?;
     subscriber.try_init().map_err(LogError::Init)?;
+    panics::watch();
     Ok(log)
 }
 

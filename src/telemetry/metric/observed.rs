@@ -8,6 +8,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 
 use super::super::attribute::{DIGEST, ISSUER, LOG, RESULT, SCOPE};
 use super::super::credential::Ends;
+use super::super::panics;
 use super::{Gauge, process};
 use crate::audit::Audit;
 use crate::breaker::Phase;
@@ -57,6 +58,7 @@ impl Observed {
     pub(super) fn register(&self, meter: &Meter) {
         self.ends.register(meter);
         process::register(meter);
+        panics::register(meter);
         let gauges = [
             ("tollgate.exchanges.in_flight", "Messages under way", &self.in_flight),
             ("tollgate.streams", "Open event streams", &self.streams),

@@ -2,6 +2,7 @@
 
 mod export;
 mod metric;
+mod panics;
 mod record;
 mod span;
 

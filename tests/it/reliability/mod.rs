@@ -12,14 +12,17 @@
 //! | R14 | a crowd that connects at once | `crowds` |
 //! | R15 | no descriptors | `descriptors` |
 //! | R16 | no memory | `memory` |
-//! | R18 | a panic within a message | `proxy/stack.rs` |
+//! | R18 | a panic within a message, within its answer, within its record | `proxy/stack.rs`, `audit/writer.rs`, `telemetry/tests/panics.rs` |
 //! | R19 | callers that go away | `disconnects` |
 //! | R23 | a limits store that is gone | `others`, `limits_store` |
 //! | R28 | a wall clock that jumps | `clocks` |
 //! | R29 | a name that moves or fails | `upstream/names.rs` |
 //! | R33 | a cold start | `cold_start` |
 //!
-//! Deadlines, each by its name, are in `deadlines`.
+//! What is judged by memory or by processor time (R3, R13) is judged in optimised builds alone, with `TOLLGATE_FULL=1`: others are
+//! neither small nor fast. Everything else of the two is judged in any build.
+//!
+//! Deadlines, each by its name, are in `deadlines`; that the kill switch counts within a second is in `kill_switch`.
 
 mod cold_start;
 mod crowds;
