@@ -119,7 +119,7 @@ async fn while_one_place_fails_the_gate_is_ready_and_says_which() {
     let [gone, there] = [shims[0].url(), shims[1].url()];
     let ready = async || raw::get(gate.admin, "/readyz").await.status == 200;
     assert!(until(DEADLINE, ready).await);
-    shims[0].cut();
+    shims[0].cut().await;
     let open = format!("tollgate_upstream_circuit{{endpoint=\"{gone}\",server=\"records\",state=\"open\"}}");
     let opens = async || {
         search(&gate).await;
@@ -135,7 +135,7 @@ async fn while_one_place_fails_the_gate_is_ready_and_says_which() {
     assert!(text.contains(&format!("circuit {gone} open\n")), "{text}");
     assert!(text.contains(&format!("circuit {there} closed\n")), "{text}");
     assert!(gate.log.says("circuit open").await);
-    shims[1].cut();
+    shims[1].cut().await;
     let not_ready = async || raw::get(gate.admin, "/readyz").await.status == 503;
     assert!(until(DEADLINE, not_ready).await);
 }
@@ -160,7 +160,7 @@ async fn a_session_stays_where_it_began_and_where_that_is_gone_its_client_begins
         assert_eq!(seen, HashSet::from([name.to_owned()]));
         assert_eq!(place.count(), 5);
     }
-    shims[0].cut();
+    shims[0].cut().await;
     // A call that meets a connection which is just being closed may have run: only the next one is told to begin anew.
     let lost = async || {
         let mut lost = 0;
@@ -203,7 +203,7 @@ async fn a_session_with_the_only_place_is_not_lost_because_that_is_away() {
     let mut shim = Shim::start(a.address);
     let gate = World::new(&shim.url()).start().await;
     let session = begins(&gate).await;
-    shim.cut();
+    shim.cut().await;
     let away = async || within(&gate, &session).await.json().unwrap()["error"]["code"] == -31502;
     assert!(until(DEADLINE, away).await);
     shim.restore();

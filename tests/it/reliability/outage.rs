@@ -44,7 +44,7 @@ async fn a_server_that_goes_and_comes_back_is_noticed_soon_and_nothing_runs_twic
     };
     for _ in 0..3 {
         while next().await.get("result").is_none() {}
-        shim.cut();
+        shim.cut().await;
         for _ in 0..20 {
             let began = Instant::now();
             let answer = next().await;

@@ -34,7 +34,7 @@ async fn a_call_that_reached_nobody_goes_elsewhere_and_is_carried_once() {
         assert!(search(&gate).await.get("result").is_some());
     }
     let mark = b.count();
-    shims[0].cut();
+    shims[0].cut().await;
     for n in 0..8 {
         let answer = search(&gate).await;
         assert!(answer.get("result").is_some(), "{n}: {answer}");

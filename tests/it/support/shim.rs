@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -16,13 +17,14 @@ pub(crate) struct Shim {
     pub(crate) address: SocketAddr,
     to: SocketAddr,
     delay: Duration,
-    carrying: Option<JoinHandle<()>>,
+    carrying: Option<Carrying>,
 }
 
-impl Drop for Shim {
-    fn drop(&mut self) {
-        self.cut();
-    }
+/// What carries, until this is dropped.
+#[derive(Debug)]
+struct Carrying {
+    until: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Shim {
@@ -35,21 +37,32 @@ impl Shim {
     pub(crate) fn slow(to: SocketAddr, delay: Duration) -> Self {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into(), 1024);
         let address = listener.local_addr().expect("it is bound");
-        Self { address, to, delay, carrying: Some(tokio::spawn(carry(listener, to, delay))) }
+        Self { address, to, delay, carrying: Some(Carrying::begin(listener, to, delay)) }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Ends every connection, and refuses new ones.
-    pub(crate) fn cut(&mut self) {
-        self.carrying.take().into_iter().for_each(|carrying| carrying.abort());
+    /// Ends every connection, and refuses new ones. Nothing is taken any more when it is done: what is said after it was said
+    /// to nobody.
+    pub(crate) async fn cut(&mut self) {
+        if let Some(Carrying { until, task }) = self.carrying.take() {
+            drop(until);
+            task.await.expect("it ends");
+        }
     }
 
     /// Leads there again.
     pub(crate) fn restore(&mut self) {
-        self.carrying = Some(tokio::spawn(carry(listen(self.address, 1024), self.to, self.delay)));
+        self.carrying = Some(Carrying::begin(listen(self.address, 1024), self.to, self.delay));
+    }
+}
+
+impl Carrying {
+    fn begin(listener: TcpListener, to: SocketAddr, delay: Duration) -> Self {
+        let (until, ended) = oneshot::channel();
+        Self { until, task: tokio::spawn(carry(listener, to, delay, ended)) }
     }
 }
 
@@ -60,10 +73,13 @@ fn listen(address: SocketAddr, backlog: u32) -> TcpListener {
     socket.listen(backlog).expect("it is bound")
 }
 
-async fn carry(listener: TcpListener, to: SocketAddr, delay: Duration) {
-    // With it goes every connection.
+async fn carry(listener: TcpListener, to: SocketAddr, delay: Duration, mut ended: oneshot::Receiver<()>) {
     let mut connections = JoinSet::new();
-    while let Ok((mut near, _)) = listener.accept().await {
+    loop {
+        let mut near = tokio::select! {
+            _ = &mut ended => break,
+            Ok((near, _)) = listener.accept() => near,
+        };
         connections.spawn(async move {
             let Ok(mut far) = TcpStream::connect(to).await else {
                 return;
@@ -80,6 +96,8 @@ async fn carry(listener: TcpListener, to: SocketAddr, delay: Duration) {
             }
         });
     }
+    drop(listener);
+    connections.shutdown().await;
 }
 
 /// What is said on one side is heard later on the other.
