@@ -1,7 +1,7 @@
 //! Sealing: what the gate gives away and takes back, so that nobody reads it, makes it up or puts it elsewhere.
 //!
-//! AES-256-GCM with random nonces. Each purpose has a key of its own, derived from the one that is given: what is sealed
-//! for one opens for no other.
+//! AES-256-GCM with random nonces, so a key is good for 2^32 texts (NIST SP 800-38D, 8.3) and changed before. Each purpose
+//! has a key of its own, derived from the one that is given: what is sealed for one opens for no other.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
