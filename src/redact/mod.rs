@@ -2,7 +2,7 @@
 //! [`search`] in the texts and numbers of a JSON value, and [`masked`] puts something else in their place, every other
 //! byte as it came. What it leaves holds nothing more: what was found is blotted out and looked at again, until nothing is.
 //!
-//! One pass, and no input costs more than its bytes: a detector looks only at where its first character stands at the
+//! A few looks at most, and in each no input costs more than its bytes: a detector looks only at where its first character stands at the
 //! beginning of a word, reads so many characters at most, or takes with it what it has read.
 
 mod address;
