@@ -22,8 +22,9 @@ use crate::upstream::{Endpoint, Upstream};
 /// How often a server is looked for while it fails somewhere, and while it does not: every so many times as rarely.
 const SEEK: Duration = Duration::from_millis(250);
 const IN_A_PROBE: u32 = 20;
-/// How often the names of servers are looked up.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often the name of a place of a server is looked up. For how long an answer holds, the system keeps to itself, or who
+/// answers it: asked so often, what is new is known that much later at most.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often secrets that are kept in files are read again.
 const RENEW: Duration = Duration::from_secs(1);
 
@@ -89,10 +90,10 @@ pub(super) fn look_after(
     for served in gateway.routes.served() {
         let (name, upstream) = (&served.name, &served.upstream);
         tasks.spawn(renew(Arc::clone(upstream), stop.clone()));
-        tasks.spawn(look_up(Arc::clone(upstream), stop.clone()));
         tasks.spawn(keep(Arc::clone(gateway), Arc::clone(served), stop.clone()));
         for endpoint in upstream.endpoints() {
             tasks.spawn(tell(name.clone(), Arc::clone(endpoint), stop.clone()));
+            tasks.spawn(look_up(Arc::clone(upstream), Arc::clone(endpoint), stop.clone()));
         }
         tasks.spawn(probe(Arc::clone(upstream), Arc::clone(state), name.clone(), stop.clone()));
     }
@@ -141,12 +142,12 @@ async fn probe(upstream: Arc<Upstream>, state: Arc<AdminState>, server: ServerNa
     }
 }
 
-/// Looks again and again where the names of servers lead.
-async fn look_up(upstream: Arc<Upstream>, stop: CancellationToken) {
+/// Looks again and again where the name of a place leads: one that hangs holds up none of the others.
+async fn look_up(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>, stop: CancellationToken) {
     let look = async {
         loop {
             sleep(LOOK).await;
-            upstream.look_up().await;
+            upstream.look_up(&endpoint).await;
         }
     };
     stop.run_until_cancelled(look).await;

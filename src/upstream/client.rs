@@ -66,9 +66,9 @@ impl Pool {
         self.links.now().sweep();
     }
 
-    /// Looks names up again. Connections to where one leads no more are used for no other request.
-    pub(super) async fn look_up(&self) {
-        if self.names.renew().await == Moved::Away {
+    /// Looks the name of a URL up again. Connections to where it leads no more are used for no other request.
+    pub(super) async fn look_up(&self, url: &Uri) {
+        if self.names.renew(url.host().unwrap_or_default(), clock::monotonic()).await == Moved::Away {
             self.links.again();
         }
     }

@@ -213,9 +213,9 @@ impl Upstream {
         Some(seen)
     }
 
-    /// Looks up where the names of its URLs lead, if any were asked for.
-    pub async fn look_up(&self) {
-        self.pool.look_up().await;
+    /// Looks up where the name of one of its places leads, if it was ever asked for.
+    pub async fn look_up(&self, endpoint: &Endpoint) {
+        self.pool.look_up(endpoint.url()).await;
     }
 
     /// Whether it fails anywhere, as far as anybody knows.

@@ -11,6 +11,7 @@ use std::{fmt, io, vec};
 
 use hyper_util::client::legacy::connect::dns::Name;
 use tokio::net::lookup_host;
+use tokio::sync::Mutex as Turn;
 use tokio::time::timeout;
 use tower::Service;
 
@@ -18,13 +19,22 @@ use crate::clock;
 
 /// The names of servers that were asked for, and where they are.
 pub(super) struct Names {
-    known: Mutex<HashMap<Box<str>, Known>>,
+    asked: Mutex<HashMap<Box<str>, Arc<Place>>>,
     lookup: Lookup,
 }
 
 /// Looks a name up.
 type Lookup = Box<dyn Fn(Box<str>) -> Looking + Send + Sync>;
 type Looking = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// Where a name leads.
+#[derive(Debug, Default)]
+struct Place {
+    known: Mutex<Option<Known>>,
+    /// Whose turn it is to look it up. A lookup has a thread of its own that nothing ends but an answer: a crowd that
+    /// waits for one name may not have one each.
+    turn: Turn<()>,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -55,64 +65,79 @@ impl Names {
     }
 
     fn with(lookup: impl Fn(Box<str>) -> Looking + Send + Sync + 'static) -> Self {
-        Self { known: Mutex::default(), lookup: Box::new(lookup) }
+        Self { asked: Mutex::default(), lookup: Box::new(lookup) }
     }
 
     /// Where this name leads.
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let known = self.known().get(name).map(|known| known.addresses.clone());
-        match known {
-            Some(addresses) => Ok(addresses),
-            None => self.look(name).await,
+        let place = Arc::clone(self.asked().entry(name.into()).or_default());
+        if let Some(known) = place.known() {
+            return Ok(known.addresses);
+        }
+        let _turn = place.turn.lock().await;
+        match place.known() {
+            Some(known) => Ok(known.addresses),
+            None => self.look(name, &place, clock::monotonic()).await,
         }
     }
 
-    async fn look(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    async fn look(&self, name: &str, place: &Place, now: Instant) -> io::Result<Vec<IpAddr>> {
         let late = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "the name was not found in time");
         let addresses = timeout(PATIENCE, (self.lookup)(name.into())).await.map_err(late)??;
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name leads nowhere"));
         }
-        let known = Known { addresses: addresses.clone(), since: clock::monotonic() };
-        self.known().insert(name.into(), known);
+        place.knows(Some(Known { addresses: addresses.clone(), since: now }));
         Ok(addresses)
     }
 
-    /// Looks all names up again that were ever asked for.
-    pub(super) async fn renew(&self) -> Moved {
-        let all: Vec<_> = self.known().iter().map(|(name, known)| (name.clone(), known.clone())).collect();
-        let mut moved = Moved::Nowhere;
-        for (name, before) in all {
-            match self.look(&name).await {
-                Ok(now) => {
-                    let now: BTreeSet<_> = now.into_iter().collect();
-                    if before.addresses.iter().any(|address| !now.contains(address)) {
-                        tracing::info!(%name, addresses = ?now, "a name of a server leads elsewhere");
-                        moved = Moved::Away;
-                    }
+    /// Looks a name up again, if it was ever asked for.
+    pub(super) async fn renew(&self, name: &str, now: Instant) -> Moved {
+        let Some(place) = self.asked().get(name).cloned() else { return Moved::Nowhere };
+        let _turn = place.turn.lock().await;
+        let before = place.known();
+        match (self.look(name, &place, now).await, before) {
+            (Ok(addresses), Some(before)) => {
+                let addresses: BTreeSet<_> = addresses.into_iter().collect();
+                if before.addresses.iter().all(|address| addresses.contains(address)) {
+                    return Moved::Nowhere;
                 }
-                Err(error) if clock::monotonic().saturating_duration_since(before.since) > STALE => {
-                    tracing::warn!(%name, %error, "a name of a server cannot be looked up, and its last address is too old");
-                    self.known().remove(&name);
-                    moved = Moved::Away;
-                }
-                Err(error) => {
-                    tracing::debug!(%name, %error, "a name of a server cannot be looked up; its last address counts");
-                }
+                tracing::info!(%name, ?addresses, "a name of a server leads elsewhere");
+                Moved::Away
             }
+            (Err(error), Some(before)) if now.saturating_duration_since(before.since) > STALE => {
+                tracing::warn!(%name, %error, "a name of a server cannot be looked up, and its last address is too old");
+                place.knows(None);
+                Moved::Away
+            }
+            (Err(error), before) => {
+                let last = before.map(|before| before.addresses);
+                tracing::debug!(%name, %error, ?last, "a name of a server cannot be looked up; its last address counts");
+                Moved::Nowhere
+            }
+            (Ok(_), None) => Moved::Nowhere,
         }
-        moved
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Known>> {
+    fn asked(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Place>>> {
         // Every change is one step.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    fn known(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn knows(&self, known: Option<Known>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 }
 
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Names").field("known", &*self.known()).finish_non_exhaustive()
+        f.debug_struct("Names").field("asked", &*self.asked()).finish_non_exhaustive()
     }
 }
 
@@ -141,31 +166,69 @@ impl Service<Name> for Resolver {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    const NAME: &str = "records.test";
+
+    fn at(ends: &[u8]) -> Vec<IpAddr> {
+        ends.iter().map(|end| IpAddr::from([127, 0, 0, *end])).collect()
+    }
+
+    /// Names as this tells them; `None` while no name server answers.
+    fn told(told: &Arc<Mutex<Option<Vec<u8>>>>) -> Names {
+        let told = Arc::clone(told);
+        Names::with(move |_| {
+            let now = told.lock().unwrap().clone();
+            Box::pin(async move { now.map(|ends| at(&ends)).ok_or_else(|| io::Error::other("no name server")) })
+        })
+    }
 
     #[tokio::test]
     async fn a_name_that_moves_is_followed_and_one_that_cannot_be_looked_up_stays_where_it_was() {
-        let told = Arc::new(Mutex::new(Some(vec![1, 2])));
-        let asked = Arc::clone(&told);
-        let names = Names::with(move |_| {
-            let now = asked.lock().unwrap().clone();
-            Box::pin(async move {
-                let ends = now.ok_or_else(|| io::Error::other("no name server"))?;
-                Ok(ends.into_iter().map(|end| IpAddr::from([127, 0, 0, end])).collect())
-            })
-        });
-        let leads = async || names.addresses("records.test").await.ok().map(|all| all.into_iter().collect::<Vec<_>>());
-        let to = |ends: &[u8]| Some(ends.iter().map(|end| IpAddr::from([127, 0, 0, *end])).collect::<Vec<_>>());
-        assert_eq!(leads().await, to(&[1, 2]));
-        for (now, moved, led) in [
+        let now = Arc::new(Mutex::new(Some(vec![1, 2])));
+        let (names, mut then) = (told(&now), clock::monotonic());
+        assert_eq!(names.renew(NAME, then).await, Moved::Nowhere, "nobody has asked");
+        assert_eq!(names.addresses(NAME).await.unwrap(), at(&[1, 2]));
+        for (tells, moved, leads) in [
             (Some(vec![2, 1]), Moved::Nowhere, [2, 1].as_slice()), // the order says nothing
             (None, Moved::Nowhere, &[2, 1]),
             (Some(vec![]), Moved::Nowhere, &[2, 1]),
             (Some(vec![2, 1, 3]), Moved::Nowhere, &[2, 1, 3]),
             (Some(vec![3]), Moved::Away, &[3]),
         ] {
-            *told.lock().unwrap() = now.clone();
-            assert_eq!((names.renew().await, leads().await), (moved, to(led)), "{now:?}");
+            then += STALE; // it was seen well just before
+            *now.lock().unwrap() = tells.clone();
+            assert_eq!(names.renew(NAME, then).await, moved, "{tells:?}");
+            assert_eq!(names.addresses(NAME).await.unwrap(), at(leads), "{tells:?}");
+            *now.lock().unwrap() = Some(leads.to_vec());
+            assert_eq!(names.renew(NAME, then).await, Moved::Nowhere);
         }
+        *now.lock().unwrap() = None;
+        assert_eq!(names.renew(NAME, then + STALE).await, Moved::Nowhere);
+        assert_eq!(names.addresses(NAME).await.unwrap(), at(&[3]));
+        let older = then + STALE + Duration::from_secs(1);
+        assert_eq!(names.renew(NAME, older).await, Moved::Away, "somebody else may be there by now");
+        assert!(names.addresses(NAME).await.is_err());
+        *now.lock().unwrap() = Some(vec![4]);
+        assert_eq!(names.renew(NAME, older).await, Moved::Nowhere);
+        assert_eq!(names.addresses(NAME).await.unwrap(), at(&[4]));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_waits_for_a_name_looks_it_up_once() {
+        let looked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looked);
+        let names = Names::with(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(pending())
+        });
+        let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(names.addresses(NAME))).collect();
+        for one in &mut crowd {
+            assert!(one.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        }
+        assert_eq!(looked.load(Ordering::SeqCst), 1);
     }
 }

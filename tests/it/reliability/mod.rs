@@ -16,7 +16,7 @@
 //! | R19 | callers that go away | `disconnects` |
 //! | R23 | a limits store that is gone | `others`, `limits_store` |
 //! | R28 | a wall clock that jumps | `clocks` |
-//! | R29 | a name that moves or fails | `upstream/names.rs` |
+//! | R29 | a name that moves or fails | `names` |
 //! | R33 | a cold start | `cold_start` |
 //!
 //! What is judged by memory or by processor time (R3, R13) is judged in optimised builds alone, with `TOLLGATE_FULL=1`: others are
@@ -31,6 +31,7 @@ mod deadlines;
 mod endpoints;
 mod load;
 mod memory;
+mod names;
 mod others;
 mod outage;
 mod reloads;

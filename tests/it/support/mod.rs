@@ -10,6 +10,7 @@ pub(crate) mod wall_clock;
 pub(crate) mod issuer;
 pub(crate) mod keys;
 pub(crate) mod message;
+pub(crate) mod network;
 pub(crate) mod pki;
 pub(crate) mod postgres;
 pub(crate) mod raw;
