@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -24,7 +25,7 @@ use crate::config::ListenTimeouts;
 use crate::exchange::TimeoutKind;
 use crate::proxy::{self, Gateway, Guard, Peer, Streams};
 
-/// How long connections are kept once the gate is ending, for calls that are on their way to it.
+/// How long connections are kept that are about to end, for calls that are on their way.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -49,33 +50,27 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop`; returns the connections that are still open. Dropping the listener, which happens here, makes
-/// the system refuse new ones, so that callers turn to another replica at once.
-pub(super) async fn serve(
-    listener: TcpListener,
-    port: Port,
-    stop: CancellationToken,
-    connections: TaskTracker,
-) -> GracefulShutdown {
-    let open = GracefulShutdown::new();
+/// Accepts until `stop`. Dropping the listener, which happens here, makes the system refuse new connections, so that callers
+/// turn to another replica at once.
+pub(super) async fn serve(listener: TcpListener, port: Port, stop: CancellationToken, connections: TaskTracker) {
     let server = Arc::new(Server::new(port));
     let complaints = Seldom::every(COMPLAINTS);
     loop {
         let accepted = tokio::select! {
             biased; // whom the system has connected already is served, too
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return open,
+            () = stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, address)) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers on this connection may wait for the next one");
                 }
-                let (server, open, stop) = (Arc::clone(&server), open.watcher(), stop.clone());
+                let server = Arc::clone(&server);
                 connections.spawn(async move {
                     tokio::select! {
-                        begun = server.begin(stream, address) => server.serve(begun, open).await,
-                        () = async { stop.cancelled().await; sleep(LINGER).await } => {} // nothing was asked
+                        begun = server.begin(stream, address) => server.serve(begun).await,
+                        () = server.port.closing.cancelled() => {} // nothing was asked
                     }
                 });
             }
@@ -88,7 +83,7 @@ pub(super) async fn serve(
                 }
                 tokio::select! {
                     () = sleep(NO_ROOM) => {}
-                    () = stop.cancelled() => return open,
+                    () = stop.cancelled() => return,
                 }
             }
         }
@@ -108,6 +103,8 @@ pub(super) struct Port {
     pub(super) gateway: Arc<Gateway>,
     /// TLS, if it is spoken.
     pub(super) handshakes: Option<Handshakes>,
+    /// Cancelled when connections are to end.
+    pub(super) closing: CancellationToken,
 }
 
 /// A connection on which something may be asked.
@@ -177,32 +174,63 @@ impl Server {
         Some(Begun::Tls(stream, Peer::over_tls(address, certificate), speaks))
     }
 
-    async fn serve(&self, begun: Option<Begun>, open: Watcher) {
+    async fn serve(&self, begun: Option<Begun>) {
         match begun {
-            Some(Begun::Plain(stream, peer, speaks)) => self.carry(stream, peer, speaks, open).await,
-            Some(Begun::Tls(stream, peer, speaks)) => self.carry(stream, peer, speaks, open).await,
+            Some(Begun::Plain(stream, peer, speaks)) => self.carry(stream, peer, speaks).await,
+            Some(Begun::Tls(stream, peer, speaks)) => self.carry(stream, peer, speaks).await,
             None => {}
         }
     }
 
-    async fn carry<S>(&self, stream: S, peer: Peer, speaks: Speaks, open: Watcher)
+    async fn carry<S>(&self, stream: S, peer: Peer, speaks: Speaks)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Arc::new(peer);
+        let (peer, timeouts) = (Arc::new(peer), self.timeouts());
         let service = TowerToHyperService::new(proxy::service(Arc::clone(&self.port.gateway), Arc::clone(&peer)));
-        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), self.timeouts()));
+        let io = TokioIo::new(Guard::new(stream, Arc::clone(&peer), timeouts));
+        let until = Until { closing: &self.port.closing, peer: &peer, idle: timeouts.idle };
         let ended = match speaks {
-            Speaks::Http1 => open.watch(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
+            Speaks::Http1 => until.over(self.http1.serve_connection(io, service)).await.map_err(BoxError::from),
             // In boxes of their own: they are larger, and rare.
-            Speaks::PerhapsHttp2 => Box::pin(open.watch(self.either.serve_connection(io, service))).await,
-            Speaks::Http2 => Box::pin(open.watch(self.http2.serve_connection(io, service))).await,
+            Speaks::PerhapsHttp2 => Box::pin(until.over(self.either.serve_connection(io, service))).await,
+            Speaks::Http2 => Box::pin(until.over(self.http2.serve_connection(io, service))).await,
         };
         if let Some(kind) = peer.timed_out() {
             self.port.gateway.telemetry.timed_out(kind);
         }
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// How long a connection is served.
+struct Until<'a> {
+    closing: &'a CancellationToken,
+    peer: &'a Peer,
+    idle: Duration,
+}
+
+impl Until<'_> {
+    /// Serves it until it is over. When the gate closes, or nothing was asked for too long, it is told to end: over HTTP/2 its
+    /// peer hears that, and what it has asked by then is answered.
+    async fn over<C: GracefulConnection>(self, connection: C) -> Result<(), C::Error> {
+        let mut connection = pin!(connection);
+        let is_idle = tokio::select! {
+            biased; // a word is worth more than that it comes late
+            ended = connection.as_mut() => return ended,
+            () = self.closing.cancelled() => false,
+            () = self.peer.asks_nothing_for(self.idle) => true,
+        };
+        connection.as_mut().graceful_shutdown();
+        if !is_idle {
+            return connection.await;
+        }
+        self.peer.misses(TimeoutKind::KeepAliveIdle);
+        tokio::select! {
+            ended = connection => ended,
+            () = self.peer.asks_nothing_for(self.idle + LINGER) => Ok(()), // it does not take the hint
         }
     }
 }

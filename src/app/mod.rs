@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -144,9 +143,10 @@ impl Process {
         let tls = config.listen.tls.clone();
         let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&gateway.telemetry)));
         let connections = TaskTracker::new();
-        let port = Port { gateway: Arc::clone(&gateway), handshakes };
+        let closing = CancellationToken::new();
+        let port = Port { gateway: Arc::clone(&gateway), handshakes, closing: closing.clone() };
         let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
-        Running { gateway, state, stop, ended, tasks, connections, serving }
+        Running { gateway, state, stop, closing, ended, tasks, connections, serving }
     }
 }
 
@@ -155,10 +155,12 @@ struct Running {
     gateway: Arc<Gateway>,
     state: Arc<AdminState>,
     stop: CancellationToken,
+    /// Cancelled when connections are to end.
+    closing: CancellationToken,
     ended: CancellationToken,
     tasks: TaskTracker,
     connections: TaskTracker,
-    serving: JoinHandle<GracefulShutdown>,
+    serving: JoinHandle<()>,
 }
 
 impl Running {
@@ -167,9 +169,9 @@ impl Running {
         self.state.readiness.hold(Latch::Draining);
         self.stop.cancel();
         self.connections.close();
-        let open = self.serving.await.map_err(io::Error::other)?;
+        self.serving.await.map_err(io::Error::other)?;
         let drain_timeout = self.gateway.snapshot.load().terms.drain_timeout;
-        let end = drained(open, &self.connections, drain_timeout, signals).await;
+        let end = drained(&self.closing, &self.connections, drain_timeout, signals).await;
         self.ended.cancel();
         finish(&self.tasks).await;
         end_records(&self.state.telemetry).await;
@@ -211,7 +213,7 @@ fn look_after_credentials(
 
 /// Lets what was accepted be answered, for as long as there is time.
 async fn drained(
-    open: GracefulShutdown,
+    closing: &CancellationToken,
     connections: &TaskTracker,
     drain_timeout: Duration,
     signals: &mut Signals,
@@ -220,10 +222,11 @@ async fn drained(
         // A client may be about to send a call on a connection that it has kept: it gets its answer, and hears then that
         // the connection ends. Only those that send nothing are closed without a word.
         drop(timeout(listener::LINGER, connections.wait()).await);
-        tokio::join!(open.shutdown(), connections.wait())
+        closing.cancel();
+        connections.wait().await;
     };
     tokio::select! {
-        _ = answered => End::Drained,
+        () = answered => End::Drained,
         () = patience(drain_timeout, signals) => End::CutShort,
     }
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::Peer;
+use super::peer::Asking;
 use crate::config::ListenTimeouts;
 use crate::exchange::TimeoutKind;
 
@@ -23,8 +24,10 @@ pub struct Guard<S> {
     framing: Framing,
     peer: Arc<Peer>,
     timeouts: ListenTimeouts,
-    /// Runs while the peer is waited for, by the deadline that it may miss.
-    timer: Option<(TimeoutKind, Pin<Box<Sleep>>)>,
+    /// Runs while a head is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Who sends a head is about to ask, and so is who has just come.
+    asking: Option<Asking>,
     /// Runs while the peer takes nothing of what it is sent.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -32,32 +35,19 @@ pub struct Guard<S> {
 impl<S> Guard<S> {
     /// Watches a connection, which keeps these.
     pub fn new(stream: S, peer: Arc<Peer>, timeouts: ListenTimeouts) -> Self {
-        Self { stream, framing: Framing::default(), peer, timeouts, timer: None, stalled: None }
+        let asking = Some(peer.asks());
+        Self { stream, framing: Framing::default(), peer, timeouts, timer: None, asking, stalled: None }
     }
 
-    /// Nothing has come: fails when a head takes too long, or when nothing is asked for too long.
+    /// Nothing has come: fails when a head takes too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (kind, patience, why) = match self.framing.state {
-            State::Preface | State::Headers => {
-                (TimeoutKind::RequestHeader, self.timeouts.header, "a message's head did not arrive in time")
-            }
-            State::Start | State::Done => (TimeoutKind::KeepAliveIdle, self.timeouts.idle, "nothing was asked"),
-            // How a body comes is seen where it is read.
-            State::Body { .. } | State::ChunkSize | State::Trailers => return Poll::Pending,
-        };
-        let (_, timer) = match &mut self.timer {
-            Some(timer) if timer.0 == kind => timer,
-            timer => timer.insert((kind, Box::pin(sleep(patience)))),
-        };
-        loop {
-            ready!(timer.as_mut().poll(cx));
-            // It was set when nothing had come, and much may have been asked since.
-            let later = self.peer.asks_again_by(patience);
-            if kind != TimeoutKind::KeepAliveIdle || later <= Instant::now() {
-                return Poll::Ready(Err(self.too_late(kind, why)));
-            }
-            timer.as_mut().reset(later);
+        // How a body comes is seen where it is read, and that nothing is asked where the connection is served.
+        if !self.framing.is_in_head() {
+            return Poll::Pending;
         }
+        let patience = self.timeouts.header;
+        ready!(self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
+        Poll::Ready(Err(self.too_late(TimeoutKind::RequestHeader, "a message's head did not arrive in time")))
     }
 
     /// Nothing that was written has been taken, or all of it: fails when nothing is for too long. While hyper cannot write it
@@ -122,6 +112,15 @@ const LONGEST_LINE: usize = 128 * 1024;
 const LONGEST_CHUNK_LINE: usize = 256;
 
 impl Framing {
+    /// Whether a head has begun and has not ended, or nothing has come yet.
+    fn is_in_head(&self) -> bool {
+        match self.state {
+            State::Preface | State::Headers => true,
+            State::Start => !self.line.is_empty(),
+            State::Body { .. } | State::ChunkSize | State::Trailers | State::Done => false,
+        }
+    }
+
     /// Follows the next bytes.
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         while !bytes.is_empty() {
@@ -244,16 +243,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         if Pin::new(&mut self.stream).poll_read(cx, buf)?.is_pending() {
             return self.wait(cx);
         }
-        let Self { framing, peer, timer, .. } = &mut *self;
+        let Self { framing, peer, timer, asking, .. } = &mut *self;
         if let Err(flaw) = framing.feed(buf.filled().get(before..).unwrap_or_default()) {
             framing.state = State::Done;
             peer.flawed(flaw);
         }
-        // More of the same head does not buy more time.
-        if framing.state != State::Headers
-            && timer.as_ref().is_some_and(|(kind, _)| *kind == TimeoutKind::RequestHeader)
-        {
-            *timer = None;
+        if framing.is_in_head() {
+            // More of the same head does not buy more time.
+            asking.get_or_insert_with(|| peer.asks());
+        } else {
+            (*timer, *asking) = (None, None);
         }
         Poll::Ready(Ok(()))
     }
@@ -354,6 +353,7 @@ mod tests {
             ("P", true),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\n", true),
             ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            ("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\nP", true),
         ] {
             let (mut client, server) = tokio::io::duplex(1024);
             let mut guard = Guard::new(server, Arc::new(Peer::new(([127, 0, 0, 1], 1).into())), timeouts);
@@ -365,20 +365,57 @@ mod tests {
         }
     }
 
+    /// A request line that never ends.
+    async fn drip(client: &mut tokio::io::DuplexStream, pause: Duration) {
+        while client.write_all(b"P").await.is_ok() {
+            sleep(pause).await;
+        }
+    }
+
     #[tokio::test]
-    async fn a_peer_that_asks_nothing_for_too_long_is_cut_off_and_one_that_waits_for_its_answer_is_not() {
-        let timeouts = ListenTimeouts { idle: Duration::from_millis(50), ..ListenTimeouts::default() };
-        for sent in ["POST /mcp HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    async fn a_head_that_comes_byte_by_byte_has_no_more_time_than_another() {
+        let timeouts = ListenTimeouts { header: Duration::from_millis(100), ..ListenTimeouts::default() };
+        for before in ["", "POST /mcp HTTP/1.1\r\n\r\n"] {
             let (mut client, server) = tokio::io::duplex(1024);
             let peer = Arc::new(Peer::new(([127, 0, 0, 1], 1).into()));
             let mut guard = Guard::new(server, Arc::clone(&peer), timeouts);
+            client.write_all(before.as_bytes()).await.unwrap();
+            let mut nowhere = tokio::io::sink();
+            let read = tokio::select! {
+                read = tokio::io::copy(&mut guard, &mut nowhere) => read,
+                () = drip(&mut client, timeouts.header / 10) => panic!("somebody reads"),
+                () = sleep(timeouts.header * 10) => panic!("it goes on and on behind {before:?}"),
+            };
+            assert!(read.is_err());
+            assert_eq!(peer.timed_out(), Some(TimeoutKind::RequestHeader));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_asks_from_the_beginning_of_a_head_to_the_end_of_its_answer() {
+        let idle = Duration::from_millis(50);
+        let head = "POST /mcp HTTP/1.1\r\nHost: a\r\n";
+        let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let done = format!("{head}\r\n");
+        let again = format!("{done}P");
+        for (sent, asks) in [("", true), (head, true), (&done, false), (&again, true), (preface, false)] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            let peer = Arc::new(Peer::new(([127, 0, 0, 1], 1).into()));
+            let mut guard = Guard::new(server, Arc::clone(&peer), ListenTimeouts::default());
             client.write_all(sent.as_bytes()).await.unwrap();
-            let (asking, mut nowhere) = (peer.asks(), tokio::io::sink());
-            let mut reading = std::pin::pin!(tokio::io::copy(&mut guard, &mut nowhere));
-            assert!(tokio::time::timeout(timeouts.idle * 5, &mut reading).await.is_err(), "it waits: {sent:?}");
-            drop(asking);
-            assert!(reading.await.is_err(), "it asks nothing more: {sent:?}");
-            assert_eq!(peer.timed_out(), Some(TimeoutKind::KeepAliveIdle));
+            let mut nowhere = tokio::io::sink();
+            let is_silent = tokio::select! {
+                _ = tokio::io::copy(&mut guard, &mut nowhere) => panic!("the peer is there"),
+                silent = tokio::time::timeout(idle * 5, peer.asks_nothing_for(idle)) => silent.is_ok(),
+            };
+            assert_eq!(is_silent, !asks, "{sent:?}");
+            let asking = peer.asks();
+            assert!(
+                tokio::time::timeout(idle * 5, peer.asks_nothing_for(idle)).await.is_err(),
+                "it waits for its answer"
+            );
+            drop((asking, guard));
+            peer.asks_nothing_for(idle).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock;
 use crate::exchange::{HttpRefusal, TimeoutKind};
@@ -82,7 +82,7 @@ impl Peer {
     }
 
     /// It has missed a deadline. The first one is the one that counts.
-    pub(super) fn misses(&self, kind: TimeoutKind) {
+    pub fn misses(&self, kind: TimeoutKind) {
         let _ = self.timed_out.set(kind);
     }
 
@@ -92,11 +92,22 @@ impl Peer {
         Asking(Arc::clone(self))
     }
 
-    /// When it must have asked again that may be idle for so long; much later while something is under way.
-    pub(super) fn asks_again_by(&self, idle: Duration) -> Instant {
+    /// Waits until it has asked nothing for so long, and waits for nothing.
+    pub async fn asks_nothing_for(&self, patience: Duration) {
+        loop {
+            let until = self.asks_again_by(patience);
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+
+    /// When it must have asked again that may be silent for so long; much later while something is under way.
+    fn asks_again_by(&self, patience: Duration) -> Instant {
         let asked = self.asked();
         let since = if asked.under_way == 0 { asked.since } else { Instant::now() };
-        since + idle
+        since + patience
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {

@@ -1,6 +1,7 @@
 //! Every deadline of clients and servers is seen to fire, and is told by its name.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -8,13 +9,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::gate::Gate;
-use crate::support::h2::{self, End, RST_STREAM};
+use crate::support::h2::{self, End, GOAWAY, PING, RST_STREAM};
 use crate::support::keys::ALICE;
-use crate::support::message::{message, post, tool_call};
+use crate::support::message::{message, post, post_modern, tool_call};
 use crate::support::raw::{self, Connection};
 use crate::support::shim::BlackHole;
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
-use crate::support::world::World;
+use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, until};
 use crate::tls::Secure;
 
@@ -69,6 +70,27 @@ async fn of_the_beginning_of_an_answer() {
     assert!(upstream.wait_for(2, DEADLINE).await);
     assert_eq!(upstream.since(1)[0].json().unwrap()["method"], "notifications/cancelled");
     assert!(upstream.wait_for_hang_ups(1, DEADLINE).await);
+}
+
+/// A server of 2026-07-28 is told by the end of its connection, and by nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_calls_of_one_tool() {
+    let upstream = Upstream::start().await;
+    upstream.answer_with(|request: &Recorded| match request.json() {
+        Some(message) if message["params"]["name"] == "search_records" => Reply::Hang,
+        _ => Reply::Late(Duration::from_millis(300), Box::new(Reply::obliging(request))),
+    });
+    let policy = format!("{READERS}tools: {{ search_records: {{ timeout: 50ms }} }}\n");
+    let gate = World::new(&upstream.url()).policy("records.yaml", &policy).start().await;
+    let call = async |tool: &str| {
+        let params = format!(r#""name":"{tool}","arguments":{{}}"#);
+        raw::call(gate.data, &post_modern("tools/call", &params, Some(tool))).await.json().unwrap()
+    };
+    let error = call("search_records").await["error"].clone();
+    assert_eq!((&error["code"], &error["data"]["executed"]), (&json!(-31504), &json!("unknown")), "{error}");
+    assert!(upstream.wait_for_hang_ups(1, DEADLINE).await);
+    assert!(call("get_statistics").await.get("result").is_some(), "another has more time");
+    assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,15 +190,58 @@ async fn of_a_connection_on_which_nothing_is_asked() {
     assert!(until(DEADLINE, async || gate.metric(both).await == Some(2.0)).await, "on HTTP/2, too");
 }
 
+/// A call over HTTP/2.
+fn h2_call(stream: u32) -> Vec<u8> {
+    let body = tool_call("1", "search_records", "{}");
+    let head = h2::headers(stream, &h2_head(body.as_bytes()), End::Open);
+    [head, h2::data(stream, body.as_bytes())].concat()
+}
+
+/// What it asks may have run or not if its connection just ends; told so, it knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_connection_over_http2_whose_client_hears_that_it_ends() {
+    let upstream = Upstream::start().await;
+    let gate = hasty(&upstream, "idle: 300ms").await;
+    let mut client = h2::Client::open(gate.data).await.unwrap();
+    let body = tool_call("1", "search_records", "{}");
+    assert_eq!(client.call(&h2_head(body.as_bytes()), body.as_bytes()).await.unwrap().status, 200);
+    assert!(cut_off(&gate, "keepalive.idle").await);
+    let error = client.call(&h2_head(body.as_bytes()), body.as_bytes()).await.expect_err("it has ended");
+    assert!(error.is_go_away() && error.reason() == Some(::h2::Reason::NO_ERROR), "{error:?}");
+    assert_eq!(upstream.count(), 1);
+
+    // What is on its way when that is said is answered, and it is told up to where.
+    let (mut writer, mut frames) = h2::open_raw(gate.data).await;
+    writer.send(&h2_call(1)).await.unwrap();
+    let (mut statuses, mut last_streams) = (Vec::new(), Vec::new());
+    while let Some(frame) = frames.next().await.expect("it ends in time") {
+        statuses.extend(frame.status().map(|status| (frame.stream, status)));
+        if frame.kind == GOAWAY {
+            assert_eq!(frame.error_code(), Some(0), "nothing is wrong");
+            last_streams.push(frame.last_stream());
+            if last_streams.len() == 1 {
+                writer.send(&h2_call(3)).await.unwrap();
+            }
+        }
+        if frame.kind == PING {
+            writer.send(&h2::pong(&frame.payload)).await.unwrap();
+        }
+    }
+    assert_eq!(statuses, [(1, 200), (3, 200)]);
+    assert_eq!(last_streams, [Some((1 << 31) - 1), Some(3)]);
+    assert_eq!(upstream.count(), 3);
+}
+
 /// The head of a call over HTTP/2.
 fn h2_head(body: &[u8]) -> Vec<(String, String)> {
     let head = [
         (":method", "POST"),
         (":scheme", "http"),
         (":path", "/mcp"),
-        (":authority", "localhost"),
+        (":authority", "localhost:8080"),
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2025-11-25"),
         ("x-api-key", ALICE),
     ];
     let length = ("content-length".to_owned(), body.len().to_string());

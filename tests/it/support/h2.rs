@@ -80,6 +80,7 @@ pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 
 /// The error code by which a server refuses a stream above its limit.
@@ -112,6 +113,12 @@ impl Frame {
         };
         let code = self.payload.get(at..at + 4)?;
         Some(u32::from_be_bytes(code.try_into().ok()?))
+    }
+
+    /// The last stream that is taken, where this is a GOAWAY frame.
+    pub(crate) fn last_stream(&self) -> Option<u32> {
+        let last = self.payload.first_chunk().filter(|_| self.kind == GOAWAY)?;
+        Some(u32::from_be_bytes(*last) & 0x7fff_ffff)
     }
 
     /// The limit on concurrent streams, where this is a SETTINGS frame that sets one.
@@ -197,6 +204,11 @@ pub(crate) fn data(stream: u32, bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     let cancel: u32 = 8;
     frame(RST_STREAM, 0, stream, &cancel.to_be_bytes())
+}
+
+/// The answer to a PING.
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+    frame(PING, 1, 0, payload)
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
