@@ -290,6 +290,7 @@ fn snapshot(
             Limits::shared(&policies.policy, Arc::new(store))
         }
     };
+    telemetry.crowd(limits.crowd().clone());
     telemetry.policy(Arc::clone(policies.policy.digest()));
     telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);

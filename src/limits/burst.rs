@@ -11,7 +11,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 
 use super::Time;
-use super::keyed::Keyed;
+use super::keyed::{Crowd, Keyed};
 
 /// The bursts of one limit, for every key apart.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub(super) struct Due(Arc<Keyed<Option<Nanos>>>);
 
 impl<C: Clock<Instant = Duration> + Clone> Burst<C> {
     /// So many at once, and then one in each such time.
-    pub(super) fn new(most: NonZeroU32, each: Duration, clock: C) -> Self {
+    pub(super) fn new(most: NonZeroU32, each: Duration, clock: C, crowd: &Crowd) -> Self {
         let each = each.max(Duration::from_nanos(1));
-        let due = Due(Arc::new(Keyed::new()));
+        let due = Due(Arc::new(Keyed::new(crowd)));
         let quota = Quota::with_period(each).unwrap_or_else(|| Quota::per_second(most)).allow_burst(most);
         let limiter = RateLimiter::new(quota, due.clone(), clock);
         Self { most, each, due, since: limiter.clock().now(), limiter }
@@ -109,7 +109,7 @@ mod tests {
     fn burst(most: u32) -> (Burst<Hand>, Hand) {
         let hand = Hand::default();
         hand.turn(SECOND * 100);
-        (Burst::new(NonZeroU32::new(most).unwrap(), SECOND, hand.clone()), hand)
+        (Burst::new(NonZeroU32::new(most).unwrap(), SECOND, hand.clone(), &Crowd::default()), hand)
     }
 
     #[test]

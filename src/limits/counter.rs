@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::Time;
 use super::burst::Burst;
 use super::concurrency::Concurrency;
+use super::keyed::Crowd;
 use super::window::{Counts, Left};
 use crate::policy::{Limit, LimitRule, Most, Permit, Rate, Unit};
 
@@ -46,13 +47,13 @@ pub(super) struct Asked<'a> {
 }
 
 impl Counter {
-    pub(super) fn of(rule: &LimitRule, time: Time) -> Self {
+    pub(super) fn of(rule: &LimitRule, time: Time, crowd: &Crowd) -> Self {
         let Limit { most, .. } = rule.limit;
         let kind = match most {
             Most::Rate(rate) => Kind::OverTime(Arc::new(OverTime {
                 rate,
-                counts: Counts::new(rate.window()),
-                burst: rate.burst().map(|burst| Burst::new(burst.most, burst.each, time)),
+                counts: Counts::new(rate.window(), crowd),
+                burst: rate.burst().map(|burst| Burst::new(burst.most, burst.each, time, crowd)),
             })),
             Most::InFlight(most) => Kind::InFlight(Arc::new(Concurrency::new(most))),
         };

@@ -1,7 +1,7 @@
 //! What is known by key, in bounded memory.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 
@@ -12,7 +12,12 @@ pub(super) struct Keyed<V> {
     others: Box<[Shard<V>]>,
     asked: AtomicUsize,
     crowded: AtomicBool,
+    crowd: Crowd,
 }
+
+/// How often keys were counted together that have nothing to do with each other, because there were too many.
+#[derive(Clone, Debug, Default)]
+pub struct Crowd(Arc<AtomicU64>);
 
 /// Some of the keys, under a lock of their own.
 type Shard<V> = Mutex<HashMap<u64, V>>;
@@ -27,9 +32,10 @@ pub(super) const BUCKETS: u64 = 16_384;
 pub(super) const SWEEP: usize = 4096;
 
 impl<V: Default> Keyed<V> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(crowd: &Crowd) -> Self {
         let others = (1..SHARDS).map(|_| Shard::default()).collect();
-        Self { first: Shard::default(), others, asked: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
+        let (asked, crowded) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { first: Shard::default(), others, asked, crowded, crowd: crowd.clone() }
     }
 
     /// What is known of a key; nothing of a new one.
@@ -64,7 +70,11 @@ impl<V: Default> Keyed<V> {
 
     /// Where a key is known: by itself, or with others while there are too many.
     fn bucket(&self, key: u64) -> u64 {
-        if self.crowded.load(Ordering::Relaxed) { key % BUCKETS } else { key }
+        if !self.crowded.load(Ordering::Relaxed) {
+            return key;
+        }
+        self.crowd.0.fetch_add(1, Ordering::Relaxed);
+        key % BUCKETS
     }
 
     fn shard(&self, key: u64) -> MutexGuard<'_, HashMap<u64, V>> {
@@ -74,6 +84,13 @@ impl<V: Default> Keyed<V> {
 
     fn shards(&self) -> impl Iterator<Item = &Shard<V>> {
         self.others.iter().chain([&self.first])
+    }
+}
+
+impl Crowd {
+    /// How often.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

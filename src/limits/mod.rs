@@ -21,6 +21,7 @@ use crate::mcp::Target;
 use crate::policy::{Limit, LimitRule, Per, Permit, PolicySet, RuleId, Unit};
 use crate::store::Failure;
 
+pub use keyed::Crowd;
 pub use store::{Store, StoreCalls, StoreSettings, WhenDown};
 
 use concurrency::Slot;
@@ -33,6 +34,7 @@ use taking::Taking;
 pub struct Limits {
     counters: HashMap<LimitRule, Counter>,
     keys: Keys,
+    crowd: Crowd,
     time: Time,
     store: Option<Arc<Store>>,
 }
@@ -130,15 +132,16 @@ impl Limits {
     }
 
     fn counting(policy: &PolicySet, earlier: Option<&Self>, time: Time) -> Self {
+        let crowd = earlier.map(|earlier| earlier.crowd.clone()).unwrap_or_default();
         let counters = policy
             .limits()
             .map(|rule| {
                 let kept = earlier.and_then(|earlier| earlier.counter_like(rule));
-                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule, time)))
+                (rule.clone(), kept.unwrap_or_else(|| Counter::of(rule, time, &crowd)))
             })
             .collect();
         let keys = earlier.map_or_else(|| Keys::OfThisGate(RandomState::new()), |earlier| earlier.keys.clone());
-        Self { counters, keys, time, store: earlier.and_then(|earlier| earlier.store.clone()) }
+        Self { counters, keys, crowd, time, store: earlier.and_then(|earlier| earlier.store.clone()) }
     }
 
     /// Takes room under every limit that the call falls under. Those in shadow only note that there was none.
@@ -190,6 +193,11 @@ impl Limits {
         let by_size = taking.by_size();
         let Taking { would_limit, slots, quota, .. } = taking;
         Admission { permit, would_limit, quota, by_size, time: self.time, _slots: slots, _lease: lease }
+    }
+
+    /// How often callers were counted together, since more are known than are told apart.
+    pub fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
 
     /// The store, if limits are shared.

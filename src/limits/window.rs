@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use super::keyed::Keyed;
+use super::keyed::{Crowd, Keyed};
 use crate::policy::Window;
 
 /// One window, counted for every key apart. Where a store counts for several gates, this is what the gate knows of that.
@@ -42,8 +42,8 @@ const WHOLE: u64 = 16;
 pub(super) const SLOTS: usize = 17;
 
 impl Counts {
-    pub(super) fn new(window: Window) -> Self {
-        Self { window, keys: Keyed::new() }
+    pub(super) fn new(window: Window, crowd: &Crowd) -> Self {
+        Self { window, keys: Keyed::new(crowd) }
     }
 
     /// Takes so much, if that is left; of a share of the whole, one of so many.
@@ -212,7 +212,7 @@ mod tests {
     const TWO: NonZeroU32 = NonZeroU32::new(2).unwrap();
 
     fn counts(most: u64, every: Duration) -> Counts {
-        Counts::new(Window { most, every })
+        Counts::new(Window { most, every }, &Crowd::default())
     }
 
     #[test]
@@ -272,9 +272,15 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_when_every_key_is_fresh() {
-        let counts = counts(1, Duration::from_hours(1));
+        let crowd = Crowd::default();
+        let counts = Counts::new(Window { most: 1, every: Duration::from_hours(1) }, &crowd);
+        for key in 0..SWEEP as u64 {
+            counts.take(key, 1, Duration::ZERO, ALONE).unwrap();
+        }
+        assert_eq!(crowd.count(), 0, "each is counted by itself");
         let refused = (0..200_000).filter(|key| counts.take(*key, 1, Duration::ZERO, ALONE).is_err()).count();
-        assert!(refused > 0, "what shares a bucket shares its quota");
+        assert!(refused > SWEEP, "what shares a bucket shares its quota");
+        assert!(crowd.count() > 0, "and that is told");
         let keys = || {
             let mut keys = 0;
             counts.keys.each(|_, _| keys += 1);

@@ -42,7 +42,7 @@ use crate::cache::Cache;
 use crate::clock;
 use crate::exchange::{Exchange, TimeoutKind};
 use crate::identity::IssuerState;
-use crate::limits::Store;
+use crate::limits::{Crowd, Store};
 use crate::mcp::ServerName;
 use crate::policy::{KillScope, Kills};
 
@@ -192,6 +192,11 @@ impl Telemetry {
     /// Says how issuers of tokens stand.
     pub fn issuers(&self, issuers: Vec<IssuerState>) {
         *self.observed.issuers.write().unwrap_or_else(PoisonError::into_inner) = issuers;
+    }
+
+    /// Says how often limits have counted callers together, from now on.
+    pub fn crowd(&self, crowd: Crowd) {
+        *self.observed.crowd.write().unwrap_or_else(PoisonError::into_inner) = crowd;
     }
 
     /// Says how the store of limits fares, from now on.

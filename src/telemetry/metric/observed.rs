@@ -15,7 +15,7 @@ use crate::breaker::Phase;
 use crate::cache::{Cache, Look};
 use crate::clock;
 use crate::identity::{Asked, IssuerState};
-use crate::limits::Store;
+use crate::limits::{Crowd, Store};
 use crate::policy::KillScope;
 
 /// What observers read when metrics are collected.
@@ -41,6 +41,8 @@ pub(in crate::telemetry) struct Observed {
     pub(in crate::telemetry) issuers: Arc<RwLock<Vec<IssuerState>>>,
     /// Answers that are given again.
     pub(in crate::telemetry) cache: Arc<RwLock<Option<Arc<Cache>>>>,
+    /// How often limits have counted callers together.
+    pub(in crate::telemetry) crowd: Arc<RwLock<Crowd>>,
     /// Where limits are shared, if they are.
     pub(in crate::telemetry) limits_store: Arc<RwLock<Option<Arc<Store>>>>,
 }
@@ -98,6 +100,7 @@ impl Observed {
             })
             .build();
         self.register_issuers(meter);
+        self.register_crowd(meter);
         self.register_limits_store(meter);
         self.register_cache(meter);
         self.register_shared_answers(meter);
@@ -124,6 +127,17 @@ impl Observed {
                 if let Some(policy) = &*policy.read().unwrap_or_else(PoisonError::into_inner) {
                     observer.observe(clock::monotonic().duration_since(policy.since).as_secs_f64(), &[]);
                 }
+            })
+            .build();
+    }
+
+    fn register_crowd(&self, meter: &Meter) {
+        let crowd = Arc::clone(&self.crowd);
+        meter
+            .u64_observable_counter("tollgate.limits.crowded")
+            .with_description("How often a limit counted callers together, because more are known than are told apart")
+            .with_callback(move |observer| {
+                observer.observe(crowd.read().unwrap_or_else(PoisonError::into_inner).count(), &[]);
             })
             .build();
     }
