@@ -17,6 +17,18 @@ pub fn now() -> Moment {
     Moment { wall: wall(), monotonic: monotonic() }
 }
 
+impl Moment {
+    /// By how many microseconds the calendar was put forward since then, or back, where that is less than none.
+    pub fn put_forward_since(self, earlier: Self) -> i64 {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        let passed = match self.wall.duration_since(earlier.wall) {
+            Ok(passed) => micros(passed),
+            Err(back) => -micros(back.duration()),
+        };
+        passed.saturating_sub(micros(self.monotonic.saturating_duration_since(earlier.monotonic)))
+    }
+}
+
 impl Add<Duration> for Moment {
     type Output = Self;
 

@@ -110,6 +110,8 @@ pub enum Event {
     Unkilled(KillFacts),
     /// So many records could not be written.
     Gap(u64),
+    /// The wall clock was put forward by so many microseconds, or back.
+    Clock(i64),
     /// The last process was killed while it wrote: so many bytes at the end were no whole record, and went.
     Recovery {
         /// How many.
@@ -143,6 +145,8 @@ pub(super) struct Line<'a> {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_us: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -353,6 +357,7 @@ impl Event {
             Self::Killed(facts) => Line { result: Some("stopped"), ..facts.line(line("kill")) },
             Self::Unkilled(facts) => Line { result: Some("resumed"), ..facts.line(line("kill")) },
             Self::Gap(lost) => Line { lost: Some(*lost), ..line("gap") },
+            Self::Clock(by) => Line { clock_us: Some(*by), ..line("clock") },
             Self::Recovery { bytes, sha256 } => Line { bytes: Some(*bytes), sha256: Some(sha256), ..line("recovery") },
         }
     }
@@ -425,6 +430,7 @@ mod tests {
             auth: Some("token"),
             bytes: Some(1),
             cache: Some("hit"),
+            clock_us: Some(-3_600_000_000),
             code: Some(-32602),
             decision: Some(odd.to_owned()),
             duration_us: Some(1 << 52),

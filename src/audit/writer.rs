@@ -13,13 +13,15 @@ use tokio::sync::oneshot;
 use super::log::{Log, Undone, When};
 use super::record::{Event, Record, Told};
 use super::{Health, Job, MOST, Mode, Shared};
-use crate::clock;
+use crate::clock::{self, Moment};
 
 /// How long records gather where nobody waits for them: waking the thread costs a call more than its record does.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often the thread looks at the time while something is to be done later, and while nothing is.
 const SOON: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(1);
+/// What the wall clock is put forward or back by is noted from here on, in microseconds: less is what keeps it right.
+const JUMP: u64 = 1_000_000;
 /// How long after a failure it is tried again to write.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -34,12 +36,14 @@ pub(super) struct Writer {
     waiting: Vec<oneshot::Sender<()>>,
     /// Since when nothing can be written.
     failed: Option<Instant>,
+    /// When it was last looked at the clocks.
+    looked: Moment,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(log: Log, told: Told, shared: Arc<Shared>, jobs: Receiver<Job>) -> io::Result<()> {
-        let mut writer = Self { shared, log, told, waiting: Vec::new(), failed: None };
+        let mut writer = Self { shared, log, told, waiting: Vec::new(), failed: None, looked: clock::now() };
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&jobs))?;
         Ok(())
     }
@@ -54,6 +58,7 @@ impl Writer {
             if self.failed.is_some() {
                 self.retry();
             }
+            self.note_clock();
             let mut close = None;
             for job in first.into_iter().chain(jobs.try_iter()).take(MOST) {
                 match job {
@@ -82,6 +87,21 @@ impl Writer {
 
     fn patience(&self) -> Duration {
         if self.failed.is_some() || !self.log.is_settled() { SOON } else { IDLE }
+    }
+
+    /// Says if the wall clock was put forward or back, before any record whose time shows it.
+    fn note_clock(&mut self) {
+        if self.failed.is_some() {
+            return;
+        }
+        let now = clock::now();
+        let by = now.put_forward_since(self.looked);
+        self.looked = now;
+        if by.unsigned_abs() >= JUMP {
+            tracing::warn!(by_us = by, "the wall clock was put forward, or back; limits and deadlines do not go by it");
+            self.log.add(Event::Clock(by).line(now.wall));
+            self.shared.written.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn add(&mut self, record: &Record, done: Option<oneshot::Sender<()>>) {

@@ -17,7 +17,7 @@ use crate::support::{DEADLINE, keys, raw, until};
 
 const AUDIENCE: &str = "https://gateway.test/mcp";
 
-fn tokens(issuer: &Issuer, more: &str) -> String {
+pub(crate) fn tokens(issuer: &Issuer, more: &str) -> String {
     let url = issuer.url();
     let roles = "roles: { claim: groups, map: { analysts: reader } }";
     let entry = format!("issuer: \"{url}\", audience: \"{AUDIENCE}\", allow_addresses: [127.0.0.0/8], {roles}{more}");
@@ -29,11 +29,11 @@ fn only_tokens(issuer: &Issuer) -> String {
     tokens(issuer, "").split_once("tokens:\n").map(|(_, tokens)| format!("tokens:\n{tokens}")).unwrap()
 }
 
-fn claims(issuer: &Issuer, ends: i64) -> Value {
+pub(crate) fn claims(issuer: &Issuer, ends: i64) -> Value {
     json!({ "iss": issuer.url(), "aud": AUDIENCE, "sub": "alice", "exp": seconds(ends), "groups": ["analysts"] })
 }
 
-fn call(token: &str) -> Vec<u8> {
+pub(crate) fn call(token: &str) -> Vec<u8> {
     let bearer = format!("Bearer {token}");
     let mut headers = LEGACY.to_vec();
     headers.push(("authorization", &bearer));
