@@ -66,8 +66,10 @@ const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// An address cannot be bound, or the system refuses something that the gate cannot do without.
 pub async fn run(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<End> {
     let mut signals = Signals::new()?;
+    // Before anybody hears that the gate serves: a hangup that nobody waits for ends the process.
+    let hangups = signal(SignalKind::hangup())?;
     let process = Process::assemble(loaded, telemetry)?;
-    let running = process.start().await;
+    let running = process.start(hangups).await;
     signals.stop().await;
     tracing::info!("stopping: no new connections; what was accepted is answered");
     running.end(&mut signals).await
@@ -124,7 +126,7 @@ impl Process {
     }
 
     /// Serves from now on.
-    async fn start(self) -> Running {
+    async fn start(self, hangups: Signal) -> Running {
         let Self { config, settings, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
         let [address, admin_address] = [&listener, &admin]
             .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
@@ -135,7 +137,8 @@ impl Process {
         tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
         tasks.spawn(memory::watch(config.max_memory_bytes, Arc::clone(&gateway), stop.clone()));
         look_after_credentials(&tasks, &gateway, &state, &stop);
-        tasks.spawn(reload::watch(Arc::clone(&config), settings, Arc::clone(&gateway), stop.clone()));
+        let reloads = reload::watch(Arc::clone(&config), settings, Arc::clone(&gateway), hangups, stop.clone());
+        tasks.spawn(reloads);
         tracing::info!("admin on http://{admin_address}");
         for path in gateway.routes.paths() {
             tracing::info!("listening on {}://{address}{path}", config.listen.scheme());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher as _};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -27,13 +27,18 @@ const POLL: Duration = Duration::from_secs(10);
 const MOUNTED: &str = "..data";
 
 /// Reloads on a change of policies, certificates or the configuration, on SIGHUP and, for file systems that tell nothing, now and then.
-pub(super) async fn watch(config: Arc<Config>, mut settings: Settings, gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(super) async fn watch(
+    config: Arc<Config>,
+    mut settings: Settings,
+    gateway: Arc<Gateway>,
+    mut hangups: Signal,
+    stop: CancellationToken,
+) {
     let (tell, mut changed) = mpsc::channel(1);
     let mut certificates = config.listen.tls.clone().map(|tls| Certificates::new(tls, Arc::clone(&gateway)));
     let folders = config.listen.tls.iter().flat_map(|tls| tls.files().folders());
     let _watcher = watcher(folders.chain([&*config.policies]), &tell);
     let _watcher_of_config = config.file.path().and_then(|file| watch_file(file, &tell));
-    let mut hangups = signal(SignalKind::hangup()).ok();
     let mut poll = interval(POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     poll.tick().await;
@@ -46,7 +51,7 @@ pub(super) async fn watch(config: Arc<Config>, mut settings: Settings, gateway: 
     loop {
         tokio::select! {
             Some(()) = changed.recv() => sleep(SETTLE).await,
-            Some(()) = async { hangups.as_mut()?.recv().await } => {}
+            Some(()) = hangups.recv() => {}
             _ = poll.tick() => {}
             () = stop.cancelled() => return,
         }
