@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
-use crate::support::message::{LEGACY, post, tool_call};
-use crate::support::raw;
+use crate::support::message::{LEGACY, post, post_modern, tool_call};
+use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::World;
 use crate::support::{DEADLINE, until};
@@ -163,6 +163,29 @@ async fn ten_thousand_callers_go_away_and_leave_nothing_behind() {
     every_one_is_told_of_once(&gate, &upstream).await;
     assert_eq!(call(&gate).await, 200);
     assert_eq!(gate.terminate().await, Some(0), "nothing keeps it");
+}
+
+/// R19 names the time. Half of them keep it: a single one may be held up by all else that the machine does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_hears_at_once_that_its_caller_has_gone() {
+    const CALLERS: usize = 21;
+    let upstream = Upstream::start().await;
+    upstream.answer(Reply::Hang);
+    let gate = World::new(&upstream.url()).policy("records.yaml", POLICY).start().await;
+    let call = post_modern("tools/call", r#""name":"search_records","arguments":{}"#, Some("search_records"));
+    let mut took = Vec::new();
+    for n in 1..=CALLERS {
+        let mut caller = Connection::open(gate.data).await;
+        caller.send(&call).await.unwrap();
+        assert!(upstream.wait_for(n, DEADLINE).await);
+        let gone = Instant::now();
+        drop(caller);
+        assert!(upstream.wait_for_hang_ups(n, DEADLINE).await, "{n}");
+        took.push(gone.elapsed());
+    }
+    took.sort_unstable();
+    assert!(took[CALLERS / 2] <= Duration::from_millis(100), "{took:?}");
+    assert_eq!(upstream.count(), CALLERS, "the end of its connection is all that it hears");
 }
 
 async fn come_and_go(to: SocketAddr, caller: usize, farewell: Farewell, arrived: &Notify) {
