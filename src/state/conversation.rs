@@ -91,6 +91,8 @@ impl Conversation {
         let theirs = head.headers.remove(&SESSION_ID);
         match (self, theirs) {
             (Self::Begins(seat), Some(theirs)) if method == Method::Initialize && head.status.is_success() => {
+                // As it came it is a part of all that was read with it, which would stay as long as the session.
+                let theirs = HeaderValue::from_bytes(theirs.as_bytes()).unwrap_or(theirs);
                 let Some((ours, session)) = seat.begin(Known::Header(theirs), Some(from)) else {
                     return Self::Stateless;
                 };

@@ -1,12 +1,13 @@
-//! What an event stream costs on which nothing happens: memory, and little of it.
+//! What an event stream costs on which nothing happens, and a session that nobody uses: memory, and little of it.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::DEADLINE;
 use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
-use crate::support::message::{LEGACY, post, post_modern, tool_call};
-use crate::support::raw::{self, Connection};
+use crate::support::message::{LEGACY, message, post, post_modern, tool_call};
+use crate::support::raw::{self, Answer, Connection};
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::World;
 
@@ -60,6 +61,50 @@ async fn cost_little(request: &[u8]) {
     let call = post(ALICE, &tool_call("1", "search_records", "{}"));
     assert_eq!(raw::call(gate.data, &call).await.status, 200, "calls go on beside them");
     drop(open);
+}
+
+/// So many sessions, which need no descriptors.
+const SESSIONS: usize = 4_000;
+/// In bytes, the ids of both sides and the table's room included.
+const MOST_OF_A_SESSION: usize = 2_048;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "the figure is worth knowing where it is good, too")]
+async fn a_session_costs_little() {
+    let upstream = Upstream::start().await;
+    let begun = AtomicUsize::new(0);
+    upstream.answer_with(move |request: &Recorded| {
+        let Reply::Whole { status, mut headers, body } = Reply::obliging(request) else {
+            panic!("it obliges");
+        };
+        headers.push(("mcp-session-id".to_owned(), format!("{:032x}", begun.fetch_add(1, Ordering::Relaxed))));
+        Reply::Whole { status, headers, body }
+    });
+    let most = format!("sessions: {{ max_per_principal: {} }}", FIRST + SESSIONS);
+    let gate = World::new(&upstream.url()).policy("records.yaml", POLICY).top(&most).start().await;
+    let params = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}"#;
+    let initialize = post(ALICE, &message("1", "initialize", params));
+    let mut connection = Connection::open(gate.data).await;
+    begin(&mut connection, &initialize, FIRST).await;
+    let Some(before) = gate.memory_kib() else {
+        return;
+    };
+    begin(&mut connection, &initialize, SESSIONS).await;
+    let after = gate.memory_kib().expect("it was known before");
+    let each = after.saturating_sub(before) * 1024 / SESSIONS;
+    eprintln!("{SESSIONS} sessions: {before} KiB before, {after} KiB with them, {each} bytes each");
+    assert!(each <= MOST_OF_A_SESSION, "{each} bytes for each of {SESSIONS} sessions");
+    let open = gate.metric(r#"tollgate_sessions{server="records"}"#).await;
+    assert_eq!(open, Some(precise(FIRST + SESSIONS)));
+}
+
+async fn begin(connection: &mut Connection, initialize: &[u8], sessions: usize) {
+    for _ in 0..sessions {
+        let Answer::Response(begun) = connection.exchange(initialize).await else {
+            panic!("an answer");
+        };
+        assert!(begun.head.first("mcp-session-id").is_some(), "{}", begun.text());
+    }
 }
 
 /// Streams stay open and silent; all else is answered.
