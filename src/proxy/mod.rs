@@ -249,9 +249,10 @@ impl Gateway {
                 (At::Server(route), Calls::One(call)) => {
                     self.answer_one(Asking { caller, route, call, room }, peer, seen).await
                 }
-                (at, Calls::Batch(calls)) => batch::answer(self, (&caller, &at), calls, peer, seen).await,
+                // In boxes of their own: they are larger, and whatever this future holds is moved once for each request.
+                (at, Calls::Batch(calls)) => Box::pin(batch::answer(self, (&caller, &at), calls, peer, seen)).await,
                 (At::View(view), Calls::One(call)) => {
-                    view::answer(self, Viewing { view, caller, call, room }, peer, seen).await
+                    Box::pin(view::answer(self, Viewing { view, caller, call, room }, peer, seen)).await
                 }
             },
             Err(refusal) => {

@@ -123,7 +123,7 @@ impl Links {
         let url = prepare(&mut request, &origin);
         let mut link = match self.kept(&origin) {
             Some(link) => link,
-            None => self.connect(&url).await?,
+            None => Box::pin(self.connect(&url)).await?, // in a box: it is large, and rare
         };
         match link.send(request).await {
             Ok(answer) => {
