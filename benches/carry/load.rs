@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,6 +11,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tollgate::clock;
@@ -25,6 +28,9 @@ use crate::wire::{Ask, Tool};
 const LONGEST: usize = 4 << 20;
 /// Whoever is silent for so long is broken.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// So many calls may be due and not yet made. Who is further behind is asked for no more until it is not.
+const QUEUE: usize = 10_000;
 
 /// What the connections do, told by one and read by all.
 #[derive(Debug, Default)]
@@ -81,6 +87,44 @@ pub(crate) fn measure(target: &Process, cell: &Cell, options: &Options) -> Resul
             latencies.extend(done?.map_err(|error| format!("{}: {error}", target.name))?);
         }
         Ok(Sample::new(latencies, took, cpu, busy))
+    })
+}
+
+/// Makes calls at a constant rate for a while. Returns how long each took from when it was due: what waits behind a slow one counts.
+pub(crate) fn at_rate(
+    target: &Process,
+    cell: &Cell,
+    options: &Options,
+    per_second: f64,
+) -> Result<Vec<Duration>, Failure> {
+    runtime()?.block_on(async {
+        let expected = answer_of(target, cell.tool).await?.len();
+        let (due, calls) = mpsc::channel(QUEUE);
+        let calls = Arc::new(Mutex::new(calls));
+        let mut connections = JoinSet::new();
+        for _ in 0..cell.connections {
+            let connection = Connection::open(target, cell.tool, expected).await?;
+            connections.spawn(connection.keep_to(Arc::clone(&calls)));
+        }
+        let (warm_up, duration) = (options.warm_up, options.duration);
+        let begun = clock::monotonic();
+        // A thread of its own: it sleeps by the microsecond, a runtime by the millisecond.
+        let clock = thread::spawn(move || {
+            for call in 1.. {
+                let after = Duration::from_secs_f64(f64::from(call) / per_second);
+                thread::sleep((begun + after).saturating_duration_since(clock::monotonic()));
+                if after > warm_up + duration || due.blocking_send(begun + after).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut latencies = Vec::new();
+        while let Some(done) = timeout(warm_up + duration + SILENCE, connections.join_next()).await? {
+            latencies.extend(done?.map_err(|error| format!("{}: {error}", target.name))?);
+        }
+        clock.join().map_err(|_panicked| "the clock of the load stopped")?;
+        let measured = latencies.into_iter().filter(|(due, _)| *due > begun + warm_up);
+        Ok(measured.map(|(_, took)| took).collect())
     })
 }
 
@@ -154,6 +198,18 @@ impl Connection {
             }
         }
         Ok(latencies)
+    }
+
+    /// Makes each call that is due and that no other connection has taken; returns when it was due, and how long it took from then.
+    async fn keep_to(mut self, calls: Arc<Mutex<Receiver<Instant>>>) -> Result<Vec<(Instant, Duration)>, String> {
+        let mut latencies = Vec::new();
+        loop {
+            let Some(due) = calls.lock().await.recv().await else {
+                return Ok(latencies);
+            };
+            self.ask_once().await?;
+            latencies.push((due, clock::monotonic().duration_since(due)));
+        }
     }
 
     async fn ask_once(&mut self) -> Result<(), String> {

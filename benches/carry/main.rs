@@ -6,6 +6,7 @@
 
 mod collector;
 mod floor;
+mod half;
 mod instructions;
 mod load;
 mod machine;
@@ -100,6 +101,7 @@ fn time(options: &Options) -> Result<(), Failure> {
         }
     }
     report.print(&targets);
+    half::report(&targets, options, &report)?;
     if let Some(file) = &options.svg {
         fs::write(file, report.plot())?;
     }

@@ -57,7 +57,7 @@ pub(crate) enum Wanted {
 
 const DEFAULT_CELLS: &str = "echo:1,16,64 blob16k:16 blob1m:4 sse1:16 sse100:4";
 const SMOKE_CELLS: &str = "echo:2 blob16k:1 blob1m:1 sse1:1 sse100:1";
-const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--gate PROGRAM] [--peer NAME=SCRIPT].. [--svg FILE] [--instructions] [--test]";
+const USAGE: &str = "usage: cargo bench --bench carry -- [--rounds N] [--secs S] [--cells TOOL:CONNECTIONS,.. ..] [--streams N] [--gate PROGRAM] [--peer NAME=SCRIPT].. [--svg FILE] [--free] [--instructions] [--test]";
 
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure> {
     let mut options = Options::default_for(if is_smoke_test() { Purpose::SmokeTest } else { Purpose::Figures })?;
@@ -68,6 +68,7 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Wanted, Failure
         match arg.as_str() {
             "--bench" | "--test" => {}
             "--instructions" => figures = Wanted::Instructions,
+            "--free" => options.pinning = Pinning::Free,
             "--rounds" => options.rounds = args.next().ok_or(USAGE)?.parse()?,
             "--streams" => options.streams = args.next().ok_or(USAGE)?.parse()?,
             "--gate" => options.gate = PathBuf::from(args.next().ok_or(USAGE)?),

@@ -15,7 +15,7 @@ use tollgate::clock;
 use crate::Failure;
 use crate::options::Options;
 use crate::process::Process;
-use crate::report::{DIRECT, GATE};
+use crate::report::{DIRECT, GATE, rank};
 use crate::wire::{Ask, PACED};
 
 /// Events of one stream, the answer not counted.
@@ -123,8 +123,7 @@ impl Delays {
     }
 
     fn at(&self, percent: usize) -> Duration {
-        let last = self.sorted.len().saturating_sub(1);
-        self.sorted.get((self.sorted.len() * percent / 100).min(last)).copied().unwrap_or_default()
+        rank(&self.sorted, percent).unwrap_or_default()
     }
 
     fn calmest(&self) -> Duration {

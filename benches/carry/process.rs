@@ -142,6 +142,9 @@ impl Drop for Process {
 fn pinned(command: &Command, core: Core) -> Command {
     let mut pinned = Command::new("/usr/bin/taskset");
     pinned.args(["-c", core.number()]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        pinned.current_dir(folder);
+    }
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
             pinned.env(name, value);

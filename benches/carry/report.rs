@@ -25,15 +25,11 @@ impl Sample {
         let count = latencies.len().max(1);
         #[expect(clippy::cast_precision_loss, reason = "no round has 2^53 answers")]
         let answers = count as f64;
-        let rank = |percent: usize| {
-            let latency = latencies.get((count * percent / 100).min(count - 1));
-            latency.map_or(f64::NAN, |latency| micros(*latency))
-        };
         let others = busy.map(|busy| busy.saturating_sub(cpu).as_secs_f64() / took.as_secs_f64());
         Self {
             per_second: answers / took.as_secs_f64(),
-            p50: rank(50),
-            p99: rank(99),
+            p50: rank_micros(&latencies, 50),
+            p99: rank_micros(&latencies, 99),
             cpu: micros(cpu) / answers,
             others,
         }
@@ -122,6 +118,12 @@ impl Report {
         }
     }
 
+    /// How many calls the gate carried.
+    pub(crate) fn gate_per_second(&self, cell: &Cell) -> f64 {
+        let row = self.rows.iter().find(|row| row.cell == *cell && row.target == GATE);
+        row.map_or(f64::NAN, |row| row.median(|sample| sample.per_second))
+    }
+
     /// The same as a picture.
     pub(crate) fn plot(&self) -> String {
         let mut groups: Vec<Group> = Vec::new();
@@ -146,9 +148,7 @@ impl Report {
 
 impl Row {
     fn median(&self, figure: fn(&Sample) -> f64) -> f64 {
-        let mut figures: Vec<f64> = self.samples.iter().map(figure).collect();
-        figures.sort_unstable_by(f64::total_cmp);
-        figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.samples.iter().map(figure))
     }
 
     /// Whoever else uses the machine only ever adds to the work of a round.
@@ -156,6 +156,23 @@ impl Row {
         let figures = self.samples.iter().map(|sample| sample.cpu);
         figures.fold(f64::INFINITY, f64::min)
     }
+}
+
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// What so many percent of them are below, if there are any.
+pub(crate) fn rank(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((sorted.len() * percent / 100).min(last)).copied()
+}
+
+/// The same in microseconds.
+pub(crate) fn rank_micros(sorted: &[Duration], percent: usize) -> f64 {
+    rank(sorted, percent).map_or(f64::NAN, micros)
 }
 
 fn micros(duration: Duration) -> f64 {
