@@ -4,6 +4,9 @@
 #
 #   TARGET     the platform [default: musl where this toolchain has it, else static glibc of this machine]
 #   AUDITABLE  `1` adds the list of crates to the program (needs cargo-auditable), for scanners
+#   PROFILE    a profile of the program under load, of the same source and platform (profile.sh makes it). The bytes are those
+#              of source and profile: who builds them again needs both
+#   COUNTS     a folder: the program counts what it runs and writes that there when it ends. For profile.sh
 set -euo pipefail
 
 out=$1
@@ -28,6 +31,14 @@ RUSTFLAGS+=" -C link-arg=-Wl,-z,pack-relative-relocs"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
+if [[ -n ${PROFILE:-} ]]; then
+    [[ -f $PROFILE ]] || { echo "build: there is no profile at $PROFILE; deploy/profile.sh makes one" >&2; exit 1; }
+    # What is called lies together, apart from what never is: the linker keeps what the compiler knows of it.
+    RUSTFLAGS+=" -C profile-use=$(realpath "$PROFILE") -C link-arg=-Wl,-z,keep-text-section-prefix"
+fi
+if [[ -n ${COUNTS:-} ]]; then
+    RUSTFLAGS+=" -C profile-generate=$COUNTS"
+fi
 build=(build)
 if [[ ${AUDITABLE:-} == 1 ]]; then
     build=(auditable build)

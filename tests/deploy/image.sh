@@ -8,8 +8,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 hadolint deploy/Dockerfile
 work=$PWD/target/deploy/image
-rm -rf "$work" && mkdir -p "$work/context/out"
-out=$work/context/out
+case $(uname -m) in
+    aarch64) machine=arm64 ;;
+    *) machine=amd64 ;;
+esac
+out=$work/context/out/$machine
+rm -rf "$work" && mkdir -p "$out"
 
 if [[ ${1:-} == --full ]]; then
     deploy/build.sh "$out"
