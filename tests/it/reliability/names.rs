@@ -83,6 +83,8 @@ async fn a_name_that_fails_leads_where_it_led_and_one_that_moves_takes_all_calls
 
     // Its connections are kept, and lead to where the name leads no more.
     crowd(&gate, &old).await;
+    names.says(Says::At(OLD));
+    assert!(names.is_asked().await, "as late as can be before it is asked again");
     names.says(Says::At(NEW));
     let (moved, demanded) = (Instant::now(), Duration::from_secs(u64::from(TTL) + 1));
     let arrives = async || {

@@ -73,7 +73,8 @@ async fn heads_that_come_byte_by_byte_are_cut_off_and_nobody_else_notices() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_come_byte_by_byte_disturb_nobody() {
     let upstream = Upstream::start().await;
-    let gate = World::new(&upstream.url()).listen("max_in_flight: 2048").start().await;
+    let gate =
+        World::new(&upstream.url()).listen("max_in_flight: 2048").listen("timeouts: { body: 10m }").start().await;
     let (count, before) = (size(100, 1_000), gate.memory_kib());
     let head = call().windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
     let slow = drip(&gate, head, count).await;
@@ -83,7 +84,7 @@ async fn bodies_that_come_byte_by_byte_disturb_nobody() {
     assert!(report.lost.is_empty() && report.answered > 0, "{report:?}");
     let grown = gate.memory_kib().zip(before).map(|(now, before)| now.saturating_sub(before));
     assert!(grown.is_none_or(|kib| kib < 32 << 10), "{grown:?} KiB more");
-    // Long before half a minute: a byte a second is too slow for anybody.
+    // Long before its time is over: a byte a second is too slow for anybody.
     let cut_off = timeout(IN_TIME, async {
         for slow in slow {
             assert_eq!(slow.await.unwrap(), Some(408));

@@ -108,7 +108,7 @@ impl NameServer {
         *self.says.lock().unwrap() = says;
     }
 
-    /// Waits until it is asked once more, or twice: at once for the addresses of either kind.
+    /// Waits until it is asked once more, and has said what it has to say.
     pub(crate) async fn is_asked(&self) -> bool {
         let mut asked = self.asked.clone();
         let before = *asked.borrow_and_update();
@@ -123,8 +123,16 @@ async fn answer(socket: UdpSocket, says: Arc<Mutex<Says>>, count: watch::Sender<
         if let Some(answer) = answer {
             socket.send_to(&answer, from).await.expect("loopback takes it");
         }
-        count.send_modify(|count| *count += 1);
+        if asks_v4(&query[..length]) {
+            count.send_modify(|count| *count += 1);
+        }
     }
+}
+
+/// Whether it asks for an address, of the internet. For those of the other kind it asks at the same time.
+fn asks_v4(query: &[u8]) -> bool {
+    let name = query[12..].iter().position(|byte| *byte == 0);
+    name.is_some_and(|end| query[12 + end..].starts_with(&[0, 0, 1, 0, 1]))
 }
 
 /// An answer to the one question of a query (RFC 1035, 4.1).
@@ -136,8 +144,7 @@ fn reply(query: &[u8], says: Says) -> Option<Vec<u8>> {
     };
     let name = query[12..].iter().position(|byte| *byte == 0)? + 1;
     let question = &query[12..12 + name + 4];
-    let is_v4 = question[name..] == [0, 1, 0, 1];
-    let found = address.filter(|_| is_v4);
+    let found = address.filter(|_| asks_v4(query));
     let mut answer = [&query[..2], &flags, &[0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0], question].concat();
     if let Some(address) = found {
         // The name is the one of the question; an address, of the internet.
