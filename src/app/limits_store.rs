@@ -1,5 +1,6 @@
 //! The store that limits are shared in: kept up to date, and told of.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::admin::AdminState;
 use crate::breaker::Phase;
 use crate::limits::{Store, WhenDown};
 use crate::proxy::Gateway;
+use crate::state::RevocationList;
 
 /// How often it is told what it does not know yet, and is looked for while it is away.
 const TICK: Duration = Duration::from_millis(250);
@@ -33,18 +35,39 @@ pub(super) async fn watch(
 }
 
 async fn keep(store: Arc<Store>, gateway: Arc<Gateway>, ended: CancellationToken) {
+    let list = gateway.sessions.list();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => gateway.snapshot.load_full().limits.settle().await,
+            _ = ticks.tick() => {
+                gateway.snapshot.load_full().limits.settle().await;
+                tell_of(list).await;
+            }
             // Somebody may wait for the room.
             () = store.ended() => store.release().await,
+            // Nobody shall go on elsewhere with what has ended here.
+            () = noted(list) => tell_of(list).await,
             () = ended.cancelled() => break,
         }
     }
     gateway.snapshot.load_full().limits.settle().await;
+    tell_of(list).await;
     store.leave().await;
+}
+
+async fn noted(list: Option<&Arc<RevocationList>>) {
+    match list {
+        Some(list) => list.noted().await,
+        None => pending().await,
+    }
+}
+
+/// Tells other gates which sessions have ended.
+async fn tell_of(list: Option<&Arc<RevocationList>>) {
+    if let Some(list) = list {
+        list.tell().await;
+    }
 }
 
 /// Says when it is away, and when it is there again.

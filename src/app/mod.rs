@@ -11,6 +11,7 @@ mod reload;
 mod seldom;
 mod servers;
 mod settings;
+mod sharing;
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -30,12 +31,11 @@ use crate::admin::{self, AdminState, Behind, Latch, Readiness};
 use crate::audit::{Event, Health};
 use crate::cache::{AnswerStore, Cache, CacheSettings};
 use crate::config::{Config, Loaded, Policies};
-use crate::federation::{Cursors, News};
+use crate::federation::News;
 use crate::kill_switch::{self, KillSwitch};
 use crate::limits::{Limits, Store};
+use crate::mcp::ServerName;
 use crate::proxy::{Capacity, Gateway, Routes, Snapshot, Terms};
-use crate::seal::WeakKey;
-use crate::secret::Reference;
 use crate::state::{Ended, Sessions};
 use crate::store::Link;
 use crate::telemetry::Telemetry;
@@ -43,6 +43,7 @@ use crate::telemetry::Telemetry;
 use handshake::Handshakes;
 use listener::Port;
 use settings::Settings;
+use sharing::Sharing;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +98,10 @@ impl Process {
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let news = News::default();
-        let served = servers::serve(&config, &news, &telemetry, &tasks)?;
         let link = config.limits_store.as_ref().map(|store| Link::open(store.link.clone())).transpose();
         let link = link.map_err(io::Error::other)?.map(Arc::new);
+        let sharing = Sharing::open(&config, link.as_ref())?;
+        let served = servers::serve((&config, &sharing), &news, &telemetry, &tasks)?;
         let address = listener.local_addr()?;
         let terms = Arc::new(settings::terms(&config, address));
         let gateway = Arc::new(Gateway {
@@ -110,13 +112,14 @@ impl Process {
             cache: Arc::new(cache(&config.cache, link, &tasks)?),
             telemetry: Arc::clone(&telemetry),
             news,
-            sessions: Arc::new(Sessions::new(config.sessions, Ended::default())),
-            cursors: cursors(&config)?,
+            sessions: Arc::new(Sessions::new(config.sessions, sharing.tickets_of_views(), Ended::default())),
+            cursors: sharing.cursors(),
             capacity: Capacity::new(config.listen.max_in_flight),
             draining: stop.clone(),
             waiting: tasks.clone(),
         });
         telemetry.cache(Arc::clone(&gateway.cache));
+        telemetry.sessions(&ServerName::none(), &gateway.sessions);
         let kill_switch = kill_switch(&config, &gateway)?;
         let state = Arc::new(admin_state(&gateway, telemetry, kill_switch.clone()));
         let config = Arc::new(config);
@@ -232,14 +235,6 @@ async fn drained(
         () = answered => End::Drained,
         () = patience(drain_timeout, signals) => End::CutShort,
     }
-}
-
-/// What makes the cursors of views.
-fn cursors(config: &Config) -> io::Result<Cursors> {
-    let read = |kept: &Reference| kept.read().map_err(|why| io::Error::other(format!("cursor_keys: {kept}: {why}")));
-    let keys = config.cursor_keys.iter().map(read).collect::<io::Result<Vec<_>>>()?;
-    let weak = "cursor_keys: a key has fewer than 32 characters; make one with `openssl rand -hex 32`";
-    Cursors::shared(&keys).map_err(|WeakKey| io::Error::other(weak))
 }
 
 /// What operators have stopped is stopped before anybody is served.

@@ -9,13 +9,14 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::sharing::Sharing;
 use crate::admin::AdminState;
 use crate::breaker::Phase;
 use crate::config::{Config, Server};
 use crate::federation::{Asked, Catalogue, News};
 use crate::mcp::ServerName;
 use crate::proxy::{Capacity, Gateway, Served, Transports};
-use crate::state::{Ended, State};
+use crate::state::{Ended, Sessions, State};
 use crate::telemetry::{Telemetry, Watched};
 use crate::upstream::{Endpoint, Upstream};
 
@@ -33,23 +34,23 @@ const RENEW: Duration = Duration::from_secs(1);
 /// # Errors
 /// What lets the gate into one cannot be read.
 pub(super) fn serve(
-    config: &Config,
+    (config, sharing): (&Config, &Sharing),
     news: &News,
     telemetry: &Arc<Telemetry>,
     tasks: &TaskTracker,
 ) -> io::Result<Vec<Arc<Served>>> {
     let served = config.servers.iter().map(|server| {
         let catalogue = Arc::new(Catalogue::new(server.catalogue, news));
-        served((server, catalogue), config, telemetry, tasks).map(Arc::new)
+        served((server, catalogue), (config, sharing), telemetry, tasks).map(Arc::new)
     });
     let served = served.collect::<io::Result<Vec<_>>>()?;
     for served in &served {
+        telemetry.sessions(&served.name, served.state.sessions());
         telemetry.watch(Watched {
             server: served.name.clone(),
             connections: Arc::clone(served.upstream.connections()),
             endpoints: served.upstream.endpoints().cloned().collect(),
             retries: Arc::clone(served.upstream.retries()),
-            sessions: Arc::clone(served.state.sessions()),
             catalogue: Arc::clone(&served.catalogue),
         });
     }
@@ -58,13 +59,14 @@ pub(super) fn serve(
 
 fn served(
     (server, catalogue): (&Server, Arc<Catalogue>),
-    config: &Config,
+    (config, sharing): (&Config, &Sharing),
     telemetry: &Arc<Telemetry>,
     tasks: &TaskTracker,
 ) -> io::Result<Served> {
     let upstream = Upstream::new(&server.endpoints, &server.shown, tasks.clone())?;
     let (name, told) = (server.name.clone(), Arc::clone(telemetry));
     let ended = Ended::telling(move |lived| told.session_ended(&name, lived));
+    let tickets = sharing.tickets_of(&server.name, server.endpoints.streamable().iter().cloned());
     Ok(Served {
         name: server.name.clone(),
         hosts: server.hosts.clone(),
@@ -73,7 +75,7 @@ fn served(
             sse: !server.endpoints.sse().is_empty(),
         },
         upstream: Arc::new(upstream),
-        state: Arc::new(State::new(config.sessions, ended)),
+        state: Arc::new(State::new(Sessions::new(config.sessions, tickets, ended))),
         max_reply_bytes: server.max_reply_bytes,
         capacity: Capacity::new(config.listen.max_in_flight),
         catalogue,

@@ -36,7 +36,9 @@ pub(super) const MAX_SESSIONS: u64 = 1_000_000;
 pub(super) struct Span(pub(super) Duration, pub(super) RangeInclusive<Duration>);
 const DRAIN: Span = Span(Duration::from_secs(30), Duration::ZERO..=Duration::from_hours(1));
 const KEEP_ALIVE: Span = Span(Duration::from_secs(15), Duration::from_secs(1)..=Duration::from_hours(1));
-const IDLE_SESSION: Span = Span(Duration::from_hours(24), Duration::from_secs(1)..=Duration::from_hours(24 * 30));
+const SESSION: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 30);
+const IDLE_SESSION: Span = Span(Duration::from_hours(24), SESSION);
+const DEFAULT_LIFETIME: Duration = Duration::from_hours(24 * 7);
 
 /// A configuration whose parts may still be missing, because they were wrong.
 pub(super) struct Draft {
@@ -51,7 +53,7 @@ pub(super) struct Draft {
     max_memory_bytes: Option<u64>,
     cache: Option<CacheSettings>,
     limits_store: Option<StoreSettings>,
-    cursor_keys: Option<Vec<Reference>>,
+    sealing_keys: Option<Vec<Reference>>,
     drain_timeout: Option<Duration>,
 }
 
@@ -90,7 +92,7 @@ impl Draft {
             max_memory_bytes: memory(file, source.max_memory_bytes.as_ref(), found),
             cache: cache::build(file, &source, found),
             limits_store: source.limits_store.as_ref().and_then(|store| limits_store::build(file, store, found)),
-            cursor_keys: cursor_keys(file, source.cursor_keys.as_ref(), found),
+            sealing_keys: sealing_keys(file, source.sealing_keys.as_ref(), found),
             drain_timeout: span(file, source.drain_timeout.as_ref(), DRAIN, found),
         }
     }
@@ -137,7 +139,7 @@ impl Draft {
             max_memory_bytes: self.max_memory_bytes,
             cache: self.cache?,
             limits_store: self.limits_store,
-            cursor_keys: self.cursor_keys?,
+            sealing_keys: self.sealing_keys?,
             policies: self.policies,
             drain_timeout: self.drain_timeout?,
         })
@@ -257,7 +259,7 @@ fn listen(flag: Option<&str>, file: &SourceFile, source: &ListenSource, found: &
 }
 
 /// Where the keys are kept that gates share.
-fn cursor_keys(
+fn sealing_keys(
     file: &SourceFile,
     written: Option<&Spanned<Vec<Spanned<String>>>>,
     found: &mut Diagnostics,
@@ -266,8 +268,8 @@ fn cursor_keys(
         return Some(Vec::new());
     };
     if keys.value.is_empty() {
-        let help = "name where a key is kept, or leave `cursor_keys` out";
-        found.push(file.error(Code::EmptyList, keys.referenced, "`cursor_keys` is empty").help(help));
+        let help = "name where a key is kept, or leave `sealing_keys` out";
+        found.push(file.error(Code::EmptyList, keys.referenced, "`sealing_keys` is empty").help(help));
     }
     keys.value.iter().map(|key| reference(file, key, found)).collect()
 }
@@ -289,7 +291,9 @@ fn sessions(file: &SourceFile, source: &SessionsSource, found: &mut Diagnostics)
     let per_principal =
         number(file, source.max_per_principal.as_ref(), DEFAULT_SESSIONS_PER_PRINCIPAL, MAX_SESSIONS, found);
     let idle = span(file, source.idle.as_ref(), IDLE_SESSION, found);
-    Some(SessionBounds { most: most?, most_per_principal: per_principal?, idle: idle? })
+    let lifetime = Span(DEFAULT_LIFETIME.max(idle.unwrap_or_default()), SESSION);
+    let lifetime = span(file, source.lifetime.as_ref(), lifetime, found);
+    Some(SessionBounds { most: most?, most_per_principal: per_principal?, idle: idle?, lifetime: lifetime? })
 }
 
 fn admin(

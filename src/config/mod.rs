@@ -107,8 +107,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// Where limits are counted together with other gates, if they are.
     pub limits_store: Option<StoreSettings>,
-    /// Where the keys are kept that seal cursors of views, if gates share some.
-    pub cursor_keys: Vec<Reference>,
+    /// Where the keys are kept that seal cursors of views and ids of sessions, if gates share some.
+    pub sealing_keys: Vec<Reference>,
     /// The folder of policy files.
     pub policies: PathBuf,
     /// How long requests in flight may take to end when the process is told to.

@@ -51,9 +51,10 @@ pub struct ConfigSource {
     pub(super) audit: Option<Spanned<AuditSource>>,
     /// A Redis or Valkey in which several gates count their limits together. Each counts by itself if not said.
     pub(super) limits_store: Option<LimitsStoreSource>,
-    /// Where the keys are kept that the cursors of views are sealed by: `env:NAME` or `file:/PATH`, each of 32 characters at least. The first seals, all open: gates that share them take each other's. A key of each process's own if not said.
-    #[schemars(length(min = 1), example = ["file:/run/secrets/cursor-key"])]
-    pub(super) cursor_keys: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Where the keys are kept by which cursors of views and ids of sessions are sealed: `env:NAME` or `file:/PATH`, each of 32 characters at least. The first seals, all open: gates that share them take each other's, so that any of them goes on where another has begun. If not said, each gate takes its own only, and until it ends.
+    #[serde(alias = "cursor_keys")]
+    #[schemars(length(min = 1), example = ["file:/run/secrets/sealing-key"])]
+    pub(super) sealing_keys: Option<Spanned<Vec<Spanned<String>>>>,
     /// Secrets that go into hashes of keys (`hmac-sha256:ID:…`): their ids, and where they are kept, `env:NAME` or `file:/PATH`.
     #[serde(default)]
     #[schemars(example = json!({ "p1": "file:/run/secrets/pepper" }))]
@@ -136,6 +137,9 @@ pub(super) struct SessionsSource {
     /// Unused for so long, one is over. 24h if not said, up to `30d`.
     #[schemars(regex(pattern = DURATION), example = "24h")]
     pub(super) idle: Option<Spanned<String>>,
+    /// So long after it began one is over, however much it is used. 7d if not said, or as long as `idle`; up to `30d`.
+    #[schemars(regex(pattern = DURATION), example = "7d")]
+    pub(super) lifetime: Option<Spanned<String>>,
 }
 
 /// Answers that are given again.

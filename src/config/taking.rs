@@ -39,7 +39,7 @@ impl Config {
             max_memory_bytes: waits.keep("max_memory_bytes", &self.max_memory_bytes, &new.max_memory_bytes),
             cache: waits.keep("cache", &self.cache, &new.cache),
             limits_store: waits.keep("limits_store", &self.limits_store, &new.limits_store),
-            cursor_keys: waits.keep("cursor_keys", &self.cursor_keys, &new.cursor_keys),
+            sealing_keys: waits.keep("sealing_keys", &self.sealing_keys, &new.sealing_keys),
             policies: waits.keep("policies", &self.policies, &new.policies),
             drain_timeout: new.drain_timeout,
         };

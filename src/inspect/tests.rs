@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Response};
 
 use super::events::{Events, Ids, Most};
@@ -13,14 +14,15 @@ use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
 use crate::policy::{Context, PolicySet};
-use crate::state::{Ended, Place, SessionBounds, State};
+use crate::state::{Ended, Place, Sealing, SessionBounds, Sessions, State, Tickets};
 use crate::upstream::Unsound;
 
 const POLICY: &str =
     "server: records\nroles:\n  reader: { tools: [a, c], prompts: [p], resources: ['demo://*'], methods: ['*'] }\n";
 /// The server may ask all there is.
 const ASKS: &str = "server_may: [elicitation, sampling, roots]\n";
-const BOUNDS: SessionBounds = SessionBounds { most: 10, most_per_principal: 10, idle: Duration::from_mins(1) };
+const BOUNDS: SessionBounds =
+    SessionBounds { most: 10, most_per_principal: 10, idle: Duration::from_mins(1), lifetime: Duration::from_hours(1) };
 
 /// A server's replies to one principal, and what is remembered of them.
 struct Gate {
@@ -36,7 +38,10 @@ impl Gate {
     /// One whose policy says this, too.
     fn with(more: &str) -> Self {
         let policy = PolicySet::for_test(&format!("{POLICY}{more}"));
-        Self { policy: Arc::new(policy), state: Arc::new(State::new(BOUNDS, Ended::default())) }
+        Self {
+            policy: Arc::new(policy),
+            state: Arc::new(State::new(Sessions::new(BOUNDS, Tickets::of_views(Sealing::default()), Ended::default()))),
+        }
     }
 
     fn judge(&self, principal: &str, call: Call, status: u16) -> Judge {
@@ -47,7 +52,9 @@ impl Gate {
         let principal = Arc::new(principal);
         let server = ServerName::new("records").unwrap();
         let permit = self.policy.permit(&principal, &Arc::new(call), &server, Context::for_test()).unwrap();
-        let conversation = self.state.enter(&permit, &Place::Endpoint, &HeaderMap::new(), &self.policy).unwrap();
+        let headers = HeaderMap::new();
+        let entered = self.state.enter(&permit, &Place::Endpoint, &headers, &self.policy);
+        let conversation = entered.now_or_never().expect("nobody is asked").unwrap();
         let (head, ()) = Response::builder().status(status).body(()).unwrap().into_parts();
         let by = Watcher {
             permit: &permit,

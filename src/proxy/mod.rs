@@ -139,7 +139,8 @@ impl Gateway {
         let context = peer.context().showing(served.state.shown().of(call.target()));
         let permit = now.policy.permit(&principal, &call, &served.name, context)?; // may they?
         seen.permitted(&permit);
-        let conversation = served.state.enter(&permit, &place, &head.headers, &now.policy)?; // is what it names theirs?
+        let entered = served.state.enter(&permit, &place, &head.headers, &now.policy);
+        let conversation = entered.await?; // is what it names theirs?
         seen.belongs(conversation.ours());
         let admission = now.limits.admit(permit).await?; // is there room for it?
         seen.admitted(&admission);

@@ -5,6 +5,7 @@
 mod conversation;
 mod lists;
 mod mirrors;
+mod revocations;
 mod session;
 mod sessions;
 mod several;
@@ -12,6 +13,7 @@ mod shown;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,11 +29,13 @@ use crate::policy::{Effect, Permit, PolicySet, Query};
 pub use conversation::{Conversation, UnderWay};
 pub use lists::Lists;
 pub use mirrors::Mirrors;
+pub use revocations::RevocationList;
 pub use session::{About, Declined, Known, Session};
-pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions};
+pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions, Unresumed};
 pub use several::{Begun, Leg, Several};
 pub use shown::{Changed, ShownTools};
 pub use tasks::Tasks;
+pub use ticket::{Sealing, Tickets};
 
 use mirrors::Learned;
 
@@ -68,9 +72,9 @@ pub enum StateError {
 
 impl State {
     /// Nothing yet.
-    pub fn new(bounds: SessionBounds, ended: Ended) -> Self {
+    pub fn new(sessions: Sessions) -> Self {
         Self {
-            sessions: Arc::new(Sessions::new(bounds, ended)),
+            sessions: Arc::new(sessions),
             tasks: Tasks::default(),
             mirrors: Mirrors::default(),
             shown: ShownTools::default(),
@@ -119,7 +123,7 @@ impl State {
     ///
     /// # Errors
     /// It is not, or there is no room for a new session.
-    pub fn enter(
+    pub async fn enter(
         &self,
         permit: &Permit,
         place: &Place,
@@ -133,7 +137,7 @@ impl State {
         }
         let conversation = match place {
             Place::Endpoint | Place::Several(_) => match headers.get(&SESSION_ID) {
-                Some(ours) => self.sessions.find(ours, permit.principal())?,
+                Some(ours) => self.sessions.enter(ours, permit.principal()).await?,
                 None if call.method() == Method::Initialize => {
                     Conversation::Begins(self.sessions.reserve(permit.principal())?)
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
@@ -21,6 +21,8 @@ pub struct Session {
     /// Where the server keeps it, if it does.
     home: Option<Uri>,
     begun: Instant,
+    /// When it began by the calendar, if its name is a ticket.
+    ticketed: Option<SystemTime>,
     talk: Mutex<Talk>,
 }
 
@@ -111,7 +113,12 @@ impl Session {
             count: 0,
             stream: None,
         };
-        Self { principal, known, home, begun, talk: Mutex::new(talk) }
+        Self { principal, known, home, begun, ticketed: None, talk: Mutex::new(talk) }
+    }
+
+    /// The same, which began then, by the calendar at that time: its name is a ticket that says so.
+    pub(super) fn ticketed(self, begun: Instant, at: SystemTime) -> Self {
+        Self { begun, ticketed: Some(at), ..self }
     }
 
     /// Whose it is.
@@ -129,8 +136,14 @@ impl Session {
         self.home.as_ref()
     }
 
-    pub(super) fn begun(&self) -> Instant {
-        self.begun
+    /// How long it is there at that time.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// When it began by the calendar, if its name is a ticket.
+    pub(super) fn ticket(&self) -> Option<SystemTime> {
+        self.ticketed
     }
 
     /// When it was last used.

@@ -4,19 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Uri};
 
-use super::{Conversation, Ended, Known, Place, SESSION_ID, SessionBounds, Sessions, State, StateError};
+use super::{
+    Conversation, Ended, Known, Place, SESSION_ID, Sealing, SessionBounds, Sessions, State, StateError, Tickets,
+};
 use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Form, ServerName, Target};
 use crate::policy::{Context, PolicySet, Shown};
 
-const BOUNDS: SessionBounds = SessionBounds { most: 3, most_per_principal: 2, idle: Duration::from_mins(1) };
+const BOUNDS: SessionBounds =
+    SessionBounds { most: 3, most_per_principal: 2, idle: Duration::from_mins(1), lifetime: Duration::from_hours(1) };
 const OK: Form = Form::Result { failed: false };
 
 fn home() -> Uri {
     Uri::from_static("http://127.0.0.1:8000/mcp")
+}
+
+fn sessions(bounds: SessionBounds) -> Sessions {
+    Sessions::new(bounds, Tickets::of_views(Sealing::default()), Ended::default())
 }
 
 fn principal(id: &str) -> Principal {
@@ -38,7 +46,7 @@ fn sent(state: &State, who: &str, session: Option<&HeaderValue>, call: Call) -> 
         .permit(&Arc::new(principal(who)), &Arc::new(call), &ServerName::new("records").unwrap(), Context::for_test())
         .unwrap();
     let headers: HeaderMap = session.map(|ours| (SESSION_ID, ours.clone())).into_iter().collect();
-    state.enter(&permit, &Place::Endpoint, &headers, &policy)
+    state.enter(&permit, &Place::Endpoint, &headers, &policy).now_or_never().expect("nobody is asked")
 }
 
 fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
@@ -48,7 +56,7 @@ fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
 
 #[test]
 fn a_session_is_only_found_by_the_principal_who_began_it() {
-    let state = State::new(BOUNDS, Ended::default());
+    let state = State::new(sessions(BOUNDS));
     let ours = begun(state.sessions(), "alice");
     assert_ne!(ours, "theirs");
     let found = sent(&state, "alice", Some(&ours), request(1)).unwrap();
@@ -60,7 +68,7 @@ fn a_session_is_only_found_by_the_principal_who_began_it() {
 
 #[test]
 fn a_principal_who_has_all_its_sessions_gets_no_more_and_others_do() {
-    let sessions = Arc::clone(State::new(BOUNDS, Ended::default()).sessions());
+    let sessions = Arc::new(sessions(BOUNDS));
     let first = begun(&sessions, "alice");
     let seat = sessions.reserve(&principal("alice")).unwrap();
     assert_eq!(sessions.reserve(&principal("alice")).unwrap_err(), StateError::TooManySessions);
@@ -76,7 +84,7 @@ fn a_principal_who_has_all_its_sessions_gets_no_more_and_others_do() {
 #[test]
 fn a_session_that_nobody_uses_is_over_and_makes_room() {
     let bounds = SessionBounds { idle: Duration::ZERO, ..BOUNDS };
-    let sessions = Arc::clone(State::new(bounds, Ended::default()).sessions());
+    let sessions = Arc::new(sessions(bounds));
     let (first, _second) = (begun(&sessions, "alice"), begun(&sessions, "alice"));
     begun(&sessions, "alice");
     assert!(sessions.count() <= 2);
@@ -88,7 +96,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
     let cancel = |id: u32| {
         call(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#))
     };
-    let state = State::new(SessionBounds { most_per_principal: 3, ..BOUNDS }, Ended::default());
+    let state = State::new(sessions(SessionBounds { most_per_principal: 3, ..BOUNDS }));
     let (ours, other) = (begun(state.sessions(), "alice"), begun(state.sessions(), "alice"));
     for session in [Some(&ours), None] {
         let asked = sent(&state, "alice", session, request(7)).unwrap();
@@ -105,7 +113,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
 #[test]
 fn only_what_the_server_asked_can_be_answered_and_once() {
     let answer = || call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#);
-    let state = State::new(BOUNDS, Ended::default());
+    let state = State::new(sessions(BOUNDS));
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     asked.session().unwrap().asks(call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#).id().unwrap().clone());
@@ -116,7 +124,7 @@ fn only_what_the_server_asked_can_be_answered_and_once() {
 
 #[test]
 fn a_request_left_to_another_stream_is_told_of_its_answer() {
-    let state = State::new(BOUNDS, Ended::default());
+    let state = State::new(sessions(BOUNDS));
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     let mut told = asked.begin(&request(1)).unwrap().leave().unwrap();
@@ -129,7 +137,7 @@ fn a_request_left_to_another_stream_is_told_of_its_answer() {
 #[test]
 fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
     let get = || call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}"#);
-    let state = State::new(BOUNDS, Ended::default());
+    let state = State::new(sessions(BOUNDS));
     assert_eq!(sent(&state, "alice", None, get()).unwrap_err(), StateError::NoTask);
     assert!(state.tasks().begin("t", &principal("alice"), ("a", &home())));
     assert!(sent(&state, "alice", None, get()).is_ok());
@@ -142,7 +150,7 @@ fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
 
 #[test]
 fn how_tools_are_shown_is_remembered_and_only_what_is_new_is_told() {
-    let state = State::new(BOUNDS, Ended::default());
+    let state = State::new(sessions(BOUNDS));
     let learn = |list: &[(&str, Shown)]| {
         let changed = state.shown().learn(list.iter().copied(), |tool| tool == "pinned");
         changed.iter().map(|changed| changed.tool.to_string()).collect::<Vec<_>>()

@@ -45,6 +45,7 @@ use crate::identity::IssuerState;
 use crate::limits::{Crowd, Store};
 use crate::mcp::ServerName;
 use crate::policy::{KillScope, Kills};
+use crate::state::Sessions;
 
 pub use content::Content;
 pub use copy::AuditCopy;
@@ -54,7 +55,7 @@ pub use metric::{Counted, Gauge, Handshake, MemoryUse, Reload, Watched};
 pub use recorder::Recorder;
 pub use settings::{BadSettings, Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
-use metric::{InForce, Metrics, Observed};
+use metric::{InForce, Metrics, Observed, register_sessions};
 use queue::Lines;
 
 /// Instrumentation scope of spans and metrics.
@@ -265,6 +266,11 @@ impl Telemetry {
     /// From now on this is looked at when metrics are collected.
     pub fn watch(&self, watched: Watched) {
         watched.register(&self.meter);
+    }
+
+    /// Says how many sessions there are with this server, from now on.
+    pub fn sessions(&self, server: &ServerName, sessions: &Arc<Sessions>) {
+        register_sessions(&self.meter, server, sessions);
     }
 
     /// A session with this server has ended, that was there for so long.

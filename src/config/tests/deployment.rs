@@ -458,11 +458,13 @@ fn nobody_is_let_in_anonymously_from_the_network() {
 #[test]
 fn gates_share_keys_that_are_kept_elsewhere() {
     let server = "servers: { records: { url: http://a/mcp } }\n";
-    let keys = |said: &str| format!("{server}cursor_keys: {said}\n");
-    let config = loaded(&keys("[env:NEW, file:/run/old]")).unwrap().config;
-    let kept: Vec<_> = config.cursor_keys.iter().map(ToString::to_string).collect();
-    assert_eq!(kept, ["env:NEW", "file:/run/old"]);
-    assert!(told(&keys("[]")).contains("`cursor_keys` is empty"));
+    let keys = |said: &str| format!("{server}sealing_keys: {said}\n");
+    for said in [keys("[env:NEW, file:/run/old]"), keys("[env:NEW, file:/run/old]").replace("sealing", "cursor")] {
+        let config = loaded(&said).unwrap().config;
+        let kept: Vec<_> = config.sealing_keys.iter().map(ToString::to_string).collect();
+        assert_eq!(kept, ["env:NEW", "file:/run/old"], "{said}");
+    }
+    assert!(told(&keys("[]")).contains("`sealing_keys` is empty"));
     assert!(told(&keys("[0123456789abcdef0123456789abcdef]")).contains("does not say where a secret is kept"));
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn directed(
         seen.allowed().await?; // is it written down?
         return begin(&here, &call);
     }
-    let within = Within::found((gateway, peer), &view, &caller)?;
+    let within = Within::found((gateway, peer), &view, &caller).await?;
     seen.session = Some(within.ours.clone());
     match call.method() {
         Method::ToolsCall
@@ -128,9 +128,13 @@ fn begin(here: &Here<'_>, call: &Arc<Call>) -> Result<Directed, Refusal> {
 
 impl Within {
     /// The session that a message names: its caller's own, with this view.
-    fn found((gateway, peer): (&Arc<Gateway>, &Arc<Peer>), view: &View, caller: &Caller) -> Result<Self, StateError> {
+    async fn found(
+        (gateway, peer): (&Arc<Gateway>, &Arc<Peer>),
+        view: &View,
+        caller: &Caller,
+    ) -> Result<Self, StateError> {
         let ours = caller.head.headers.get(&SESSION_ID).ok_or(StateError::SessionMissing)?;
-        let conversation = gateway.sessions.find(ours, &caller.principal)?;
+        let conversation = gateway.sessions.enter(ours, &caller.principal).await?;
         let several = conversation.several().filter(|several| *several.name() == view.name);
         let (several, session) = several.zip(conversation.session()).ok_or(StateError::NoSession)?;
         Ok(Self {

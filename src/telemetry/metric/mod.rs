@@ -31,6 +31,7 @@ pub use process::MemoryUse;
 pub use upstream::Watched;
 
 pub(super) use observed::{InForce, Observed};
+pub(super) use upstream::register_sessions;
 
 /// Buckets of the conventions for `mcp.*.duration`, in seconds.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];

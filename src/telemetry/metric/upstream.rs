@@ -1,4 +1,4 @@
-//! What shows of a server behind the gate: connections to it, its circuit, sessions with it.
+//! What shows of a server behind the gate: connections to it, its circuit; and of sessions with it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::super::attribute::{ENDPOINT, REASON, RESULT, SERVER, STATE};
 use crate::breaker::Phase;
 use crate::federation::Catalogue;
 use crate::mcp::ServerName;
-use crate::state::Sessions;
+use crate::state::{Sessions, Unresumed};
 use crate::upstream::{Again, Connections, Endpoint, Retries};
 
 /// What is looked at of one server when metrics are collected.
@@ -23,24 +23,14 @@ pub struct Watched {
     pub endpoints: Arc<[Arc<Endpoint>]>,
     /// How often calls were sent again.
     pub retries: Arc<Retries>,
-    /// The sessions with it.
-    pub sessions: Arc<Sessions>,
     /// What it has, for views.
     pub catalogue: Arc<Catalogue>,
 }
 
 impl Watched {
     pub(in crate::telemetry) fn register(self, meter: &Meter) {
-        let Self { server, connections, endpoints, retries, sessions, catalogue } = self;
+        let Self { server, connections, endpoints, retries, catalogue } = self;
         let label = KeyValue::new(SERVER, server.as_str().to_owned());
-        let own = label.clone();
-        meter
-            .i64_observable_up_down_counter("tollgate.sessions")
-            .with_description("Sessions of clients")
-            .with_callback(move |observer| {
-                observer.observe(i64::try_from(sessions.count()).unwrap_or(i64::MAX), std::slice::from_ref(&own));
-            })
-            .build();
         register_catalogue(meter, &label, catalogue);
         let place = {
             let own = label.clone();
@@ -86,6 +76,31 @@ impl Watched {
             })
             .build();
     }
+}
+
+/// What shows of the sessions with a server.
+pub(in crate::telemetry) fn register_sessions(meter: &Meter, server: &ServerName, sessions: &Arc<Sessions>) {
+    let label = KeyValue::new(SERVER, server.as_str().to_owned());
+    let (own, alive) = (label.clone(), Arc::clone(sessions));
+    meter
+        .i64_observable_up_down_counter("tollgate.sessions")
+        .with_description("Sessions of clients")
+        .with_callback(move |observer| {
+            observer.observe(i64::try_from(alive.count()).unwrap_or(i64::MAX), std::slice::from_ref(&own));
+        })
+        .build();
+    let sessions = Arc::clone(sessions);
+    meter
+        .u64_observable_counter("tollgate.sessions.resumptions")
+        .with_description("Sessions that another gate has begun and that were to go on here, by what became of them")
+        .with_callback(move |observer| {
+            let observe = |count, result| observer.observe(count, &[label.clone(), KeyValue::new(RESULT, result)]);
+            observe(sessions.resumed(), "ok");
+            for why in Unresumed::ALL {
+                observe(sessions.unresumed(why), why.word());
+            }
+        })
+        .build();
 }
 
 /// What shows of what the server has, as it told last.

@@ -1,6 +1,7 @@
 //! Several servers as one: their tools in one list under names that lead where they say, each under its own policy.
 
 mod catalogue;
+mod replicas;
 mod session;
 mod things;
 

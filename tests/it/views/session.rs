@@ -57,13 +57,13 @@ fn legacy(name: &str, tools: &[&str], begun: &AtomicUsize, request: &Recorded) -
     }
 }
 
-struct Two {
-    records: Upstream,
+pub(super) struct Two {
+    pub(super) records: Upstream,
     billing: Upstream,
 }
 
 impl Two {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self {
             records: server("records", &["find", "count"]).await,
             billing: server("billing", &["find", "pay"]).await,
@@ -74,7 +74,7 @@ impl Two {
         self.world().start().await
     }
 
-    fn world(&self) -> World {
+    pub(super) fn world(&self) -> World {
         let may = "server_may: [elicitation]\n";
         let logs = |policy: &str| policy.replace("tools:", "methods: [logging/setLevel], tools:");
         let world = World::new(&self.records.url()).policy("records.yaml", &format!("{}{may}", logs(RECORDS)));
@@ -90,7 +90,7 @@ struct Session {
     id: String,
 }
 
-const HELLO: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"client","version":"1"}}"#;
+pub(super) const HELLO: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"client","version":"1"}}"#;
 
 fn with(key: &str, session: Option<&str>, body: &str) -> Vec<u8> {
     let mut headers = LEGACY.to_vec();
@@ -149,7 +149,7 @@ async fn hears(stream: &mut Connection, wanted: impl Fn(&Value) -> bool) -> Valu
 }
 
 /// How often a client of ours, and not the gate itself, has greeted it.
-fn greeted(upstream: &Upstream) -> usize {
+pub(super) fn greeted(upstream: &Upstream) -> usize {
     let hello = |it: &&Recorded| it.text().contains("\"initialize\"") && it.text().contains("\"client\"");
     upstream.since(0).iter().filter(hello).count()
 }
