@@ -11,10 +11,15 @@ use tempfile::TempDir;
 use super::failure::{dropped, is_ready};
 use super::{Audited, search};
 use crate::support::upstream::Upstream;
-use crate::support::{DEADLINE, until};
+use crate::support::{DEADLINE, half, is_optimised, until};
 
-/// A refusal takes a few milliseconds; this is what nobody may have to wait for a disk.
-const AT_ONCE: Duration = Duration::from_millis(500);
+/// So many calls are carried before the disk fails, and refused once it has.
+const CALLS: usize = 20;
+/// R26. Half of those that are refused keep it as it stands. But an unoptimised gate that shares two cores with all else that is
+/// tested there may answer nobody so soon: there, to be refused takes no longer than to be carried, which is more work.
+const AT_ONCE: Duration = Duration::from_millis(10);
+/// Nobody at all waits so long: a disk that is waited for would be asked again and again.
+const NEVER: Duration = Duration::from_millis(500);
 
 /// The disk of one process.
 struct Disk {
@@ -65,17 +70,26 @@ async fn whatever_a_disk_does_no_call_goes_unrecorded_and_nobody_waits_for_it() 
         let world = audited.world(&upstream.url(), "mode: before_call").environment(&disk.environment());
         let mut gate = world.start().await;
         assert!(until(DEADLINE, async || is_ready(&gate).await).await);
-        assert_eq!(search(&gate).await.status, 200, "{fault}");
+        let mut carried = Vec::new();
+        for _ in 0..CALLS {
+            let asked = Instant::now();
+            assert_eq!(search(&gate).await.status, 200, "{fault}");
+            carried.push(asked.elapsed());
+        }
         disk.fails(fault);
         let refused = search(&gate).await;
-        assert_eq!((refused.status, upstream.count()), (503, 1), "{fault}: the first one already");
+        assert_eq!((refused.status, upstream.count()), (503, CALLS), "{fault}: the first one already");
         assert!(until(DEADLINE, async || !is_ready(&gate).await).await, "{fault}");
-        for _ in 0..20 {
+        let mut refused = Vec::new();
+        for _ in 0..CALLS {
             let asked = Instant::now();
-            let refused = search(&gate).await;
-            assert_eq!(refused.json().unwrap()["error"]["data"]["reason"], "audit_unavailable", "{fault}");
-            assert!(asked.elapsed() < AT_ONCE, "{fault}: {:?}", asked.elapsed());
+            let answer = search(&gate).await;
+            refused.push(asked.elapsed());
+            assert_eq!(answer.json().unwrap()["error"]["data"]["reason"], "audit_unavailable", "{fault}");
         }
+        let at_once = if is_optimised() { AT_ONCE } else { AT_ONCE.max(half(&mut carried)) };
+        assert!(half(&mut refused) <= at_once, "{fault}: {refused:?}, not {at_once:?}");
+        assert!(refused.iter().all(|took| *took < NEVER), "{fault}: {refused:?}");
         assert!(dropped(&gate).await > 0.0, "{fault}");
         disk.is_mended();
         assert!(until(DEADLINE, async || search(&gate).await.status == 200).await, "{fault}: calls pass again");

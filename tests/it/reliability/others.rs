@@ -24,7 +24,7 @@ use crate::support::shim::BlackHole;
 use crate::support::store::Store;
 use crate::support::upstream::{Ending, Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
-use crate::support::{DEADLINE, until};
+use crate::support::{DEADLINE, half, is_optimised, until};
 
 /// So many connections, on each of which a call begins so often.
 const CALLERS: usize = 4;
@@ -100,12 +100,6 @@ async fn call(mut connection: Connection, request: Vec<u8>, stopped: watch::Rece
     took
 }
 
-/// What half of them took at most.
-fn half(took: &mut [Duration]) -> Duration {
-    took.sort_unstable();
-    took[(took.len() - 1) / 2]
-}
-
 fn p99(took: &mut [Duration]) -> Duration {
     took.sort_unstable();
     took[(took.len() * 99).div_ceil(100) - 1]
@@ -123,11 +117,6 @@ fn turns() -> usize {
 /// How long they do each time.
 fn span() -> Duration {
     Duration::from_millis(if is_full() { 4_000 } else { 300 })
-}
-
-/// Both judge by size only what is built to be small and fast.
-fn is_optimised() -> bool {
-    !cfg!(debug_assertions)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

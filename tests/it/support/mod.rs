@@ -33,6 +33,17 @@ pub(crate) fn size(short: usize, full: usize) -> usize {
     if std::env::var_os("TOLLGATE_FULL").is_some() { full } else { short }
 }
 
+/// Whether the gate is built to be small and fast: only then are fixed sizes and times judged as they are demanded.
+pub(crate) fn is_optimised() -> bool {
+    !cfg!(debug_assertions)
+}
+
+/// What half of them took at most.
+pub(crate) fn half(took: &mut [Duration]) -> Duration {
+    took.sort_unstable();
+    took[(took.len() - 1) / 2]
+}
+
 /// Asks again and again until it holds; `false` if it does not in time. For what tells no one when it changes.
 pub(crate) async fn until<F>(deadline: Duration, mut holds: impl FnMut() -> F) -> bool
 where
