@@ -20,6 +20,8 @@ const MAX_PAGES: usize = 100;
 const MAX_LISTED: usize = 5_000;
 /// The server does not speak the revision that was offered (MCP 2026-07-28).
 const UNSUPPORTED_VERSION: i64 = -32022;
+/// It could not do what was asked, whatever that was (JSON-RPC 2.0, 5.1).
+const INTERNAL_ERROR: i64 = -32603;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -75,7 +77,11 @@ async fn ask(server: &Uri) -> Result<Offer, String> {
         .build()
         .map_err(|error| chain(&error))?;
     let mut modern = Server::new(client.clone(), server);
-    let speaks_modern = modern.discover().await.is_ok();
+    let speaks_modern = match modern.discover().await {
+        Ok(found) => speaks_modern(&found),
+        Err(refused) if refused.is_of_its_era() => false,
+        Err(refused) => return Err(refused.told()),
+    };
     let mut server = Server::new(client, server);
     let declared = server.open().await?;
     let offered = server.offer(&declared).await;
@@ -100,8 +106,10 @@ struct Server {
 /// A reply that is no result.
 enum Refused {
     /// An error in the protocol's words.
-    Error { code: i64, message: String },
-    /// No answer that could be read.
+    Error { status: StatusCode, code: i64, message: String },
+    /// An answer of this status that says nothing that can be read.
+    Unread(StatusCode),
+    /// No answer, or too much of one.
     Other(String),
 }
 
@@ -128,13 +136,17 @@ impl Server {
                 self.notify("notifications/initialized").await?;
                 Ok(result)
             }
-            Err(Refused::Error { code: UNSUPPORTED_VERSION, .. }) => self.discover().await,
+            Err(Refused::Error { code: UNSUPPORTED_VERSION, .. }) => {
+                let found = self.discover().await.map_err(Refused::told)?;
+                let unspoken = || format!("it does not speak MCP {}", ProtocolVersion::V2026_07_28.name());
+                Some(found).filter(speaks_modern).ok_or_else(unspoken)
+            }
             Err(refused) => Err(refused.told()),
         }
     }
 
     /// The modern era: every message says itself what it speaks.
-    async fn discover(&mut self) -> Result<Value, String> {
+    async fn discover(&mut self) -> Result<Value, Refused> {
         let version = ProtocolVersion::V2026_07_28.name();
         self.headers.insert(VERSION, HeaderValue::from_static(version));
         self.meta = Some(json!({
@@ -142,13 +154,7 @@ impl Server {
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": { "name": "tollgate-init", "version": env!("CARGO_PKG_VERSION") },
         }));
-        let found = self.request("server/discover", json!({})).await.map_err(Refused::told)?;
-        let speaks = found.get("supportedVersions").and_then(Value::as_array);
-        if speaks.is_some_and(|versions| versions.iter().any(|known| known == version)) {
-            Ok(found)
-        } else {
-            Err(format!("it does not speak MCP {version}"))
-        }
+        self.request("server/discover", json!({})).await
     }
 
     async fn offer(&mut self, declared: &Value) -> Result<Offer, String> {
@@ -225,10 +231,29 @@ impl Server {
     }
 }
 
+/// Whether what a server tells of itself names the revision that it was asked in.
+fn speaks_modern(found: &Value) -> bool {
+    let versions = found.get("supportedVersions").and_then(Value::as_array);
+    versions.is_some_and(|versions| versions.iter().any(|known| known == ProtocolVersion::V2026_07_28.name()))
+}
+
 impl Refused {
+    /// Whether a server refuses so what only later revisions know than it speaks. One that is unwell, has too much to do or
+    /// wants a credential says nothing of what it speaks.
+    fn is_of_its_era(&self) -> bool {
+        match self {
+            Self::Error { code: INTERNAL_ERROR, .. } | Self::Other(_) => false,
+            Self::Error { status, .. } | Self::Unread(status) => {
+                let asks_for_more = matches!(status.as_u16(), 401 | 403 | 408 | 429);
+                (status.is_success() || status.is_client_error()) && !asks_for_more
+            }
+        }
+    }
+
     fn told(self) -> String {
         match self {
-            Self::Error { code, message } => format!("it answers with error {code}: {message}"),
+            Self::Error { code, message, .. } => format!("it answers with error {code}: {message}"),
+            Self::Unread(status) => no_reply(status),
             Self::Other(problem) => problem,
         }
     }
@@ -252,17 +277,17 @@ async fn answer(mut response: reqwest::Response, id: u64) -> Result<Value, Refus
             body.extend_from_slice(event);
             rest = next;
             let event = std::mem::take(&mut body);
-            if let Some(reply) = sse::Event::read(&event).data.and_then(|message| reply(&message, id)) {
+            if let Some(reply) = sse::Event::read(&event).data.and_then(|message| reply(&message, id, status)) {
                 return reply;
             }
         }
         body.extend_from_slice(rest);
     }
-    reply(&body, id).unwrap_or_else(|| Err(Refused::Other(no_reply(status))))
+    reply(&body, id, status).unwrap_or(Err(Refused::Unread(status)))
 }
 
 /// The result or error in a message, if it is the reply to this request. An error may come without the id.
-fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
+fn reply(message: &[u8], id: u64, status: StatusCode) -> Option<Result<Value, Refused>> {
     #[expect(
         clippy::disallowed_methods,
         reason = "nothing is decided or forwarded by this; a person reviews what comes of it"
@@ -271,7 +296,7 @@ fn reply(message: &[u8], id: u64) -> Option<Result<Value, Refused>> {
     if let Some(error) = message.get("error") {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         let text = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        return Some(Err(Refused::Error { code, message: diagnostic::quoted(text) }));
+        return Some(Err(Refused::Error { status, code, message: diagnostic::quoted(text) }));
     }
     let ours = message.get("id").and_then(Value::as_u64) == Some(id);
     let result = message.as_object_mut()?.remove("result").filter(|_| ours)?;

@@ -300,6 +300,40 @@ async fn init_says_why_a_server_cannot_be_asked() {
     }
 }
 
+fn refusal(status: u16, code: i64) -> Reply {
+    Reply::status(status, &json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": "no" } }))
+}
+
+#[tokio::test]
+async fn what_a_server_speaks_is_not_noted_while_it_is_unwell() {
+    type Case = (fn() -> Reply, Option<&'static str>);
+    let home = home(&[("policies/records.yaml", POLICY), ("policies/principals.yaml", &keys("reader"))]);
+    // What it answers to `server/discover`; to all else it answers as it should.
+    let cases: [Case; 9] = [
+        (|| refusal(200, -32601), None),
+        (|| refusal(400, -32600), None),
+        (|| refusal(400, -32022), None),
+        (|| Reply::empty(404), None),
+        (|| Reply::empty(405), None),
+        (|| refusal(200, -32603), Some("it answers with error -32603")),
+        (|| Reply::empty(503), Some("its answer is no JSON-RPC reply (503")),
+        (|| Reply::empty(429), Some("its answer is no JSON-RPC reply (429")),
+        (|| Reply::BreakOff, Some("cannot be asked")),
+    ];
+    for (answers, told) in cases {
+        let upstream = Upstream::start().await;
+        upstream.answer_with(move |request: &Recorded| {
+            let asked = request.json().unwrap_or_default();
+            if asked["method"] == "server/discover" { answers() } else { legacy(request) }
+        });
+        let locked = said(&tollgate(home.path(), &["lock", "--server", &upstream.url()]).await);
+        match told {
+            None => assert!(locked.starts_with("exit 0\n"), "{locked}"),
+            Some(told) => assert!(locked.starts_with("exit 2\n") && locked.contains(told), "{told}: {locked}"),
+        }
+    }
+}
+
 /// One that has prompts, and says so.
 fn prompting(request: &Recorded) -> Reply {
     let message = request.json().unwrap_or_default();
