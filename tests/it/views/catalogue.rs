@@ -1,11 +1,14 @@
 //! What servers have, as a view shows it: soon after it changes, for a while after its server is gone, and whatever the
 //! others do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ALL, RECORDS, Two, ask, called, listed, modern, server, text};
 use crate::support::gate::Gate;
@@ -96,6 +99,10 @@ enum Fault {
     Drips,
 }
 
+/// So many call the one that goes wrong, each so often or as often as it is answered.
+const ITS_CALLERS: usize = 4;
+const PACE: Duration = Duration::from_millis(10);
+
 const OTHERS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Five servers in one view, of which the last is the one that goes wrong.
@@ -124,9 +131,12 @@ impl Five {
         Self { gate, _others: others, victim }
     }
 
-    /// What callers of the others have: how long the slowest hundredth of calls and lists takes.
+    /// What callers of the others have while the one is called, too: how long the slowest hundredth of calls and lists takes.
     async fn slowest(&self, rounds: usize) -> Duration {
-        let mut took = Vec::new();
+        let (mut took, mut its_callers) = (Vec::new(), JoinSet::new());
+        for _ in 0..ITS_CALLERS {
+            its_callers.spawn(call_for_ever(self.gate.data));
+        }
         for round in 0..rounds {
             let begun = Instant::now();
             let name = OTHERS[round % OTHERS.len()];
@@ -139,6 +149,16 @@ impl Five {
         }
         took.sort_unstable();
         took[took.len() * 99 / 100]
+    }
+}
+
+/// Calls the one that goes wrong, whatever comes of it.
+async fn call_for_ever(gate: SocketAddr) {
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pace.tick().await;
+        called(gate, "/mcp", "records_find").await;
     }
 }
 
