@@ -7,11 +7,12 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::support::gate::program;
 use super::support::upstream::{Ending, Recorded, Reply, Upstream};
 
 /// Runs the binary in a folder.
 pub(crate) async fn tollgate(home: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let mut command = Command::new(program());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_")) {
         command.env_remove(name);
     }

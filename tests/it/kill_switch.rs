@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, program};
 use crate::support::keys::{ALICE, BOB};
 use crate::support::message::{post, post_modern, tool_call};
 use crate::support::raw::{Answer, Connection};
@@ -348,7 +348,7 @@ async fn the_command_stops_lists_and_lets_go_on() {
 }
 
 async fn command(gate: &Gate, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    let mut command = Command::new(program());
     command.args(args).arg("--config").arg(gate.policies().with_file_name("tollgate.yaml"));
     command.arg("--admin").arg(gate.admin.to_string());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::support::gate::program;
+
 const POLICY: &str = "server: records\nroles:\n  reader: { tools: [search_records] }\n";
 
 /// The real one, and what it was asked.
@@ -49,7 +51,7 @@ impl Change {
         for (file, text) in [("known", ""), ("gh", "0"), ("policies/records.yaml", POLICY)] {
             change.write(file, text);
         }
-        let made = change.ran(env!("CARGO_BIN_EXE_tollgate"), &["keys", "new", "--id", "alice", "--role", "reader"]);
+        let made = change.ran(&program().to_string_lossy(), &["keys", "new", "--id", "alice", "--role", "reader"]);
         let (_, entry) = made.split_once("\nkeys:").expect("the entry after the key");
         change.write("policies/principals.yaml", &format!("keys:{entry}"));
         for arguments in [&["init", "--quiet"][..], &["add", "policies"], &["commit", "--quiet", "-m", "Policies"]] {
@@ -84,13 +86,13 @@ impl Change {
             ("PULL_REQUEST", "7"),
             ("GITHUB_ACTIONS", "true"),
             ("GITHUB_REPOSITORY", "owner/name"),
-            ("TEST_TOLLGATE", env!("CARGO_BIN_EXE_tollgate")),
         ];
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/ci/github.sh");
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").expect("a path"));
         let output: Output = Command::new(script)
             .env("PATH", path)
             .env("TEST_HOME", self.home.path())
+            .env("TEST_TOLLGATE", program())
             .env("GITHUB_STEP_SUMMARY", self.path("summary"))
             .envs(usual)
             .envs(settings.iter().copied())
@@ -190,7 +192,7 @@ fn hooks(change: &Change) -> Vec<(String, Option<i32>)> {
         let args = hook["args"].as_array().expect("a list").iter().filter_map(Value::as_str);
         let words: Vec<_> = hook["entry"].as_str().expect("a text").split(' ').chain(args).collect();
         assert_eq!(words[0], "tollgate");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut command = Command::new(program());
         let output = command.args(&words[1..]).current_dir(change.home.path()).output().expect("it starts");
         (hook["id"].as_str().expect("a text").to_owned(), output.status.code())
     };

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::commands::{said, stdout, tollgate};
+use super::support::gate::program;
 use super::support::upstream::{Recorded, Reply, Upstream};
 
 /// The server of the first step.
@@ -37,7 +38,7 @@ fn blocks() -> Vec<(&'static str, &'static str)> {
 
 /// Runs what a reader would type.
 fn shell(home: &Path, text: &str) -> String {
-    let programs = Path::new(env!("CARGO_BIN_EXE_tollgate")).parent().expect("it lies in a folder").to_owned();
+    let programs = program().parent().expect("it lies in a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = std::iter::once(programs).chain(std::env::split_paths(&path)).collect();
     let path = std::env::join_paths(path).expect("no folder has a `:`");

@@ -18,7 +18,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::gate::Gate;
+use crate::support::gate::{Gate, program};
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{self, Response};
@@ -78,7 +78,7 @@ pub(crate) fn new_key(out: &Path, name: &str) -> String {
 }
 
 pub(crate) fn tollgate(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tollgate")).args(args).output().unwrap()
+    Command::new(program()).args(args).output().unwrap()
 }
 
 /// What both verifiers exit with; that they agree is part of every test here.

@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use crate::support::demand::Demand;
 use crate::support::upstream::Upstream;
 use crate::support::world::World;
-use crate::support::{DEADLINE, raw, until};
+use crate::support::{DEADLINE, raw, size, until};
 
-/// 150 ms is what a release has; here everything is unoptimised and shares the machine.
-const MOST: Duration = Duration::from_secs(6);
+const READY: Demand = Demand {
+    name: "R33, ready with a thousand rules",
+    most: Duration::from_millis(150),
+    most_unoptimised: Duration::from_secs(6),
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_rules_are_in_force_before_anybody_waits() {
@@ -26,9 +30,13 @@ async fn a_thousand_rules_are_in_force_before_anybody_waits() {
         .unwrap();
     }
     let upstream = Upstream::start().await;
-    let begun = Instant::now();
-    let gate = World::new(&upstream.url()).policy("records.yaml", &policy).start().await;
-    assert!(until(DEADLINE, async || raw::get(gate.admin, "/readyz").await.status == 200).await);
-    let took = begun.elapsed();
-    assert!(took < MOST, "{took:?}");
+    let world = World::new(&upstream.url()).policy("records.yaml", &policy);
+    let mut took = Vec::new();
+    for _ in 0..size(1, 5) {
+        let begun = Instant::now();
+        let gate = world.start().await;
+        assert!(until(DEADLINE, async || raw::get(gate.admin, "/readyz").await.status == 200).await);
+        took.push(begun.elapsed());
+    }
+    READY.judge(&mut took);
 }

@@ -13,6 +13,15 @@ use tokio::time::timeout;
 
 use super::{DEADLINE, raw};
 
+/// Names another build of the gate than the one that is built with the tests, which is not optimised.
+pub(super) const PROGRAM: &str = "TOLLGATE_PROGRAM";
+
+/// The program that is tested. Wherever it is started from, it is the same one.
+pub(crate) fn program() -> PathBuf {
+    let named = std::env::var_os(PROGRAM).map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tollgate")), PathBuf::from);
+    named.canonicalize().unwrap_or_else(|error| panic!("{PROGRAM} names {}: {error}", named.display()))
+}
+
 /// What a process has written so far, line by line.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
@@ -120,7 +129,7 @@ impl Drop for Gate {
 impl Gate {
     /// Starts the binary on the files in `home` and waits until it serves.
     pub(crate) async fn start(home: Arc<TempDir>, environment: &[(String, String)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut command = Command::new(program());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TOLLGATE_") || name.starts_with("OTEL_"))
         {
             command.env_remove(name);
@@ -147,7 +156,7 @@ impl Gate {
     pub(crate) fn refuses(config: &Path) -> String {
         let ran = Command::new("timeout")
             .arg(DEADLINE.as_secs().to_string())
-            .arg(env!("CARGO_BIN_EXE_tollgate"))
+            .arg(program())
             .args(["run", "--config"])
             .arg(config)
             .output()

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::support::DEADLINE;
 use crate::support::collector::{Collector, Mood, attribute, hex, text};
+use crate::support::gate::program;
 use crate::support::keys::ALICE;
 use crate::support::message::{LEGACY, post, post_with, tool_call};
 use crate::support::raw;
@@ -60,7 +61,7 @@ async fn nobody_waits_for_who_does_not_read() {
     let upstream = Upstream::start().await;
     let home = tempfile::tempdir().unwrap();
     let config = World::new(&upstream.url()).write_to(home.path());
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
+    let mut child = std::process::Command::new(program())
         .args(["run", "--config"])
         .arg(&config)
         .current_dir(home.path())
