@@ -25,8 +25,9 @@ use crate::config::ListenTimeouts;
 use crate::exchange::TimeoutKind;
 use crate::proxy::{self, Gateway, Guard, Peer, Streams};
 
-/// How long connections are kept that are about to end, for calls that are on their way.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How long connections are kept that are about to end, for calls that are on their way. Shorter than anybody's impatience: that
+/// nobody called any more is no loss.
+pub(super) const LINGER: Duration = Duration::from_millis(700);
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Streams of one HTTP/2 connection at once.

@@ -56,8 +56,8 @@ pub enum End {
 
 /// The same number on Linux and macOS.
 const SIGXFSZ: i32 = 25;
-/// A second signal shortens the wait to this.
-const IMPATIENCE: Duration = Duration::from_secs(1);
+/// A second signal shortens the wait to this: what is left of a second is for the rest of the end.
+const IMPATIENCE: Duration = Duration::from_millis(900);
 /// The last records may take this long to reach the disk.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 

@@ -20,7 +20,7 @@
 //! | R33 | a cold start | `cold_start` |
 //!
 //! What is judged by memory or by processor time (R3, R13) is judged in optimised builds alone, with `TOLLGATE_FULL=1`: others are
-//! neither small nor fast. Everything else of the two is judged in any build. Of R6, R8, R14, R15 and R33 the times that are
+//! neither small nor fast. Everything else of the two is judged in any build. Of R2, R6, R8, R14, R15 and R33 the times that are
 //! demanded are judged in optimised builds; `TOLLGATE_PROGRAM` names one.
 //!
 //! Deadlines, each by its name, are in `deadlines`; that the kill switch counts within a second is in `kill_switch`.
