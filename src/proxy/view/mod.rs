@@ -62,6 +62,7 @@ pub(super) async fn answer(
 ) -> Response<GateBody> {
     let now = Arc::clone(&viewing.caller.now);
     let at = gateway.routes.view_url(&viewing.view);
+    let ours = viewing.caller.head.headers.get(&SESSION_ID).cloned();
     seen.asks(&viewing.call, &now.policy);
     seen.in_trace();
     let directed = match directed(gateway, viewing, peer, &mut seen).await {
@@ -69,7 +70,7 @@ pub(super) async fn answer(
         Err(refusal) => return refused(&refusal, (&now, at.as_ref()), seen, None),
     };
     match directed {
-        Directed::To(asking) => gateway.answer_one(*asking, peer, seen).await,
+        Directed::To(asking) => session::named(gateway.answer_one(*asking, peer, seen).await, ours),
         Directed::Within(within, asking) => within.answer(*asking, seen).await,
         Directed::Stream(shared) => respond::stream(GateBody::shared(shared.recorded(seen))),
         Directed::Here(answer) => {

@@ -163,10 +163,7 @@ impl Within {
                 Err(refusal) => refused(&refusal, (&now, route.public.as_ref()), seen, None),
             };
         }
-        if response.headers().contains_key(&SESSION_ID) {
-            response.headers_mut().insert(SESSION_ID, self.ours);
-        }
-        response
+        named(response, Some(self.ours))
     }
 
     /// The call, in the session at this server, which begins now if it has not yet.
@@ -328,6 +325,14 @@ impl Within {
         seen.session = Some(self.ours.clone());
         seen
     }
+}
+
+/// What a server answers, with its client's name for the session in the place of the one that is with this server alone.
+pub(super) fn named(mut response: Response<GateBody>, ours: Option<HeaderValue>) -> Response<GateBody> {
+    if response.headers_mut().remove(&SESSION_ID).is_some() {
+        response.headers_mut().extend(ours.map(|ours| (SESSION_ID, ours)));
+    }
+    response
 }
 
 /// The message that answers, as a whole or as the last of a stream.
