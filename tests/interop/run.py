@@ -23,6 +23,7 @@ import login
 import matrix
 import scripted
 import telemetry
+import view
 import wire
 from services import HERE, Failure, Services
 
@@ -103,6 +104,7 @@ def main():
         groups.append(pool.submit(login.check_all, services, report))
         groups.append(pool.submit(assertion.check_all, services, report))
         groups.append(pool.submit(credential.check_all, services, report))
+        groups.append(pool.submit(view.check_all, services, report))
         for group in groups:
             group.result()
     print(f"{report.passed} passed, {report.failed} failed")

@@ -155,7 +155,9 @@ class Services:
         for file, text in (policies or everything).items():
             (folder / "policies" / file).write_text(text)
         command = [*self.gate_command, "run", "--config", folder / "tollgate.yaml"]
-        if upstream.endswith("/sse"):
+        if upstream is None:
+            pass  # the settings say where the servers are
+        elif upstream.endswith("/sse"):
             settings = f"servers: {{ {name}: {{ sse: {upstream} }} }}\n"
         else:
             command += ["--server", f"{name}={upstream}"]
@@ -166,7 +168,7 @@ class Services:
             command += ["--admin", "127.0.0.1:0"]
         process = Process(command, **environment)
         try:
-            process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/(?:mcp|sse))\b", process.stderr)[1]
+            process.address = process.line(r"listening on (http://127\.0\.0\.1:\d+/\S*(?:mcp|sse))\b", process.stderr)[1]
             yield process
         finally:
             process.end()
