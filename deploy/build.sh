@@ -4,8 +4,8 @@
 #
 #   TARGET     the platform [default: musl where this toolchain has it, else static glibc of this machine]
 #   AUDITABLE  `1` adds the list of crates to the program (needs cargo-auditable), for scanners
-#   PROFILE    a profile of the program under load, of the same source and platform (profile.sh makes it). The bytes are those
-#              of source and profile: who builds them again needs both
+#   PROFILE    a profile of the program under load, of the same source, folder and platform (profile.sh makes it): who builds the
+#              same again needs it, too
 #   COUNTS     a folder: the program counts what it runs and writes that there when it ends. For profile.sh
 set -euo pipefail
 

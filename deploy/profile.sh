@@ -4,7 +4,7 @@
 #
 # Needs what deploy/build.sh needs, and rustup's llvm-tools. What runs is a start, and the load of the bench `carry` with everything
 # told: calls, streams, large answers. A profile fits the source that it was made from, on its platform; of another source it helps
-# less, and of another folder hardly at all: names depend on it. Some 20 minutes on two cores.
+# less, and of another folder hardly at all: names depend on it. Half an hour on two busy cores.
 set -euo pipefail
 
 file=$(realpath -m "$1")
