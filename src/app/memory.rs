@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::proxy::{Gateway, Memory};
+use crate::proxy::{Bodies, Gateway, Memory};
 use crate::telemetry::MemoryUse;
 
 /// How often it is looked at: between two looks no more comes in than the rest can take.
@@ -20,12 +20,19 @@ const LOOK: Duration = Duration::from_millis(50);
 /// From so many hundredths of the bound on it is short, and until it is under so many again.
 const SHORT: u64 = 90;
 const ENOUGH: u64 = 80;
+/// Of so many parts of it one is for the bodies of messages that are long.
+const BODIES: u64 = 4;
 /// Where control groups are.
 const GROUPS: &str = "/sys/fs/cgroup";
 
+/// Room for long bodies: a share of the memory. With a crowd of them, each look would come too late.
+pub(super) fn bodies(bound: Option<&Bound>) -> Bodies {
+    Bodies::of(bound.map(|bound| bound.bytes() / BODIES))
+}
+
 /// Looks at the memory until `stop`, if anything bounds it.
-pub(super) async fn watch(max_bytes: Option<u64>, gateway: Arc<Gateway>, stop: CancellationToken) {
-    let Some(bound) = Bound::find(max_bytes) else {
+pub(super) async fn watch(bound: Option<Bound>, gateway: Arc<Gateway>, stop: CancellationToken) {
+    let Some(bound) = bound else {
         return;
     };
     tracing::info!(bytes = bound.bytes(), "memory is bounded by {}", bound.what());
@@ -74,7 +81,7 @@ fn level(before: Memory, used: u64, bytes: u64) -> Memory {
 
 /// What bounds the memory.
 #[derive(Debug, PartialEq, Eq)]
-enum Bound {
+pub(super) enum Bound {
     /// The configuration: so many bytes for this process.
     Configured(u64),
     /// A control group, with everything that is in it.
@@ -82,13 +89,13 @@ enum Bound {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     V1,
     V2,
 }
 
 impl Bound {
-    fn find(max_bytes: Option<u64>) -> Option<Self> {
+    pub(super) fn find(max_bytes: Option<u64>) -> Option<Self> {
         match max_bytes {
             Some(bytes) => Some(Self::Configured(bytes)),
             None => Self::of_group(Path::new(GROUPS), &fs::read_to_string("/proc/self/cgroup").ok()?),

@@ -85,6 +85,7 @@ struct Process {
     state: Arc<AdminState>,
     listener: TcpListener,
     admin: TcpListener,
+    memory: Option<memory::Bound>,
     /// Cancelled when the gate goes away, and when it has.
     stop: CancellationToken,
     ended: CancellationToken,
@@ -101,7 +102,9 @@ impl Process {
         let link = config.limits_store.as_ref().map(|store| Link::open(store.link.clone())).transpose();
         let link = link.map_err(io::Error::other)?.map(Arc::new);
         let sharing = Sharing::open(&config, link.as_ref())?;
-        let served = servers::serve((&config, &sharing), &news, &telemetry, &tasks)?;
+        let memory = memory::Bound::find(config.max_memory_bytes);
+        let bodies = memory::bodies(memory.as_ref());
+        let served = servers::serve((&config, &sharing, &bodies), &news, &telemetry, &tasks)?;
         let address = listener.local_addr()?;
         let terms = Arc::new(settings::terms(&config, address));
         let gateway = Arc::new(Gateway {
@@ -114,7 +117,7 @@ impl Process {
             news,
             sessions: Arc::new(Sessions::new(config.sessions, sharing.tickets_of_views(), Ended::default())),
             cursors: sharing.cursors(),
-            capacity: Capacity::new(config.listen.max_in_flight),
+            capacity: Capacity::new(config.listen.max_in_flight, bodies),
             draining: stop.clone(),
             waiting: tasks.clone(),
         });
@@ -125,12 +128,12 @@ impl Process {
         let config = Arc::new(config);
         let settings = Settings::new(Arc::clone(&config), Arc::clone(&gateway), Arc::clone(&state), address);
         let ended = CancellationToken::new();
-        Ok(Self { config, settings, gateway, kill_switch, state, listener, admin, stop, ended, tasks })
+        Ok(Self { config, settings, gateway, kill_switch, state, listener, admin, memory, stop, ended, tasks })
     }
 
     /// Serves from now on.
     async fn start(self, hangups: Signal) -> Running {
-        let Self { config, settings, gateway, kill_switch, state, listener, admin, stop, ended, tasks } = self;
+        let Self { config, settings, gateway, kill_switch, state, listener, admin, memory, stop, ended, tasks } = self;
         let [address, admin_address] = [&listener, &admin]
             .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
         tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
@@ -138,7 +141,7 @@ impl Process {
         limits_store::watch(&gateway, &state, &tasks, &ended).await;
         servers::look_after(&gateway, &state, &tasks, &stop);
         tasks.spawn(kill_switch::watch(kill_switch, stop.clone()));
-        tasks.spawn(memory::watch(config.max_memory_bytes, Arc::clone(&gateway), stop.clone()));
+        tasks.spawn(memory::watch(memory, Arc::clone(&gateway), stop.clone()));
         look_after_credentials(&tasks, &gateway, &state, &stop);
         let reloads = reload::watch(Arc::clone(&config), settings, Arc::clone(&gateway), hangups, stop.clone());
         tasks.spawn(reloads);

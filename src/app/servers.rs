@@ -15,7 +15,7 @@ use crate::breaker::Phase;
 use crate::config::{Config, Server};
 use crate::federation::{Asked, Catalogue, News};
 use crate::mcp::ServerName;
-use crate::proxy::{Capacity, Gateway, Served, Transports};
+use crate::proxy::{Bodies, Capacity, Gateway, Served, Transports};
 use crate::state::{Ended, Sessions, State};
 use crate::telemetry::{Telemetry, Watched};
 use crate::upstream::{Endpoint, Upstream};
@@ -34,14 +34,14 @@ const RENEW: Duration = Duration::from_secs(1);
 /// # Errors
 /// What lets the gate into one cannot be read.
 pub(super) fn serve(
-    (config, sharing): (&Config, &Sharing),
+    (config, sharing, bodies): (&Config, &Sharing, &Bodies),
     news: &News,
     telemetry: &Arc<Telemetry>,
     tasks: &TaskTracker,
 ) -> io::Result<Vec<Arc<Served>>> {
     let served = config.servers.iter().map(|server| {
         let catalogue = Arc::new(Catalogue::new(server.catalogue, news));
-        served((server, catalogue), (config, sharing), telemetry, tasks).map(Arc::new)
+        served((server, catalogue), (config, sharing, bodies), telemetry, tasks).map(Arc::new)
     });
     let served = served.collect::<io::Result<Vec<_>>>()?;
     for served in &served {
@@ -59,7 +59,7 @@ pub(super) fn serve(
 
 fn served(
     (server, catalogue): (&Server, Arc<Catalogue>),
-    (config, sharing): (&Config, &Sharing),
+    (config, sharing, bodies): (&Config, &Sharing, &Bodies),
     telemetry: &Arc<Telemetry>,
     tasks: &TaskTracker,
 ) -> io::Result<Served> {
@@ -77,7 +77,7 @@ fn served(
         upstream: Arc::new(upstream),
         state: Arc::new(State::new(Sessions::new(config.sessions, tickets, ended))),
         max_reply_bytes: server.max_reply_bytes,
-        capacity: Capacity::new(config.listen.max_in_flight),
+        capacity: Capacity::new(config.listen.max_in_flight, bodies.clone()),
         catalogue,
     })
 }

@@ -215,7 +215,7 @@ impl fmt::Display for HttpRefusal {
             Self::TooLarge(most) => write!(f, "the body is longer than {most} bytes"),
             Self::TooSlow => f.write_str("the body did not arrive in time"),
             Self::Incomplete => f.write_str("the body broke off"),
-            Self::Overloaded => f.write_str("too many messages are under way"),
+            Self::Overloaded => f.write_str("too many messages are under way, or too long ones"),
         }
     }
 }

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Request, Response, request, response};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +41,7 @@ use crate::telemetry::{Recorder, Telemetry};
 use crate::upstream::{Carried, InFlight, REQUEST_ID, Reply, ReplyBody, UpstreamError, VERSION};
 
 pub use body::{Broken, GateBody};
-pub use capacity::{Capacity, Memory};
+pub use capacity::{Bodies, Capacity, Memory};
 pub use guard::Guard;
 pub use peer::Peer;
 pub use receive::Door;
@@ -52,6 +52,7 @@ pub use stack::service;
 pub use taken::Streams;
 
 use body::{LastPiece, Relay};
+use capacity::Slot;
 use elsewhere::Elsewhere;
 use endless::Endless;
 use keep_alive::KeepAlive;
@@ -117,12 +118,13 @@ impl Gateway {
         peer: &Peer,
         seen: &mut Recorder,
     ) -> Result<Read, Refusal> {
-        let Arrived { head, place, room } = arrived;
-        let room = room.take()?; // is there room for it?
+        let Arrived { head, place, capacity } = arrived;
+        let mut room = capacity.take()?; // is there room for it?
         let presented = Presented { headers: &head.headers, certificate: peer.certificate() };
         let principal = now.authenticators.identify(presented).await?; // who is asking?
         seen.principal = Some(Arc::clone(&principal));
-        let calls = receive::calls((&head, &place), body, &now.terms.door).await?; // what do they ask for?
+        let keep = |bytes| capacity.keep(&mut room, bytes);
+        let calls = receive::calls((&head, &place), body, &now.terms.door, keep).await?; // what do they ask for?
         peer.sound()?; // its body's bytes too?
         let (now, principal) = self.still(now, principal)?; // does that hold still?
         seen.policy = Arc::clone(now.policy.digest());
@@ -242,9 +244,9 @@ impl Gateway {
                 return refused(&refusal.into(), (&now, None), seen, None);
             }
         };
-        let (server, public, room) = self.about(&at);
+        let (server, public, capacity) = self.about(&at);
         seen.server = server.unwrap_or(seen.server.clone());
-        let arrived = Arrived { head, place, room };
+        let arrived = Arrived { head, place, capacity };
         match self.read(Arc::clone(&now), (arrived, &mut body), peer, &mut seen).await {
             Ok(Read { caller, calls, room }) => match (at, calls) {
                 (At::Server(route), Calls::One(call)) => {
@@ -441,14 +443,14 @@ impl At {
 struct Arrived<'a> {
     head: request::Parts,
     place: Place,
-    room: &'a Capacity,
+    capacity: &'a Capacity,
 }
 
 /// A request that was read.
 struct Read {
     caller: Caller,
     calls: Calls,
-    room: OwnedSemaphorePermit,
+    room: Slot,
 }
 
 /// One message that was read.
@@ -456,7 +458,7 @@ struct Asking {
     caller: Caller,
     route: Arc<Route>,
     call: Arc<Call>,
-    room: OwnedSemaphorePermit,
+    room: Slot,
 }
 
 /// A call that may be made.
@@ -483,5 +485,5 @@ struct Carriage {
 struct Room {
     admission: Admission,
     server: InFlight,
-    _gate: OwnedSemaphorePermit,
+    _gate: Slot,
 }

@@ -234,14 +234,16 @@ impl Rest {
     }
 }
 
-/// Reads what a request asks for. Only for callers who are known: before that nobody looks at a body.
+/// Reads what a request asks for. Only for callers who are known: before that nobody looks at a body. `keep` finds room for
+/// so many bytes of it.
 ///
 /// # Errors
-/// It is not one message with one reading; nor a batch of them, where batches are taken.
+/// It is not one message with one reading; nor a batch of them, where batches are taken. Or there is no room.
 pub(super) async fn calls(
     (head, place): (&request::Parts, &Place),
     body: &mut Incoming,
     door: &Door,
+    mut keep: impl FnMut(usize) -> Result<(), HttpRefusal>,
 ) -> Result<Calls, Refusal> {
     let one = |call| Ok(Calls::One(Arc::new(call)));
     if head.method == HttpMethod::GET {
@@ -263,8 +265,9 @@ pub(super) async fn calls(
     if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }
-    let body = whole(body, door.max_body_bytes, door.body_timeout).await?;
+    let body = whole(body, door, &mut keep).await?;
     let body = if packed { unpack(&body, door.max_body_bytes)? } else { body };
+    keep(body.len())?;
     let is_batch = body.trim_ascii_start().starts_with(b"[");
     if door.batches == Batches::Taken && is_batch && mcp::may_batch(&head.headers) {
         let calls = mcp::read_batch(&body, &Bounds::default())?;
@@ -322,7 +325,12 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// The whole body, within the bounds. One frame, the usual case, is not copied.
-async fn whole(body: &mut Incoming, most: usize, patience: Duration) -> Result<Bytes, HttpRefusal> {
+async fn whole(
+    body: &mut Incoming,
+    door: &Door,
+    mut keep: impl FnMut(usize) -> Result<(), HttpRefusal>,
+) -> Result<Bytes, HttpRefusal> {
+    let (most, patience) = (door.max_body_bytes, door.body_timeout);
     let bound = u64::try_from(most).unwrap_or(u64::MAX);
     if body.size_hint().lower() > bound {
         return Err(HttpRefusal::TooLarge(most));
@@ -339,12 +347,18 @@ async fn whole(body: &mut Incoming, most: usize, patience: Duration) -> Result<B
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if first.len() + all.len() + data.len() > most {
+        let come = first.len() + all.len() + data.len();
+        if come > most {
             return Err(HttpRefusal::TooLarge(most));
         }
+        keep(come)?;
         if first.is_empty() && all.is_empty() {
             first = data;
         } else {
+            if all.is_empty() {
+                // All that is told to come, at once: to grow step by step would take it twice.
+                all.reserve(come + usize::try_from(body.size_hint().lower()).unwrap_or_default());
+            }
             all.extend_from_slice(&std::mem::take(&mut first));
             all.extend_from_slice(&data);
         }

@@ -11,9 +11,8 @@ mod stream;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response, request};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Asking, Caller, GateBody, Gateway, Peer, refused, respond};
+use super::{Asking, Caller, GateBody, Gateway, Peer, Slot, refused, respond};
 use crate::exchange::{Outcome, Refusal};
 use crate::federation::{Kind, Listing, View};
 use crate::mcp::{self, Call, Era, Method, Mismatch};
@@ -30,7 +29,7 @@ pub(super) struct Viewing {
     pub(super) view: Arc<View>,
     pub(super) caller: Caller,
     pub(super) call: Arc<Call>,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Slot,
 }
 
 /// What becomes of it.
@@ -133,8 +132,7 @@ async fn modern(
             {
                 *mirror = name;
             }
-            drop(room); // that server's room is another
-            let room = route.served.capacity.take()?;
+            let room = route.served.capacity.take_over(room)?; // that server's room is another
             Ok(Directed::To(Box::new(Asking { caller, route, call: own, room })))
         }
         Method::ServerDiscover => {

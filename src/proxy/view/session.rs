@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::super::body::Relay;
 use super::super::route::Route;
-use super::super::{Asking, Caller, GateBody, Gateway, Peer, refused, respond};
+use super::super::{Asking, Caller, GateBody, Gateway, Peer, Slot, refused, respond};
 use super::here::Here;
 use super::stream::{Hears, Shared};
 use super::{Directed, Viewing};
@@ -66,8 +66,7 @@ pub(super) async fn directed(
         | Method::ResourcesUnsubscribe
         | Method::CompletionComplete => {
             let (route, own) = here.one(&call, seen)?;
-            drop(room); // that server's room is another
-            let asking = within.asking(&route, own).await?;
+            let asking = within.asking((&route, room), own).await?;
             return Ok(Directed::Within(Box::new(within), Box::new(asking)));
         }
         Method::Cancelled | Method::Answer => return Ok(Directed::To(Box::new(within.about_one(&call)?))),
@@ -158,7 +157,8 @@ impl Within {
             seen.asks(&call, &self.caller.now.policy);
             let now = Arc::clone(&self.caller.now);
             let scope = seen.scope();
-            response = match scope.clone().scope(self.asking(&route, call)).await {
+            let again = async { self.asking((&route, route.served.capacity.take()?), call).await };
+            response = match scope.clone().scope(again).await {
                 Ok(asking) => scope.scope(self.gateway.answer_one(asking, &self.peer, seen)).await,
                 Err(refusal) => refused(&refusal, (&now, route.public.as_ref()), seen, None),
             };
@@ -167,18 +167,22 @@ impl Within {
     }
 
     /// The call, in the session at this server, which begins now if it has not yet.
-    async fn asking(&self, route: &Arc<Route>, call: Arc<Call>) -> Result<Asking, Refusal> {
+    async fn asking(&self, (route, room): (&Arc<Route>, Slot), call: Arc<Call>) -> Result<Asking, Refusal> {
         let begun = self.leg(route, &call).await?;
-        self.to(route, call, &begun)
+        let room = route.served.capacity.take_over(room)?; // that server's room is another
+        Ok(self.asks((route, room), call, &begun))
     }
 
     /// The same in a session that has begun.
     fn to(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Result<Asking, Refusal> {
+        Ok(self.asks((route, route.served.capacity.take()?), call, begun))
+    }
+
+    fn asks(&self, (route, room): (&Arc<Route>, Slot), call: Arc<Call>, begun: &Begun) -> Asking {
         let mut caller = self.caller.clone();
         caller.head.headers.remove(&SESSION_ID);
         caller.head.headers.extend(begun.header().map(|ours| (SESSION_ID, ours.clone())));
-        let room = route.served.capacity.take()?;
-        Ok(Asking { caller, route: Arc::clone(route), call, room })
+        Asking { caller, route: Arc::clone(route), call, room }
     }
 
     /// Where something goes that names a request: a cancellation to the server that has the request, an answer to the one

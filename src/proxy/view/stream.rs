@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::super::batch::Merged;
 use super::super::body::{Broken, Relay};
 use super::super::endless::over;
 use super::super::keep_alive::KeepAlive;
-use super::super::{Caller, Gateway};
+use super::super::{Caller, Gateway, Slot};
 use super::made;
 use super::session::Within;
 use crate::exchange::Outcome;
@@ -47,7 +47,7 @@ pub(in crate::proxy) struct Shared {
     opening: JoinSet<(ServerName, Option<Box<Relay>>)>,
     keep_alive: KeepAlive,
     recorder: Option<Recorder>,
-    _room: OwnedSemaphorePermit,
+    _room: Slot,
     _counted: Counted,
 }
 
@@ -80,7 +80,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(super) fn new(
-        (gateway, caller, room): (Arc<Gateway>, Caller, OwnedSemaphorePermit),
+        (gateway, caller, room): (Arc<Gateway>, Caller, Slot),
         (view, listing): (Arc<View>, Arc<Listing>),
         hears: Hears,
     ) -> Self {

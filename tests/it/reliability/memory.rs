@@ -1,55 +1,122 @@
 //! R16: before memory is used up, fewer calls are let in, and all of them again when there is enough.
 
+use std::io::{Write as _, stderr};
+
 use tokio::task::JoinSet;
 
+use crate::support::control_group::ControlGroup;
+use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
 use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
-use crate::support::{DEADLINE, until};
+use crate::support::{DEADLINE, network, until};
 
-/// What each call brings.
-const ARGUMENT: usize = 900_000;
-/// Together they are more than the gate may have: unoptimised it begins with some 30 MiB.
-const CALLS: usize = 60;
-const MOST: usize = 96 << 20;
+/// What a call brings that is short, and one that is long.
+const SHORT: usize = 15_000;
+const LONG: usize = 900_000;
+/// So many short ones, with their connections, are more than the gate may have: unoptimised it begins with some 55 MiB.
+const CALLS: usize = 1000;
+const MOST: usize = 80 << 20;
+/// So many long ones would be several times as much as the group has, and come faster than anybody looks.
+const CROWD: usize = 400;
+const GROUP: usize = 96 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_whose_memory_is_nearly_used_up_lets_fewer_in_and_recovers() {
     let upstream = Upstream::start().await;
-    upstream.answer_with(|request: &Recorded| Reply::OnRelease(Box::new(Reply::obliging(request))));
-    let policy = format!("{READERS}tools: {{ search_records: {{ timeout: 10m }} }}\n");
-    let world = World::new(&upstream.url()).policy("records.yaml", &policy).top(&format!("max_memory_bytes: {MOST}"));
-    let gate = world.listen("max_in_flight: 64").start().await;
-    let call = |id: usize, text: &str| {
-        post(ALICE, &tool_call(&id.to_string(), "search_records", &format!(r#"{{"q":"{text}"}}"#)))
-    };
-    let large = "x".repeat(ARGUMENT);
+    let gate = world(&upstream).top(&format!("max_memory_bytes: {MOST}")).start().await;
     let mut held = Vec::new();
     let short = async || gate.metric("tollgate_memory_short").await == Some(1.0);
     for id in 0..CALLS {
-        let mut connection = Connection::open(gate.data).await;
-        connection.send(&call(id, &large)).await.unwrap();
-        held.push(connection);
-        if short().await {
+        held.push(begun(&gate, call(id, SHORT)).await);
+        if id % 10 == 0 && short().await {
             break;
         }
     }
     assert!(until(DEADLINE, short).await, "{:?} KiB", gate.memory_kib());
     assert!(gate.log.says("memory is nearly used up (max_memory_bytes)").await);
-    // More than an eighth of what it takes is under way already.
-    let refused = raw::call(gate.data, &call(1000, "short")).await;
-    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")), "{}", refused.text());
     assert!(gate.peak_memory_kib().is_none_or(|kib| kib < MOST >> 10), "{:?} KiB", gate.peak_memory_kib());
+    // More than an eighth of what it takes is under way already.
+    refused(&gate, SHORT).await;
+    recovers(&gate, &upstream, held).await;
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_long_calls_is_refused_before_the_control_group_has_no_memory() {
+    let name = "a_crowd_of_long_calls_is_refused_before_the_control_group_has_no_memory";
+    if !network::is_its_own(module_path!(), name) {
+        return;
+    }
+    let group = match ControlGroup::new(GROUP) {
+        Ok(group) => group,
+        Err(error) => {
+            writeln!(stderr(), "not tested: no control group can be made here ({error})").expect("it may be said");
+            return;
+        }
+    };
+    let upstream = Upstream::start().await;
+    group.enter();
+    let mut gate = world(&upstream).start().await;
+    group.leave();
+    assert!(gate.log.says(&format!("memory is bounded by {}", group.bound().display())).await);
+    let mut crowd = JoinSet::new();
+    for id in 0..CROWD {
+        let (to, call) = (gate.data, call(id, LONG));
+        crowd.spawn(async move {
+            let mut connection = Connection::open(to).await;
+            // Who is refused need not be heard out.
+            connection.send(&call).await.ok();
+            connection
+        });
+    }
+    let held = crowd.join_all().await;
+    let full = async || raw::call(gate.data, &call(CROWD, LONG)).await.status == 503;
+    assert!(until(DEADLINE, full).await);
+    refused(&gate, LONG).await;
+    // There is room for others.
+    let mark = upstream.count();
+    let beside = begun(&gate, call(CROWD, SHORT)).await;
+    assert!(upstream.wait_for(mark + 1, DEADLINE).await);
+    drop(beside);
+    recovers(&gate, &upstream, held).await;
+    assert!(gate.is_alive(), "{}", gate.log.text());
+    assert_eq!(group.ended(), 0, "the system had to end somebody");
+}
+
+/// A gate before a server that answers when it is told to.
+fn world(upstream: &Upstream) -> World {
+    upstream.answer_with(|request: &Recorded| Reply::OnRelease(Box::new(Reply::obliging(request))));
+    let policy = format!("{READERS}tools: {{ search_records: {{ timeout: 10m }} }}\n");
+    World::new(&upstream.url()).policy("records.yaml", &policy)
+}
+
+/// A call with an argument so long.
+fn call(id: usize, length: usize) -> Vec<u8> {
+    let argument = "x".repeat(length);
+    post(ALICE, &tool_call(&id.to_string(), "search_records", &format!(r#"{{"q":"{argument}"}}"#)))
+}
+
+async fn begun(gate: &Gate, call: Vec<u8>) -> Connection {
+    let mut connection = Connection::open(gate.data).await;
+    connection.send(&call).await.unwrap();
+    connection
+}
+
+async fn refused(gate: &Gate, length: usize) {
+    let refused = raw::call(gate.data, &call(CALLS + 1, length)).await;
+    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")), "{}", refused.text());
+}
+
+async fn recovers(gate: &Gate, upstream: &Upstream, held: Vec<Connection>) {
     upstream.release();
     drop(held);
     // However much of it the system gets back: what was freed serves the next calls.
-    assert!(until(DEADLINE, async || raw::call(gate.data, &call(1, "short")).await.status == 200).await);
+    assert!(until(DEADLINE, async || raw::call(gate.data, &call(1, SHORT)).await.status == 200).await);
     let mut later = JoinSet::new();
     for id in 0..4 {
-        let (to, call) = (gate.data, call(id, "short"));
+        let (to, call) = (gate.data, call(id, SHORT));
         later.spawn(async move { raw::call(to, &call).await.status });
     }
     assert!(later.join_all().await.into_iter().all(|status| status == 200));

@@ -11,7 +11,7 @@
 //! | R13 | streams on which nothing happens | `others`, `idle_streams` |
 //! | R14 | a crowd that connects at once | `crowds` |
 //! | R15 | no descriptors | `descriptors` |
-//! | R16 | no memory | `memory` |
+//! | R16 | no memory, also in a control group | `memory` |
 //! | R18 | a panic within a message, within its answer, within its record | `proxy/stack.rs`, `audit/writer.rs`, `telemetry/tests/panics.rs` |
 //! | R19 | callers that go away | `disconnects` |
 //! | R23 | a limits store that is gone | `others`, `limits_store` |

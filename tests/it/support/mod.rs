@@ -2,6 +2,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod collector;
+pub(crate) mod control_group;
 pub(crate) mod demand;
 pub(crate) mod front;
 pub(crate) mod gate;
