@@ -1,9 +1,12 @@
 //! Sealing: what the gate gives away and takes back, so that nobody reads it, makes it up or puts it elsewhere.
 //!
-//! AES-256-GCM with random nonces, so a key is good for 2^32 texts (NIST SP 800-38D, 8.3) and changed before. Each purpose
-//! has a key of its own, derived from the one that is given: what is sealed for one opens for no other.
+//! AES-256-GCM with random nonces, so a key is good for 2^32 texts (NIST SP 800-38D, 8.3) and changed before; for names,
+//! AES-256-GCM-SIV. Each purpose has a key of its own, derived from the one that is given: what is sealed for one opens for
+//! no other.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{
+    AES_256_GCM, AES_256_GCM_SIV, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, RandomizedNonceKey, UnboundKey,
+};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 
 use crate::secret::Secret;
@@ -19,6 +22,11 @@ pub struct WeakKey;
 /// Seals for one purpose: the first key does, and each opens what it has sealed.
 #[derive(Debug)]
 pub struct Seal(Vec<RandomizedNonceKey>);
+
+/// Seals names for one purpose: the same, about the same, always looks the same, and that is all that anybody sees of it
+/// (RFC 8452, 1: what nonces that repeat give away).
+#[derive(Debug)]
+pub struct NameSeal(Vec<LessSafeKey>);
 
 /// A key has so many bytes at least. What `openssl rand -base64 32` makes is longer.
 pub const SHORTEST_KEY: usize = 32;
@@ -72,6 +80,35 @@ impl Seal {
     }
 }
 
+impl NameSeal {
+    /// A seal for this purpose. Without keys it seals and opens nothing.
+    pub fn new(keys: &[SealingKey], purpose: &str) -> Self {
+        let of = |key: &SealingKey| UnboundKey::new(&AES_256_GCM_SIV, key.derived(purpose).as_ref()).ok();
+        Self(keys.iter().filter_map(of).map(LessSafeKey::new).collect())
+    }
+
+    /// Seals this. It opens only where the same is said of what it is about.
+    pub fn seal(&self, about: &str, mut plain: Vec<u8>) -> Option<Vec<u8>> {
+        let key = self.0.first()?;
+        key.seal_in_place_append_tag(always(), Aad::from(about), &mut plain).ok().map(|()| plain)
+    }
+
+    /// What is sealed; `None` if no key here has sealed it, or not about this.
+    pub fn open(&self, about: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.iter().find_map(|key| {
+            let mut text = sealed.to_vec();
+            let plain = key.open_in_place(always(), Aad::from(about), &mut text).ok()?.len();
+            text.truncate(plain);
+            Some(text)
+        })
+    }
+}
+
+/// The nonce of every name: what differs is the name.
+fn always() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
 fn of(key: &hmac::Tag) -> Option<RandomizedNonceKey> {
     RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()).ok()
 }
@@ -99,6 +136,30 @@ mod tests {
             assert_eq!(seal.open("alice", &sealed), None, "{at}");
             sealed[at] ^= 1;
             assert_eq!(seal.open("alice", &sealed[..at]), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_always_the_same_and_opens_like_any_other() {
+        let seal = NameSeal::new(&keys(&["b", "a"]), "one");
+        let sealed = seal.seal("alice", b"plain words".to_vec()).unwrap();
+        assert_eq!(seal.seal("alice", b"plain words".to_vec()).as_ref(), Some(&sealed));
+        for (about, plain) in [("bob", "plain words"), ("alice", "plain word"), ("alice", "plain wordt")] {
+            let other = seal.seal(about, plain.into()).unwrap();
+            let alike = sealed.iter().zip(&other).filter(|(one, other)| one == other).count();
+            assert!(alike < 6, "{about} {plain}: {alike} bytes are the same");
+        }
+        assert!(!sealed.windows(5).any(|text| text == b"words"));
+        assert_eq!(seal.open("alice", &sealed).as_deref(), Some(&b"plain words"[..]));
+        assert_eq!(NameSeal::new(&keys(&["a", "b"]), "one").open("alice", &sealed), seal.open("alice", &sealed));
+        assert_eq!(seal.open("bob", &sealed), None);
+        assert_eq!(NameSeal::new(&keys(&["a"]), "one").open("alice", &sealed), None);
+        assert_eq!(NameSeal::new(&keys(&["b"]), "other").open("alice", &sealed), None);
+        assert_eq!(NameSeal::new(&[], "one").seal("it", Vec::new()), None);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert_eq!((seal.open("alice", &changed), seal.open("alice", &sealed[..at])), (None, None), "{at}");
         }
     }
 

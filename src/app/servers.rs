@@ -75,7 +75,7 @@ fn served(
             sse: !server.endpoints.sse().is_empty(),
         },
         upstream: Arc::new(upstream),
-        state: Arc::new(State::new(Sessions::new(config.sessions, tickets, ended))),
+        state: Arc::new(State::new(Sessions::new(config.sessions, tickets, ended), sharing.tasks_of(&server.name))),
         max_reply_bytes: server.max_reply_bytes,
         capacity: Capacity::new(config.listen.max_in_flight, bodies.clone()),
         catalogue,

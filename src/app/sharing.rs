@@ -8,10 +8,10 @@ use crate::federation::Cursors;
 use crate::mcp::ServerName;
 use crate::seal::{SHORTEST_KEY, SealingKey, WeakKey};
 use crate::secret::Reference;
-use crate::state::{RevocationList, Sealing, Tickets};
+use crate::state::{RevocationList, Sealing, TaskNames, Tickets};
 use crate::store::Link;
 
-/// The keys of cursors and tickets, and where it is noted which sessions have ended.
+/// The keys of cursors, tickets and names of tasks, and where it is noted which sessions have ended.
 pub(super) struct Sharing {
     keys: Vec<SealingKey>,
     list: Option<Arc<RevocationList>>,
@@ -41,6 +41,11 @@ impl Sharing {
     /// What makes tickets of sessions with this server, which is in these places.
     pub(super) fn tickets_of(&self, server: &ServerName, homes: impl Iterator<Item = http::Uri>) -> Tickets {
         Tickets::of_server(self.sealing(), server, homes)
+    }
+
+    /// What clients of views call the tasks of this server.
+    pub(super) fn tasks_of(&self, server: &ServerName) -> TaskNames {
+        TaskNames::of_server(&self.keys, server)
     }
 
     fn sealing(&self) -> Sealing<'_> {

@@ -51,7 +51,7 @@ pub struct ConfigSource {
     pub(super) audit: Option<Spanned<AuditSource>>,
     /// A Redis or Valkey in which several gates count their limits together. Each counts by itself if not said.
     pub(super) limits_store: Option<LimitsStoreSource>,
-    /// Where the keys are kept by which cursors of views and ids of sessions are sealed: `env:NAME` or `file:/PATH`, each of 32 characters at least. The first seals, all open: gates that share them take each other's, so that any of them goes on where another has begun. If not said, each gate takes its own only, and until it ends.
+    /// Where the keys are kept by which cursors of views, their ids of tasks and ids of sessions are sealed: `env:NAME` or `file:/PATH`, each of 32 characters at least. The first seals, all open: gates that share them take each other's, so that any of them goes on where another has begun. If not said, each gate takes its own only, and until it ends.
     #[serde(alias = "cursor_keys")]
     #[schemars(length(min = 1), example = ["file:/run/secrets/sealing-key"])]
     pub(super) sealing_keys: Option<Spanned<Vec<Spanned<String>>>>,

@@ -82,6 +82,14 @@ pub enum Offer {
     Completions,
     /// It tells of changes of single resources.
     Subscriptions,
+    /// It runs calls as tasks, for clients of 2025-11-25.
+    Tasks,
+    /// The same lists them.
+    TaskLists,
+    /// The same lets them be cancelled.
+    TaskCancellations,
+    /// It runs calls as tasks, for clients of 2026-07-28.
+    TasksExtension,
 }
 
 /// Which eras a server speaks.

@@ -19,9 +19,14 @@ pub struct Cursors(Seal);
 /// A list: of what, of which view, for which account.
 type List<'a> = (Kind, &'a str, &'a str);
 
+/// Where a page of all servers' tasks begins: at one of them, and there where that says, or at its first.
+pub type TasksFrom = (ServerName, Option<String>);
+
 const PURPOSE: &str = "cursors: seal";
-/// A longer text is no cursor of ours: 63 characters of a server, 2048 bytes of a tool.
-const LONGEST: usize = 4096;
+/// A longer text is no cursor of ours: 63 characters of a server, 2048 bytes of a tool, what a server calls a page.
+const LONGEST: usize = 8192;
+/// What a list of tasks is of.
+const TASKS: &str = "tasks";
 
 impl Cursors {
     /// Those of this process alone: no other takes them, and none after a restart.
@@ -36,22 +41,45 @@ impl Cursors {
 
     /// A cursor behind this, in such a list of this view for this account.
     pub(super) fn seal(&self, list: List<'_>, behind: &Origin) -> Option<String> {
-        let place = format!("{}\0{}", behind.server, behind.name);
-        Some(BASE64_URL_SAFE_NO_PAD.encode(self.0.seal(&about(list), place.into_bytes())?))
+        let (kind, view, account) = list;
+        self.sealed(&about(kind.member(), view, account), &behind.server, &behind.name)
     }
 
     /// What the page comes behind; `None` if the cursor is not one for this list and account.
     pub(super) fn open(&self, list: List<'_>, cursor: &str) -> Option<Origin> {
+        let (kind, view, account) = list;
+        let (server, name) = self.opened(&about(kind.member(), view, account), cursor)?;
+        Some(Origin { server, name: name.into() })
+    }
+
+    /// A cursor of this account's tasks in this view; `None` if it would be too long.
+    pub fn seal_tasks(&self, view: &ServerName, account: &str, (server, theirs): &TasksFrom) -> Option<String> {
+        let place = theirs.as_ref().map(|theirs| format!("={theirs}")).unwrap_or_default();
+        self.sealed(&about(TASKS, view.as_str(), account), server, &place).filter(|cursor| cursor.len() <= LONGEST)
+    }
+
+    /// Where the page begins; `None` if the cursor is not one of this account's tasks in this view.
+    pub fn open_tasks(&self, view: &ServerName, account: &str, cursor: &str) -> Option<TasksFrom> {
+        let (server, place) = self.opened(&about(TASKS, view.as_str(), account), cursor)?;
+        Some((server, place.strip_prefix('=').map(str::to_owned)))
+    }
+
+    fn sealed(&self, about: &str, server: &ServerName, place: &str) -> Option<String> {
+        let place = format!("{server}\0{place}");
+        Some(BASE64_URL_SAFE_NO_PAD.encode(self.0.seal(about, place.into_bytes())?))
+    }
+
+    fn opened(&self, about: &str, cursor: &str) -> Option<(ServerName, String)> {
         let sealed = BASE64_URL_SAFE_NO_PAD.decode(Some(cursor).filter(|text| text.len() <= LONGEST)?).ok()?;
-        let place = String::from_utf8(self.0.open(&about(list), &sealed)?).ok()?;
-        let (server, name) = place.split_once('\0')?;
-        Some(Origin { server: ServerName::new(server).ok()?, name: name.into() })
+        let place = String::from_utf8(self.0.open(about, &sealed)?).ok()?;
+        let (server, place) = place.split_once('\0')?;
+        Some((ServerName::new(server).ok()?, place.to_owned()))
     }
 }
 
 /// All that a cursor is good for. Lengths first: no part runs into another.
-fn about((kind, view, account): List<'_>) -> String {
-    format!("{} {}:{view} {}:{account}", kind.member(), view.len(), account.len())
+fn about(list: &str, view: &str, account: &str) -> String {
+    format!("{list} {}:{view} {}:{account}", view.len(), account.len())
 }
 
 #[cfg(test)]
@@ -77,6 +105,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_of_tasks_has_what_the_server_said() {
+        let (cursors, all) = (Cursors::of_this_process(), ServerName::new("all").unwrap());
+        for theirs in [None, Some(String::new()), Some("=c\0".to_owned())] {
+            let from = (ServerName::new("records").unwrap(), theirs);
+            let cursor = cursors.seal_tasks(&all, "alice", &from).unwrap();
+            assert_eq!(cursors.open_tasks(&all, "alice", &cursor), Some(from));
+            assert_eq!(cursors.open_tasks(&all, "bob", &cursor), None);
+            assert_eq!(cursors.open((Kind::Tool, "all", "alice"), &cursor), None);
+        }
+        assert_eq!(cursors.seal_tasks(&all, "alice", &(all.clone(), Some("c".repeat(LONGEST)))), None);
+    }
+
+    #[test]
     fn a_cursor_is_good_for_its_list_its_caller_and_its_gate() {
         let (seal, other) = (Cursors::of_this_process(), Cursors::of_this_process());
         let origin = Origin { server: ServerName::new("records").unwrap(), name: "find".into() };
@@ -95,7 +136,7 @@ mod tests {
             assert_eq!(seal.open((Kind::Tool, "all", "alice"), &BASE64_URL_SAFE_NO_PAD.encode(&bytes)), None, "{at}");
             bytes[at] ^= 1;
         }
-        for none in ["", "AAAA", "null", &"A".repeat(5000)] {
+        for none in ["", "AAAA", "null", &"A".repeat(10_000)] {
             assert_eq!(seal.open((Kind::Tool, "all", "alice"), none), None, "{none}");
         }
     }

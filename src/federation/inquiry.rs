@@ -66,6 +66,8 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
     let mut legacy = Leg::legacy(server, to);
     let hello = legacy.open().await;
     let legacy_revision = hello.as_ref().ok().and_then(agreed);
+    // What it does for clients of one era only, it says to those.
+    let offers = offers(&[discovered.as_ref().ok().map(|(told, _)| told), hello.as_ref().ok()]);
     let (eras, mut leg, told) = match (speaks_modern, hello) {
         (true, _) => {
             legacy.close().await;
@@ -90,20 +92,28 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
     leg.close().await;
     let is_true = |path: &str| capability(path).and_then(Value::as_bool) == Some(true);
     let tells = Kind::ALL.iter().any(|kind| is_true(&format!("{}/listChanged", kind.capability())));
-    let (instructions, offers) = (instructions(&told), offers(&told));
+    let instructions = instructions(&told);
     Ok(Found { pages, eras, instructions, offers, ttl, at: Arc::clone(to), tells })
 }
 
-/// What a server says that it can do beside having things.
-fn offers(told: &Value) -> Vec<Offer> {
-    let capability = |path: &str| told.pointer(&format!("/result/capabilities/{path}"));
-    let subscribes = capability("resources/subscribe").and_then(Value::as_bool) == Some(true);
+/// What a server says that it can do beside having things, to clients of either era.
+fn offers(told: &[Option<&Value>]) -> Vec<Offer> {
+    let has = |path: &str| {
+        let path = format!("/result/capabilities/{path}");
+        // What is `false` is not offered.
+        told.iter().flatten().any(|told| told.pointer(&path).is_some_and(|it| it != &Value::Bool(false)))
+    };
     let offers = [
-        (Offer::Logging, capability("logging").is_some()),
-        (Offer::Completions, capability("completions").is_some()),
-        (Offer::Subscriptions, subscribes),
+        (Offer::Logging, "logging"),
+        (Offer::Completions, "completions"),
+        (Offer::Subscriptions, "resources/subscribe"),
+        (Offer::Tasks, "tasks/requests/tools/call"),
+        (Offer::TaskLists, "tasks/list"),
+        (Offer::TaskCancellations, "tasks/cancel"),
+        // A slash in a name is `~1` there (RFC 6901, 4).
+        (Offer::TasksExtension, "extensions/io.modelcontextprotocol~1tasks"),
     ];
-    offers.into_iter().filter_map(|(offer, made)| made.then_some(offer)).collect()
+    offers.into_iter().filter_map(|(offer, path)| has(path).then_some(offer)).collect()
 }
 
 /// Listens there for what the server has otherwise than before, by whatever it speaks.

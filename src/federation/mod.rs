@@ -13,7 +13,7 @@ mod source;
 mod view;
 
 pub use catalogue::{Asked, Catalogue, CatalogueSettings, Contents, Eras, News, Offer};
-pub use cursor::Cursors;
+pub use cursor::{Cursors, TasksFrom};
 pub use diff::diff;
 pub use kind::Kind;
 pub use listing::{Has, Listing, Page};

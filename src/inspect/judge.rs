@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Uri, response};
 
 use super::Watcher;
+use super::asked::{is_among, safe};
 use super::catalog::{CatalogFilter, List};
 use super::endpoint::{self, Opens};
 use super::kept::Kept;
@@ -14,9 +15,7 @@ use crate::clock;
 use crate::identity::Principal;
 use crate::json;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{
-    self, Asked, Call, Era, Form, Method, Notice, Problem, Question, Questions, ServerMessage, ServerName, Target,
-};
+use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, Question, ServerMessage, ServerName, Target};
 use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
 use crate::redact::Part;
 use crate::sse::Event;
@@ -248,6 +247,7 @@ impl Judge {
                         self.result(about.method, message, answer.cache_scope)?
                     }
                 };
+                let verdict = if answer.names_tasks { self.told_apart(verdict, message)? } else { verdict };
                 let verdict = match about.method {
                     // What there is, is no answer to a call, and was filtered.
                     Method::Initialize | Method::ServerDiscover => verdict,
@@ -330,12 +330,16 @@ impl Judge {
 
     /// What the server says, as its client hears it.
     fn told_apart(&self, verdict: Verdict, message: &[u8]) -> Result<Verdict, Unsound> {
-        match (&self.place, verdict) {
-            (Place::Several(_), Verdict::Pass) => {
-                mcp::among(message, &self.server).map(Verdict::Edit).ok_or(Unsound::Asks)
-            }
-            (_, verdict) => Ok(verdict),
-        }
+        let Place::Several(view, _) = &self.place else {
+            return Ok(verdict);
+        };
+        let said = match &verdict {
+            Verdict::Pass => message,
+            Verdict::Edit(edited) => edited,
+            Verdict::Drop => return Ok(verdict),
+        };
+        let called = |task: &str| self.state.tasks().called(task, view, &self.principal);
+        mcp::among(said, &self.server, called).map(Verdict::Edit).ok_or(Unsound::Asks)
     }
 
     /// A request of the server: only legacy ones make any, and only within what can be answered. What the server may not
@@ -391,7 +395,13 @@ impl Judge {
             Notice::Task { id, asks } => {
                 let may = self.policy.server_may(&self.server);
                 let sound = asks.iter().all(|asked| safe(asked).is_ok() && is_among(asked, may));
-                sound && !self.state.tasks().is_foreign(id, &self.principal)
+                let tasks = self.state.tasks();
+                sound
+                    && match &self.place {
+                        // There it has a name only if it is known.
+                        Place::Several(view, _) => tasks.called(id, view, &self.principal).is_some(),
+                        _ => !tasks.is_foreign(id, &self.principal),
+                    }
             }
             Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
             Notice::List(method) => {
@@ -456,9 +466,16 @@ impl Judge {
 
     /// Whoever calls a tool owns the task that begins with it.
     fn task(&self, about: &About, task: Option<&str>) -> Result<(), Unsound> {
-        match (&about.tool, task) {
-            (Some(tool), Some(task)) if !self.state.tasks().begin(task, &self.principal, (tool, &self.from)) => {
-                Err(Unsound::Task)
+        let (Some(tool), Some(task)) = (&about.tool, task) else {
+            return Ok(());
+        };
+        let tasks = self.state.tasks();
+        if !tasks.begin(task, &self.principal, (tool, &self.from)) {
+            return Err(Unsound::Task);
+        }
+        match &self.place {
+            Place::Several(view, _) if tasks.called(task, view, &self.principal).is_none() => {
+                Err(Unsound::TooLong(mcp::LONGEST_NAME))
             }
             _ => Ok(()),
         }
@@ -473,26 +490,5 @@ impl Judge {
         let context = self.now().showing(self.state.shown().of(target));
         let query = Query { principal: &self.principal, server: &self.server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
-    }
-}
-
-fn is_among(asked: &Asked, may: Questions) -> bool {
-    Question::of(&asked.method).is_some_and(|question| may.has(question))
-}
-
-/// An address that a user may be sent to: `https`, or this machine.
-fn safe(asked: &Asked) -> Result<(), Unsound> {
-    let safe = |url: &str| {
-        let url = url.parse::<Uri>().ok()?;
-        let local = matches!(url.host()?, "localhost" | "127.0.0.1" | "[::1]");
-        Some(match url.scheme_str()? {
-            "https" => true,
-            "http" => local,
-            _ => false,
-        })
-    };
-    match &asked.url {
-        Some(url) if asked.method.as_ref() == "elicitation/create" && safe(url) != Some(true) => Err(Unsound::Address),
-        _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What comes back: [`Watch`] reads a reply by the same strict rules as a call, message by message. What is sound passes
 //! as it came, but for lists, which are cut down to what the caller may use; what is not ends the reply.
 
+mod asked;
 mod catalog;
 mod endpoint;
 mod events;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use http::header;
 
 use crate::cache::Turn;
-use crate::mcp::{Call, Form, Method};
+use crate::mcp::{Call, Form, Method, Subject};
 use crate::policy::{Flow, Permit, PolicySet, Sighting};
 use crate::state::{Conversation, Declined, Place, Session, State, Stream};
 use crate::upstream::{MediaType, Reply, ReplyBody, Unsound, media_type};
@@ -90,11 +91,13 @@ const HELD: usize = 256 * 1024;
 const LARGEST_LIST: usize = 8 * 1024 * 1024;
 
 /// How long a message may be that is held as a whole, and what of a longer one.
-fn most(permit: &Permit) -> Most {
+fn most(permit: &Permit, place: &Place) -> Most {
     if !permit.redaction().is_idle(Flow::Results) {
         return Most::Held(LARGEST_LIST);
     }
     match permit.call().method() {
+        // What tasks are called there may stand anywhere.
+        method if method.subject() == Subject::Task && matches!(place, Place::Several(..)) => Most::Held(LARGEST_LIST),
         method if List::of(method).is_some() => Most::Held(LARGEST_LIST),
         // A stream may bring the answer to anything. What a resource says may have to be kept from caches.
         Method::OpenStream | Method::SubscriptionsListen | Method::ResourcesRead => Most::Held(LARGEST_LIST),
@@ -103,8 +106,8 @@ fn most(permit: &Permit) -> Most {
 }
 
 /// How much of a reply to this call is to be read before anything of it passes.
-pub fn held(permit: &Permit) -> usize {
-    match most(permit) {
+pub fn held(permit: &Permit, place: &Place) -> usize {
+    match most(permit, place) {
         Most::Held(most) | Most::Followed(most) => most,
     }
 }
@@ -143,7 +146,7 @@ impl Watcher<'_> {
         let call = self.permit.call();
         let from = reply.from.url();
         let conversation = conversation.replied(call.method(), (&mut reply.head, from), self.state.sessions());
-        let limit = most(self.permit);
+        let limit = most(self.permit, self.place);
         let elsewhere = conversation.url().is_some();
         let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
         let opens = opens.then(|| Opens { stream: from.clone(), base: self.base.into() });
@@ -198,8 +201,8 @@ impl Watcher<'_> {
     fn ids(&self) -> Ids {
         match self.place {
             Place::Endpoint | Place::NewStream | Place::Messages(_) => Ids::Kept,
-            Place::Several(Stream::Own) => Ids::OfServer(self.permit.server().clone()),
-            Place::Several(Stream::Shared) => Ids::LeftOut,
+            Place::Several(_, Stream::Own) => Ids::OfServer(self.permit.server().clone()),
+            Place::Several(_, Stream::Shared) => Ids::LeftOut,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
 use crate::policy::{Context, PolicySet};
-use crate::state::{Ended, Place, Sealing, SessionBounds, Sessions, State, Tickets};
+use crate::state::{Ended, Place, Sealing, SessionBounds, Sessions, State, TaskNames, Tickets};
 use crate::upstream::Unsound;
 
 const POLICY: &str =
@@ -40,7 +40,10 @@ impl Gate {
         let policy = PolicySet::for_test(&format!("{POLICY}{more}"));
         Self {
             policy: Arc::new(policy),
-            state: Arc::new(State::new(Sessions::new(BOUNDS, Tickets::of_views(Sealing::default()), Ended::default()))),
+            state: Arc::new(State::new(
+                Sessions::new(BOUNDS, Tickets::of_views(Sealing::default()), Ended::default()),
+                TaskNames::of_server(&[], &ServerName::new("records").unwrap()),
+            )),
         }
     }
 

@@ -1,6 +1,7 @@
-//! What a legacy server says to a client that knows it as one of several. Servers choose ids without regard to each other, so
-//! each is told apart by its server; and whoever asks a client's user, or writes a log, is named.
+//! What a server says to a client that knows it as one of several. Servers choose ids without regard to each other, so each is
+//! told apart by its server, and each task has another name; and whoever asks a client's user, or writes a log, is named.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::ServerName;
@@ -24,15 +25,19 @@ pub fn whose(ours: &RequestId) -> Option<(ServerName, RequestId)> {
     Some((ServerName::new(server).ok()?, theirs))
 }
 
-/// The same request or notification as its client hears it, every other byte as it came; `None` if it cannot be told so.
-pub fn among(message: &[u8], server: &ServerName) -> Option<Vec<u8>> {
+/// The same message as its client hears it, who calls tasks as `called` says, every other byte as it came; `None` if it cannot
+/// be told so. What `called` does not know is none of the server's tasks.
+pub fn among(message: &[u8], server: &ServerName, called: impl Fn(&str) -> Option<String>) -> Option<Vec<u8>> {
     let mut found = Found::default();
     json::scan(message, Place::Message, &BOUNDS, &mut found).ok()?;
     let text = |span: &Range<usize>| std::str::from_utf8(message.get(span.clone())?).ok();
     let method = found.method.as_ref().and_then(text).map(|method| json::decode(method.trim_matches('"')));
-    let mut edits = Vec::new();
-    let ids =
-        found.id.into_iter().chain(found.cancels.filter(|_| method.as_deref() == Some("notifications/cancelled")));
+    let asks = found.id.clone().filter(|_| method.is_some());
+    // A server that asks for a task means one of its client's.
+    let tasks = found.task.filter(|_| asks.is_none()).into_iter().chain(found.tasks);
+    let named = tasks.filter_map(|span| Some((span.clone(), quoted(&called(&decoded(text(&span)?)?)?))));
+    let mut edits: Vec<_> = named.collect();
+    let ids = asks.into_iter().chain(found.cancels.filter(|_| method.as_deref() == Some("notifications/cancelled")));
     for span in ids {
         let ours = told_apart(server, &RequestId::from_json(text(&span)?)?)?;
         edits.push((span, ours.as_json().as_bytes().to_vec()));
@@ -49,6 +54,17 @@ pub fn among(message: &[u8], server: &ServerName) -> Option<Vec<u8>> {
     Some(json::edited(message, edits))
 }
 
+fn quoted(text: &str) -> Vec<u8> {
+    let mut quoted = String::new();
+    json::quote(text, &mut quoted);
+    quoted.into_bytes()
+}
+
+/// The text that this string of JSON is.
+fn decoded(string: &str) -> Option<Cow<'_, str>> {
+    Some(json::decode(string.strip_prefix('"')?.strip_suffix('"')?))
+}
+
 /// Whether the text is one value, to its end.
 fn is_one_value(text: &str) -> bool {
     json::value(text.as_bytes(), &BOUNDS).is_ok()
@@ -63,8 +79,22 @@ enum Place {
     Cancels,
     Says,
     Logger,
+    Result,
+    /// What says which task a message is about.
+    Meta,
+    Related,
+    /// `tasks` of a result, and each of them.
+    Tasks,
+    Task,
+    /// The id of the task that a notification or request is about.
+    ParamsTask,
+    /// The id of a task of the server.
+    TaskId,
     Elsewhere,
 }
+
+/// In `_meta` of whatever is about a task (MCP 2025-11-25, Tasks).
+pub(super) const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 /// Where these stand.
 #[derive(Debug, Default)]
@@ -74,6 +104,8 @@ struct Found {
     cancels: Option<Range<usize>>,
     says: Option<Range<usize>>,
     logger: Option<Range<usize>>,
+    task: Option<Range<usize>>,
+    tasks: Vec<Range<usize>>,
 }
 
 impl Lens for Found {
@@ -87,16 +119,25 @@ impl Lens for Found {
             (Place::Params, "requestId") => Place::Cancels,
             (Place::Params, "message") => Place::Says,
             (Place::Params, "logger") => Place::Logger,
+            (Place::Params, "taskId") => Place::ParamsTask,
+            (Place::Message, "result") => Place::Result,
+            (Place::Params | Place::Result, "_meta") => Place::Meta,
+            (Place::Meta, RELATED) => Place::Related,
+            (Place::Result, "task") => Place::Task,
+            (Place::Result, "tasks") => Place::Tasks,
+            (Place::Result | Place::Task | Place::Related, "taskId") => Place::TaskId,
             _ => Place::Elsewhere,
         })
     }
 
-    fn element(&mut self, _: Place) -> Place {
-        Place::Elsewhere
+    fn element(&mut self, place: Place) -> Place {
+        if place == Place::Tasks { Place::Task } else { Place::Elsewhere }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match (place, kind) {
+            (Place::ParamsTask, Kind::String) => self.task = Some(span),
+            (Place::TaskId, Kind::String) => self.tasks.push(span),
             (Place::Id, _) => self.id = Some(span),
             (Place::Method, Kind::String) => self.method = Some(span),
             (Place::Cancels, _) => self.cancels = Some(span),
@@ -159,8 +200,39 @@ mod tests {
                 r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1}}"#,
             ),
         ] {
-            let told = among(theirs.as_bytes(), &server()).unwrap();
+            let told = among(theirs.as_bytes(), &server(), |_| None).unwrap();
             assert_eq!(std::str::from_utf8(&told).unwrap(), ours);
         }
+    }
+
+    #[test]
+    fn a_task_has_its_name_here_wherever_the_server_speaks_of_it() {
+        let related = |id: &str| format!(r#""_meta":{{"{RELATED}":{{"taskId":"{id}","x":1.0}}}}"#);
+        for message in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"task":{"status":"working", "taskId" : "t1"},"x":[1.0]}}"#.to_owned(),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t\u0031"}}"#.to_owned(),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tasks":[{"taskId":"t1"},{"taskId":"t1","ttl":null}]}}"#.to_owned(),
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"taskId":"t2"}}],{}}}}}"#, related("t1")),
+            r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t1","status":"working"}}"#
+                .to_owned(),
+            format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":1,{}}}}}"#,
+                related("t1")
+            ),
+        ] {
+            let told =
+                among(message.as_bytes(), &server(), |task| (task == "t1").then(|| "ours \"".to_owned())).unwrap();
+            let expected = message.replace("\"t1\"", r#""ours \"""#).replace("\"t\\u0031\"", r#""ours \"""#);
+            assert_eq!(std::str::from_utf8(&told).unwrap(), expected);
+            // What is none of its tasks is whatever it is.
+            assert_eq!(among(message.as_bytes(), &server(), |_| None).unwrap(), message.as_bytes());
+        }
+        // It asks for a task of its client, about one of its own.
+        let asks =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{{"taskId":"t1",{}}}}}"#, related("t1"));
+        let told = among(asks.as_bytes(), &server(), |task| Some(format!("our {task}"))).unwrap();
+        let expected =
+            asks.replace(":1,\"method", ":\"billing 1\",\"method").replace(&related("t1"), &related("our t1"));
+        assert_eq!(std::str::from_utf8(&told).unwrap(), expected);
     }
 }

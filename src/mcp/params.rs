@@ -1,10 +1,11 @@
 //! What is changed or read of a message of a client where several servers stand as one: the name of the tool, the id of what
-//! it answers, the revision and the cursor.
+//! it answers, the task, the revision and the cursor.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::among::RELATED;
 use super::read::read;
 use super::{Call, CallError, Method, ProtocolVersion};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
@@ -20,12 +21,24 @@ pub fn renamed(call: &Call, name: &str) -> Result<Call, CallError> {
     changed(call, span, &quoted(name))
 }
 
-/// The same answer to what its server calls so, every other byte as it came.
+/// The same call about the task that its server calls so, every other byte as it came.
+///
+/// # Errors
+/// It does not name one, or cannot be read under that name.
+pub fn of_task(call: &Call, name: &str) -> Result<Call, CallError> {
+    changed(call, Params::of(call).task, &quoted(name))
+}
+
+/// The same answer to what its server calls so, about the task that it calls as `meant` says, every other byte as it came.
+/// What `meant` does not know is none of its tasks.
 ///
 /// # Errors
 /// It cannot be read with that id.
-pub fn answering(call: &Call, id: &RequestId) -> Result<Call, CallError> {
-    changed(call, Params::of(call).id, id.as_json())
+pub fn answering(call: &Call, id: &RequestId, meant: impl Fn(&str) -> Option<Box<str>>) -> Result<Call, CallError> {
+    let Params { id: by_id, related, .. } = Params::of(call);
+    let task = related.and_then(|span| Some((quoted(&meant(&string(call, &span)?)?), span)));
+    let edits = [by_id.map(|span| (id.as_json().to_owned(), span)), task].into_iter().flatten();
+    edited(call, edits.map(|(text, span)| (span, text.into_bytes())).collect())
 }
 
 /// The same `initialize` of another revision, every other byte as it came.
@@ -38,8 +51,21 @@ pub fn of_revision(call: &Call, version: ProtocolVersion) -> Result<Call, CallEr
 
 /// The revision that an `initialize` asks for.
 pub fn revision(call: &Call) -> Option<ProtocolVersion> {
-    let text = std::str::from_utf8(call.body().get(Params::of(call).version?)?).ok()?;
-    ProtocolVersion::named(&json::decode(text.get(1..text.len().saturating_sub(1))?))
+    ProtocolVersion::named(&string(call, &Params::of(call).version?)?)
+}
+
+/// The same request for a list, of the page that begins there, every other byte as it came.
+///
+/// # Errors
+/// It cannot be read so.
+pub fn at_cursor(call: &Call, cursor: Option<&str>) -> Result<Call, CallError> {
+    match (Params::of(call).cursor, cursor) {
+        (Some((_, span)), None) => {
+            let cuts = json::cuts(call.body(), [span]);
+            read(&Bytes::from(json::without(call.body(), &cuts)), &Bounds::default())
+        }
+        (span, cursor) => changed(call, span.map(|(_, span)| span), &quoted(cursor.unwrap_or_default())),
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -48,10 +74,19 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+/// The text of the string that stands there.
+fn string(call: &Call, span: &Range<usize>) -> Option<String> {
+    let text = std::str::from_utf8(call.body().get(span.clone())?).ok()?;
+    Some(json::decode(text.strip_prefix('"')?.strip_suffix('"')?).into_owned())
+}
+
 /// The same message with this where that stands. What is not there changes nothing.
 fn changed(call: &Call, span: Option<Range<usize>>, text: &str) -> Result<Call, CallError> {
-    let edits = span.map(|span| (span, text.to_owned().into_bytes()));
-    read(&Bytes::from(json::edited(call.body(), edits.into_iter().collect())), &Bounds::default())
+    edited(call, span.map(|span| (span, text.to_owned().into_bytes())).into_iter().collect())
+}
+
+fn edited(call: &Call, edits: Vec<(Range<usize>, Vec<u8>)>) -> Result<Call, CallError> {
+    read(&Bytes::from(json::edited(call.body(), edits)), &Bounds::default())
 }
 
 /// Where a page of a list is to begin, as its caller says: nothing for the first. What is no text is a cursor of nobody's.
@@ -71,6 +106,9 @@ struct Params {
     reference: Option<Range<usize>>,
     version: Option<Range<usize>>,
     cursor: Option<(Kind, Range<usize>)>,
+    task: Option<Range<usize>>,
+    /// The task that an answer is about.
+    related: Option<Range<usize>>,
 }
 
 impl Params {
@@ -92,6 +130,11 @@ enum Place {
     RefName,
     Version,
     Cursor,
+    Task,
+    Result,
+    Meta,
+    Related,
+    RelatedTask,
     Elsewhere,
 }
 
@@ -107,6 +150,11 @@ impl Lens for Params {
             (Place::Ref, "name") => Place::RefName,
             (Place::Params, "protocolVersion") => Place::Version,
             (Place::Params, "cursor") => Place::Cursor,
+            (Place::Params, "taskId") => Place::Task,
+            (Place::Message, "result") => Place::Result,
+            (Place::Result, "_meta") => Place::Meta,
+            (Place::Meta, RELATED) => Place::Related,
+            (Place::Related, "taskId") => Place::RelatedTask,
             _ => Place::Elsewhere,
         })
     }
@@ -122,7 +170,16 @@ impl Lens for Params {
             Place::RefName => self.reference = Some(span),
             Place::Version if kind == Kind::String => self.version = Some(span),
             Place::Cursor => self.cursor = Some((kind, span)),
-            Place::Message | Place::Params | Place::Ref | Place::Version | Place::Elsewhere => {}
+            Place::Task => self.task = Some(span),
+            Place::RelatedTask => self.related = Some(span),
+            Place::Message
+            | Place::Params
+            | Place::Ref
+            | Place::Version
+            | Place::Result
+            | Place::Meta
+            | Place::Related
+            | Place::Elsewhere => {}
         }
     }
 }
@@ -149,6 +206,24 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_named_as_its_server_has_it() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"x":"ours", "taskId" : "ours"}}"#;
+        let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
+        let theirs = of_task(&call, "a \"1\"").unwrap();
+        assert_eq!(theirs.body(), &Bytes::from(body.replace(r#"" : "ours""#, r#"" : "a \"1\"""#)));
+        assert_eq!(theirs.target().name(), Some("a \"1\""));
+
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":"billing 1","result":{{"_meta":{{"{RELATED}":{{"taskId":"ours"}}}},"taskId":"ours"}}}}"#
+        );
+        let call = read(&Bytes::from(body.clone()), &Bounds::default()).unwrap();
+        let id = RequestId::from_json("1").unwrap();
+        let meant = |task: &str| (task == "ours").then(|| Box::from("theirs"));
+        let expected = body.replace("\"billing 1\"", "1").replace(r#"{"taskId":"ours"}"#, r#"{"taskId":"theirs"}"#);
+        assert_eq!(answering(&call, &id, meant).unwrap().body(), &Bytes::from(expected));
+    }
+
+    #[test]
     fn a_cursor_is_read_as_it_is_meant() {
         for (params, is) in [
             ("{}", None),
@@ -160,6 +235,9 @@ mod tests {
             let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{params}}}"#);
             let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
             assert_eq!(cursor(&call).as_deref(), is, "{params}");
+            assert_eq!(cursor(&at_cursor(&call, None).unwrap()), None, "{params}");
+            let there = at_cursor(&call, Some("c\"")).unwrap();
+            assert_eq!(cursor(&there).as_deref(), is.map(|_| "c\""), "{params}");
         }
     }
 }

@@ -412,7 +412,7 @@ impl Found {
 }
 
 /// The longest name or URI, in bytes.
-const LONGEST_NAME: usize = 2048;
+pub const LONGEST_NAME: usize = 2048;
 
 /// A name that looks the same to every reader, human or not.
 fn is_sound(name: &str) -> bool {

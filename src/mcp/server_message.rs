@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Method;
+use super::among::RELATED;
 use super::confusable::is_confusable;
 use super::problem::Problem;
 use super::question::Question;
@@ -58,6 +59,8 @@ pub struct Answer {
     pub cache_scope: Option<Range<usize>>,
     /// The task that was begun instead of an answer.
     pub task: Option<Box<str>>,
+    /// It names tasks, that one or others.
+    pub names_tasks: bool,
     /// What it wants to know before it answers (2026-07-28, `input_required`; 2025-11-25, URL elicitation required).
     pub asks: Vec<Asked>,
 }
@@ -116,6 +119,9 @@ enum Place {
     Scope,
     TaskId,
     Task,
+    /// Where others are named.
+    Tasks,
+    Meta,
     InputRequests,
     InputRequest,
     InputMethod,
@@ -143,6 +149,7 @@ struct Found {
     is_error: Option<Value>,
     scope: Option<Value>,
     task_id: Option<Value>,
+    names_tasks: bool,
     input_method: Option<Value>,
     inputs: Vec<(Option<Value>, Option<Value>)>,
     elicitations: Vec<Option<Value>>,
@@ -171,6 +178,8 @@ impl Lens for Found {
             (Place::Result, "cacheScope") => Place::Scope,
             (Place::Result | Place::Task, "taskId") => Place::TaskId,
             (Place::Result, "task") => Place::Task,
+            (Place::Result, "tasks") | (Place::Meta, RELATED) => Place::Tasks,
+            (Place::Result, "_meta") => Place::Meta,
             (Place::Result | Place::Params, "inputRequests") => Place::InputRequests,
             (Place::InputRequests, _) => Place::InputRequest,
             (Place::InputRequest, "method") => Place::InputMethod,
@@ -210,9 +219,11 @@ impl Lens for Found {
             Place::Elicitation => self.elicitations.push(self.url.take()),
             Place::Error => self.error = Some(kind),
             Place::Code => self.code = value,
+            Place::Tasks => self.names_tasks = true,
             Place::ErrorData
             | Place::Elicitations
             | Place::Task
+            | Place::Meta
             | Place::InputRequests
             | Place::InputParams
             | Place::Elsewhere => {}
@@ -295,6 +306,7 @@ impl Found {
             form,
             cache_scope: self.scope.as_ref().map(|value| value.span.clone()),
             task: string(&self.task_id),
+            names_tasks: self.names_tasks || self.task_id.is_some(),
             asks,
         })))
     }

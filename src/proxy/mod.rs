@@ -148,7 +148,8 @@ impl Gateway {
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
-        let asked = Asked { admission: &admission, conversation: &conversation, headers: &head.headers, peer };
+        let (headers, place) = (&head.headers, &place);
+        let asked = Asked { admission: &admission, conversation: &conversation, headers, place, peer };
         let (reply, turn) = tokio::select! {
             reply = self.reply(served, &asked, &now.policy, seen) => reply, // was it asked before? if not, ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
@@ -158,7 +159,7 @@ impl Gateway {
             policy: &now.policy,
             state: &served.state,
             base: &route.base,
-            place: &place,
+            place,
             max_reply_bytes: served.max_reply_bytes,
         };
         let (mut watch, reply) = watcher.watch(conversation, reply, turn)?; // and watch what comes back
@@ -184,7 +185,7 @@ impl Gateway {
         policy: &PolicySet,
         seen: &mut Recorder,
     ) -> Result<(Reply, Option<Turn>), UpstreamError> {
-        let Asked { admission, conversation, headers, peer } = *asked;
+        let Asked { admission, conversation, headers, place, peer } = *asked;
         let (permit, upstream) = (admission.permit(), &*served.upstream);
         let (policy, lists) = (policy.digest(), served.state.lists());
         let question = Question { permit, conversation, headers, upstream, policy, lists };
@@ -201,7 +202,7 @@ impl Gateway {
             forwarded_for: peer.forwarded_for(),
             home: served.state.home(permit.call().target(), conversation),
             attempts: seen,
-            held: inspect::held(permit),
+            held: inspect::held(permit, place),
         };
         let reply = upstream.send(admission, conversation, carried).await;
         if let Err(UpstreamError::SessionLost) = reply {
@@ -235,7 +236,10 @@ impl Gateway {
         let rest = receive::Rest::of(&head);
         let (at, place) = match self.find(&now, &head, peer) {
             Ok(For::Server(route, place)) => (At::Server(route), place),
-            Ok(For::View(view)) => (At::View(view), Place::Several(Stream::Own)),
+            Ok(For::View(view)) => {
+                let place = Place::Several(view.name.clone(), Stream::Own);
+                (At::View(view), place)
+            }
             Ok(For::Metadata(at)) => return metadata(&now, &at, seen),
             Err(refusal) => {
                 if !respond::closes(&refusal.into()) {
@@ -467,6 +471,7 @@ struct Asked<'a> {
     admission: &'a Admission,
     conversation: &'a Conversation,
     headers: &'a HeaderMap,
+    place: &'a Place,
     peer: &'a Peer,
 }
 

@@ -261,7 +261,7 @@ pub(super) async fn calls(
     }
     let packed = packed(&head.headers, door)?;
     // Clients of 2024-11-05 get their answers elsewhere, so they need not say what they take here.
-    let needed = matches!(place, Place::Endpoint | Place::Several(_));
+    let needed = matches!(place, Place::Endpoint | Place::Several(..));
     if needed && !accepts(&head.headers, "application/json") && !accepts(&head.headers, "text/event-stream") {
         return Err(HttpRefusal::NotAcceptable.into());
     }

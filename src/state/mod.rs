@@ -23,7 +23,7 @@ use http::{HeaderMap, HeaderValue, Uri};
 use crate::identity::Principal;
 use crate::json::Fault;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{self, Era, Method, Target};
+use crate::mcp::{self, Era, Method, ServerName, Target};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 
 pub use conversation::{Conversation, UnderWay};
@@ -34,7 +34,7 @@ pub use session::{About, Declined, Known, Session};
 pub use sessions::{Ended, MESSAGES, SESSION_ID, STREAM, Seat, SessionBounds, Sessions, Unresumed};
 pub use several::{Begun, Leg, Several};
 pub use shown::{Changed, ShownTools};
-pub use tasks::Tasks;
+pub use tasks::{TaskNames, Tasks};
 pub use ticket::{Sealing, Tickets};
 
 use mirrors::Learned;
@@ -71,11 +71,11 @@ pub enum StateError {
 }
 
 impl State {
-    /// Nothing yet.
-    pub fn new(sessions: Sessions) -> Self {
+    /// Nothing yet. So clients of views call its tasks.
+    pub fn new(sessions: Sessions, names: TaskNames) -> Self {
         Self {
             sessions: Arc::new(sessions),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(names),
             mirrors: Mirrors::default(),
             shown: ShownTools::default(),
             lists: Lists::default(),
@@ -136,7 +136,7 @@ impl State {
             return Ok(Conversation::Stateless);
         }
         let conversation = match place {
-            Place::Endpoint | Place::Several(_) => match headers.get(&SESSION_ID) {
+            Place::Endpoint | Place::Several(..) => match headers.get(&SESSION_ID) {
                 Some(ours) => self.sessions.enter(ours, permit.principal()).await?,
                 None if call.method() == Method::Initialize => {
                     Conversation::Begins(self.sessions.reserve(permit.principal())?)
@@ -197,8 +197,8 @@ impl State {
 pub enum Place {
     /// The endpoint of Streamable HTTP.
     Endpoint,
-    /// The same of several servers as one.
-    Several(Stream),
+    /// The same of several servers as one, which are called so together.
+    Several(ServerName, Stream),
     /// Where a 2024-11-05 client opens its stream.
     NewStream,
     /// Where a 2024-11-05 client posts the messages of the session of this name.

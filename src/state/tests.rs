@@ -8,7 +8,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::{
-    Conversation, Ended, Known, Place, SESSION_ID, Sealing, SessionBounds, Sessions, State, StateError, Tickets,
+    Conversation, Ended, Known, Place, SESSION_ID, Sealing, SessionBounds, Sessions, State, StateError, TaskNames,
+    Tickets,
 };
 use crate::identity::Principal;
 use crate::json::Bounds;
@@ -25,6 +26,10 @@ fn home() -> Uri {
 
 fn sessions(bounds: SessionBounds) -> Sessions {
     Sessions::new(bounds, Tickets::of_views(Sealing::default()), Ended::default())
+}
+
+fn names() -> TaskNames {
+    TaskNames::of_server(&[], &ServerName::new("records").unwrap())
 }
 
 fn principal(id: &str) -> Principal {
@@ -56,7 +61,7 @@ fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
 
 #[test]
 fn a_session_is_only_found_by_the_principal_who_began_it() {
-    let state = State::new(sessions(BOUNDS));
+    let state = State::new(sessions(BOUNDS), names());
     let ours = begun(state.sessions(), "alice");
     assert_ne!(ours, "theirs");
     let found = sent(&state, "alice", Some(&ours), request(1)).unwrap();
@@ -96,7 +101,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
     let cancel = |id: u32| {
         call(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#))
     };
-    let state = State::new(sessions(SessionBounds { most_per_principal: 3, ..BOUNDS }));
+    let state = State::new(sessions(SessionBounds { most_per_principal: 3, ..BOUNDS }), names());
     let (ours, other) = (begun(state.sessions(), "alice"), begun(state.sessions(), "alice"));
     for session in [Some(&ours), None] {
         let asked = sent(&state, "alice", session, request(7)).unwrap();
@@ -113,7 +118,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
 #[test]
 fn only_what_the_server_asked_can_be_answered_and_once() {
     let answer = || call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#);
-    let state = State::new(sessions(BOUNDS));
+    let state = State::new(sessions(BOUNDS), names());
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     asked.session().unwrap().asks(call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#).id().unwrap().clone());
@@ -124,7 +129,7 @@ fn only_what_the_server_asked_can_be_answered_and_once() {
 
 #[test]
 fn a_request_left_to_another_stream_is_told_of_its_answer() {
-    let state = State::new(sessions(BOUNDS));
+    let state = State::new(sessions(BOUNDS), names());
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     let mut told = asked.begin(&request(1)).unwrap().leave().unwrap();
@@ -137,7 +142,7 @@ fn a_request_left_to_another_stream_is_told_of_its_answer() {
 #[test]
 fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
     let get = || call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}"#);
-    let state = State::new(sessions(BOUNDS));
+    let state = State::new(sessions(BOUNDS), names());
     assert_eq!(sent(&state, "alice", None, get()).unwrap_err(), StateError::NoTask);
     assert!(state.tasks().begin("t", &principal("alice"), ("a", &home())));
     assert!(sent(&state, "alice", None, get()).is_ok());
@@ -150,7 +155,7 @@ fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
 
 #[test]
 fn how_tools_are_shown_is_remembered_and_only_what_is_new_is_told() {
-    let state = State::new(sessions(BOUNDS));
+    let state = State::new(sessions(BOUNDS), names());
     let learn = |list: &[(&str, Shown)]| {
         let changed = state.shown().learn(list.iter().copied(), |tool| tool == "pinned");
         changed.iter().map(|changed| changed.tool.to_string()).collect::<Vec<_>>()

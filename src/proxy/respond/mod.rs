@@ -158,7 +158,7 @@ fn say(refusal: &Refusal, call: Option<&Call>, called: Option<&str>) -> Saying {
         Refusal::Message(error) => unreadable(error),
         Refusal::Header(mismatch) => header_mismatch(mismatch),
         Refusal::Policy(denial) => denied(denial, call, called),
-        Refusal::State(error) => misplaced(*error, call),
+        Refusal::State(error) => misplaced(*error, call, called),
         Refusal::Limit(LimitError::Exceeded(exceeded)) => limited(exceeded),
         Refusal::Limit(LimitError::Uncounted) => without("the limits of the call cannot be counted", refusal),
         Refusal::Audit(Unrecorded) => without("the call cannot be recorded", refusal),
@@ -340,7 +340,7 @@ fn denied(denial: &Denial, call: Option<&Call>, called: Option<&str>) -> Saying 
 }
 
 /// What a message names by id is not there; or not the caller's, which sounds the same.
-fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
+fn misplaced(error: StateError, call: Option<&Call>, called: Option<&str>) -> Saying {
     let not_found = Status::Http(StatusCode::NOT_FOUND);
     let bad_request = Status::Http(StatusCode::BAD_REQUEST);
     let (status, code, text) = match error {
@@ -358,7 +358,7 @@ fn misplaced(error: StateError, call: Option<&Call>) -> Saying {
             "too many sessions: end those that are not needed with DELETE, or use them again".to_owned(),
         ),
         StateError::NoTask => {
-            let task = call.and_then(|call| call.target().name()).unwrap_or_default();
+            let task = called.or(call.and_then(|call| call.target().name())).unwrap_or_default();
             (Status::InBand(StatusCode::BAD_REQUEST), code::INVALID_PARAMS, format!("Task not found: {task}"))
         }
         // MCP 2026-07-28, Capabilities, and the tasks extension.

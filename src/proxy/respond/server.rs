@@ -49,7 +49,7 @@ pub(super) fn say(error: &UpstreamError) -> Saying {
         UpstreamError::Ungreeted(_) => {
             (bad_gateway, code::UPSTREAM, "the server takes no session of yours now; nothing ran", "no")
         }
-        UpstreamError::SessionLost => return misplaced(StateError::NoSession, None),
+        UpstreamError::SessionLost => return misplaced(StateError::NoSession, None, None),
         UpstreamError::Unsound(Unsound::Withheld(found)) => return withheld(found),
         UpstreamError::Unacceptable(_) | UpstreamError::Unsound(_) => {
             (bad_gateway, code::UPSTREAM, "the server gave no proper answer; the call may have run", "unknown")

@@ -10,7 +10,7 @@ use crate::federation::{Kind, Listing, Offer, Origin, View};
 use crate::identity::Principal;
 use crate::inspect::{Listed, counts};
 use crate::json;
-use crate::mcp::{self, Call, Era, Method, ProtocolVersion, ServerName, Target};
+use crate::mcp::{self, Call, Era, Method, ProtocolVersion, ServerName, TASKS, Target};
 use crate::policy::{Context, Effect, Query};
 use crate::state::StateError;
 use crate::telemetry::Recorder;
@@ -34,6 +34,9 @@ impl Here<'_> {
 
     /// The way to the one server that a call is for, and the same call under the name that this has for what it names.
     pub(super) fn one(&self, call: &Arc<Call>, seen: &mut Recorder) -> Result<(Arc<Route>, Arc<Call>), Refusal> {
+        if let Target::Task(name) = call.target() {
+            return self.task(call, name, seen);
+        }
         let named = match call.target() {
             Target::Tool(name) => self.listing.origin(Kind::Tool, name).map(|it| (&it.server, Some((&it.name, name)))),
             Target::Prompt(name) => {
@@ -52,6 +55,22 @@ impl Here<'_> {
         };
         // Policy, metrics and the audit log know it by its server and its own name; its caller by the name here.
         seen.called = named.map(|(_, name)| name.into());
+        seen.server = route.served.name.clone();
+        seen.asks(&own, &self.caller.now.policy);
+        Ok((Arc::clone(route), own))
+    }
+
+    /// The way to the one server that has a task, and the same call under the name that this has for it.
+    fn task(&self, call: &Call, name: &str, seen: &mut Recorder) -> Result<(Arc<Route>, Arc<Call>), Refusal> {
+        if call.era() == Era::Modern && !call.declared().has_tasks() {
+            return Err(StateError::NoTasks.into());
+        }
+        let mut routes = self.listing.has().iter().filter_map(|(server, _)| self.gateway.routes.route(server));
+        let meant = |route: &Route| route.served.state.tasks().meant(name, &self.view.name, self.principal());
+        let found = routes.find_map(|route| Some((route, meant(route)?)));
+        let (route, theirs) = found.ok_or(StateError::NoTask)?;
+        let own = Arc::new(mcp::of_task(call, &theirs)?);
+        seen.called = Some(name.into());
         seen.server = route.served.name.clone();
         seen.asks(&own, &self.caller.now.policy);
         Ok((Arc::clone(route), own))
@@ -114,6 +133,14 @@ impl Here<'_> {
         if era == Era::Legacy && self.logs() {
             capabilities.push(r#""logging":{}"#.to_owned());
         }
+        if era == Era::Legacy && self.offers(Offer::Tasks) {
+            let lists = if self.lists_tasks().next().is_some() { r#""list":{},"# } else { "" };
+            let cancels = if self.offers(Offer::TaskCancellations) { r#""cancel":{},"# } else { "" };
+            capabilities.push(format!(r#""tasks":{{{lists}{cancels}"requests":{{"tools":{{"call":{{}}}}}}}}"#));
+        }
+        if era == Era::Modern && self.offers(Offer::TasksExtension) {
+            capabilities.push(format!(r#""extensions":{{"{TASKS}":{{}}}}"#));
+        }
         format!("{{{}}}", capabilities.join(","))
     }
 
@@ -139,14 +166,31 @@ impl Here<'_> {
     }
 
     fn offers(&self, offer: Offer) -> bool {
-        self.listing.has().iter().any(|(_, contents)| contents.offers.contains(&offer))
+        self.offering(offer).next().is_some()
+    }
+
+    fn offering(&self, offer: Offer) -> impl Iterator<Item = &ServerName> {
+        self.listing
+            .has()
+            .iter()
+            .filter(move |(_, contents)| contents.offers.contains(&offer))
+            .map(|(server, _)| server)
+    }
+
+    /// The servers of which the caller may ask which tasks it has there.
+    pub(super) fn lists_tasks(&self) -> impl Iterator<Item = &ServerName> {
+        self.offering(Offer::TaskLists).filter(|server| self.may_use_at(server, Method::TasksList))
     }
 
     /// Whether the caller may use a method that names nothing, at some server.
     fn may_use(&self, method: Method) -> bool {
-        let query =
-            |server| Query { principal: self.principal(), server, method, target: Target::None, context: self.context };
-        self.view.servers().any(|server| self.caller.now.policy.decide(&query(server)).effect == Effect::Allow)
+        self.view.servers().any(|server| self.may_use_at(server, method))
+    }
+
+    fn may_use_at(&self, server: &ServerName, method: Method) -> bool {
+        let (principal, context) = (self.principal(), self.context);
+        let query = Query { principal, server, method, target: Target::None, context };
+        self.caller.now.policy.decide(&query).effect == Effect::Allow
     }
 
     /// What servers tell models of themselves, as a member; nothing of those of which the caller is shown no tool.

@@ -7,6 +7,7 @@
 mod here;
 mod session;
 mod stream;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -123,7 +124,14 @@ async fn modern(
         return Ok(Directed::Here(here.list(kind, &call)?));
     }
     match call.method() {
-        Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead | Method::CompletionComplete => {
+        Method::ToolsCall
+        | Method::PromptsGet
+        | Method::ResourcesRead
+        | Method::CompletionComplete
+        | Method::TasksGet
+        | Method::TasksResult
+        | Method::TasksUpdate
+        | Method::TasksCancel => {
             let (route, own) = here.one(&call, seen)?;
             let mut caller = caller;
             if let Some(mirror) = caller.head.headers.get_mut(NAME)

@@ -14,7 +14,7 @@ use super::super::route::Route;
 use super::super::{Asking, Caller, GateBody, Gateway, Peer, Slot, refused, respond};
 use super::here::Here;
 use super::stream::{Hears, Shared};
-use super::{Directed, Viewing};
+use super::{Directed, Viewing, tasks};
 use crate::exchange::Refusal;
 use crate::federation::{Kind, Listing, View};
 use crate::json::{self, Bounds};
@@ -64,7 +64,11 @@ pub(super) async fn directed(
         | Method::ResourcesRead
         | Method::ResourcesSubscribe
         | Method::ResourcesUnsubscribe
-        | Method::CompletionComplete => {
+        | Method::CompletionComplete
+        | Method::TasksGet
+        | Method::TasksResult
+        | Method::TasksUpdate
+        | Method::TasksCancel => {
             let (route, own) = here.one(&call, seen)?;
             let asking = within.asking((&route, room), own).await?;
             return Ok(Directed::Within(Box::new(within), Box::new(asking)));
@@ -98,6 +102,7 @@ async fn told(here: &Here<'_>, within: &Within, call: &Arc<Call>) -> Result<Dire
             within.tell_all(call).await;
             Ok(Directed::Heard)
         }
+        Method::TasksList => Ok(Directed::Here(tasks::page(here, within, call).await?)),
         Method::LoggingSetLevel if here.logs() => {
             within.several.set_level(Arc::clone(call));
             within.tell_all(call).await;
@@ -201,7 +206,9 @@ impl Within {
         let (server, theirs) = call.id().and_then(mcp::whose).ok_or(StateError::NothingAsked)?;
         let owner = begun.find(|(route, _)| route.served.name == server);
         let (route, begun) = owner.ok_or(StateError::NothingAsked)?;
-        self.to(route, Arc::new(mcp::answering(call, &theirs)?), &begun)
+        let tasks = route.served.state.tasks();
+        let meant = |task: &str| tasks.meant(task, self.several.name(), &self.caller.principal);
+        self.to(route, Arc::new(mcp::answering(call, &theirs, meant)?), &begun)
     }
 
     /// The one server's stream that its client asks for the rest of, if it does.
@@ -243,7 +250,7 @@ impl Within {
     ///
     /// # Errors
     /// It cannot begin: nothing ran.
-    async fn leg(&self, route: &Arc<Route>, call: &Arc<Call>) -> Result<Begun, Refusal> {
+    pub(super) async fn leg(&self, route: &Arc<Route>, call: &Arc<Call>) -> Result<Begun, Refusal> {
         let server = &route.served.name;
         let leg = self.several.leg(server);
         let _one_begins_it = leg.beginning.lock().await;
@@ -272,7 +279,7 @@ impl Within {
         let mut answer = self.say(route, Arc::clone(hello), &Begun::Nameless).await;
         let session = answer.headers_mut().remove(&SESSION_ID);
         let begun = session.map_or(Begun::Nameless, Begun::Named);
-        let told = spoken(answer).await.unwrap_or_default();
+        let told = spoken(answer, LONGEST).await.map(|(_, told)| told).unwrap_or_default();
         let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).and_then(ProtocolVersion::named);
         if agreed.is_none() || agreed != mcp::revision(hello) {
             let error = told.pointer("/error/message").and_then(Value::as_str);
@@ -293,7 +300,7 @@ impl Within {
     }
 
     /// Says something to a server in its client's name; decided, limited and recorded like whatever it says itself.
-    async fn say(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Response<GateBody> {
+    pub(super) async fn say(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Response<GateBody> {
         let mut seen = self.recorder(&route.served.name);
         seen.asks(&call, &self.caller.now.policy);
         let is_hello = call.method() == Method::Initialize;
@@ -316,7 +323,7 @@ impl Within {
         let mut seen = self.recorder(server);
         seen.asks(&call, &self.caller.now.policy);
         let mut asking = self.to(route, call, begun).ok()?;
-        asking.caller.place = Place::Several(Stream::Shared);
+        asking.caller.place = Place::Several(self.several.name().clone(), Stream::Shared);
         asking.caller.head.headers.remove(&LAST_EVENT_ID);
         let scope = seen.scope();
         let answer = scope.scope(self.gateway.answer_one(asking, &self.peer, seen)).await;
@@ -339,18 +346,19 @@ pub(super) fn named(mut response: Response<GateBody>, ours: Option<HeaderValue>)
     response
 }
 
-/// The message that answers, as a whole or as the last of a stream.
+/// The message that answers, as a whole or as the last of a stream: its bytes and what they mean.
 #[expect(clippy::disallowed_methods, reason = "`collect` is bounded by `Limited`")]
-async fn spoken(answer: Response<GateBody>) -> Option<Value> {
-    let whole = Limited::new(answer.into_body(), LONGEST).collect().await.ok()?.to_bytes();
+pub(super) async fn spoken(answer: Response<GateBody>, longest: usize) -> Option<(Bytes, Value)> {
+    let whole = Limited::new(answer.into_body(), longest).collect().await.ok()?.to_bytes();
     if let Ok(message) = json::value(&whole, &BOUNDS) {
-        return Some(message);
+        return Some((whole, message));
     }
     let (mut splitter, mut rest, mut last) = (Splitter::default(), whole, None);
     while let Some(end) = splitter.next(&rest) {
         let event = rest.split_to(end);
-        let message = Event::read(&event).data.and_then(|data| json::value(&data, &BOUNDS).ok());
-        last = message.filter(|message| message.get("method").is_none()).or(last);
+        let data = Event::read(&event).data.map(|data| Bytes::copy_from_slice(&data));
+        let message = data.and_then(|data| json::value(&data, &BOUNDS).ok().map(|message| (data, message)));
+        last = message.filter(|(_, message)| message.get("method").is_none()).or(last);
     }
     last
 }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod replicas;
 mod session;
+mod tasks;
 mod things;
 
 use std::fs;

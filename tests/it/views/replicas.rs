@@ -19,7 +19,7 @@ use crate::support::{DEADLINE, until};
 /// A server by itself, and a view of several.
 const PATHS: [(&str, &str); 2] = [("/records/mcp", "records"), ("/mcp", "_none")];
 
-fn sealing(world: World, keys: &[&str]) -> World {
+pub(super) fn sealing(world: World, keys: &[&str]) -> World {
     let named: Vec<_> = (0..keys.len()).map(|n| format!("\"env:SEALING_{n}\"")).collect();
     let set = |world: World, (n, key): (usize, &&str)| world.environment(&[(&format!("SEALING_{n}"), key.repeat(32))]);
     let world = world.top(&format!("sealing_keys: [{}]", named.join(", ")));

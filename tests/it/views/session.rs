@@ -24,7 +24,7 @@ async fn server(name: &'static str, tools: &'static [&'static str]) -> Upstream 
     upstream
 }
 
-fn legacy(name: &str, tools: &[&str], begun: &AtomicUsize, request: &Recorded) -> Reply {
+pub(super) fn legacy(name: &str, tools: &[&str], begun: &AtomicUsize, request: &Recorded) -> Reply {
     let message = request.json().unwrap_or_default();
     let session = request.head.first("mcp-session-id").unwrap_or_default().to_owned();
     let result = match (request.method.as_str(), message["method"].as_str()) {
@@ -96,14 +96,14 @@ impl Two {
 }
 
 /// A session with the view at `/mcp`.
-struct Session {
+pub(super) struct Session {
     gate: SocketAddr,
-    id: String,
+    pub(super) id: String,
 }
 
 pub(super) const HELLO: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"client","version":"1"}}"#;
 
-fn with(key: &str, session: Option<&str>, body: &str) -> Vec<u8> {
+pub(super) fn with(key: &str, session: Option<&str>, body: &str) -> Vec<u8> {
     let mut headers = LEGACY.to_vec();
     headers.push(("x-api-key", key));
     headers.extend(session.map(|session| ("mcp-session-id", session)));
@@ -111,17 +111,17 @@ fn with(key: &str, session: Option<&str>, body: &str) -> Vec<u8> {
 }
 
 impl Session {
-    async fn begin(gate: SocketAddr) -> (Self, Value) {
+    pub(super) async fn begin(gate: SocketAddr) -> (Self, Value) {
         let begun = raw::call(gate, &with(ALICE, None, &message("0", "initialize", HELLO))).await;
         let id = begun.head.first("mcp-session-id").unwrap_or_else(|| panic!("{}", begun.text())).to_owned();
         (Self { gate, id }, begun.json().unwrap()["result"].clone())
     }
 
-    fn request(&self, body: &str) -> Vec<u8> {
+    pub(super) fn request(&self, body: &str) -> Vec<u8> {
         with(ALICE, Some(&self.id), body)
     }
 
-    async fn say(&self, body: &str) -> Response {
+    pub(super) async fn say(&self, body: &str) -> Response {
         let answer = raw::call(self.gate, &self.request(body)).await;
         // Clients go on under the name that they heard last.
         assert!(answer.head.first("mcp-session-id").is_none_or(|named| named == self.id), "{}", answer.text());
@@ -133,13 +133,13 @@ impl Session {
         answer.json().unwrap_or_else(|| panic!("{} {}", answer.status, answer.text()))
     }
 
-    fn bodiless(&self, method: &str) -> Vec<u8> {
+    pub(super) fn bodiless(&self, method: &str) -> Vec<u8> {
         let get = String::from_utf8(self.request("")).unwrap().replace("POST ", &format!("{method} "));
         get.replace("content-length: 0\r\n", "").replace("content-type: application/json\r\n", "").into_bytes()
     }
 
     /// Sends this and reads the head of the stream that answers.
-    async fn stream(&self, request: &[u8]) -> Connection {
+    pub(super) async fn stream(&self, request: &[u8]) -> Connection {
         let mut connection = Connection::open(self.gate).await;
         connection.send(request).await.unwrap();
         let head = connection.read_head().await.unwrap().unwrap();
@@ -149,7 +149,7 @@ impl Session {
 }
 
 /// Reads a stream until something of it satisfies this.
-async fn hears(stream: &mut Connection, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn hears(stream: &mut Connection, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut heard = String::new();
     loop {
         let chunk = stream.read_chunk().await.unwrap().unwrap_or_else(|| panic!("it ends: {heard}"));
