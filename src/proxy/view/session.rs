@@ -241,7 +241,7 @@ impl Within {
                 continue;
             };
             let (within, route, call) = (self.clone(), Arc::clone(route), Arc::clone(call));
-            told.spawn(async move { drop(within.say(&route, call, &begun).await) });
+            told.spawn(async move { within.tell(&route, call, &begun).await });
         }
         told.join_all().await;
     }
@@ -292,11 +292,17 @@ impl Within {
         }
         let done = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         let done = Arc::new(mcp::read(&done, &Bounds::default())?);
-        self.say(route, done, &begun).await;
+        self.tell(route, done, &begun).await;
         if let Some(level) = self.several.level() {
-            self.say(route, level, &begun).await;
+            self.tell(route, level, &begun).await;
         }
         Ok(begun)
+    }
+
+    /// Says something to a server, and hears it out: whoever leaves before the end has cancelled.
+    async fn tell(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) {
+        let answer = self.say(route, call, begun).await;
+        drop(spoken(answer, LONGEST).await);
     }
 
     /// Says something to a server in its client's name; decided, limited and recorded like whatever it says itself.

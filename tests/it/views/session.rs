@@ -347,6 +347,37 @@ async fn a_server_that_has_forgotten_its_session_gets_another_and_the_call_runs_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_answers_by_a_stream_is_heard_out() {
+    let two = Two::start().await;
+    let begun = AtomicUsize::new(0);
+    two.records.answer_with(move |request: &Recorded| {
+        let asked = request.json().unwrap_or_default();
+        let level = format!(r#"data: {{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, asked["id"]);
+        match (request.method.as_str(), asked["method"].as_str()) {
+            ("DELETE", _) => Reply::Events(vec![": it is over".to_owned()], Ending::Clean),
+            (_, Some("logging/setLevel")) => Reply::Events(vec![": soon".to_owned(), level], Ending::Clean),
+            _ => legacy("records", &["find", "count"], &begun, request),
+        }
+    });
+    let gate = two.gate().await;
+    let (session, _) = Session::begin(gate.data).await;
+    session.call("1", "count").await;
+    assert_eq!(session.say(&message("2", "logging/setLevel", r#"{"level":"debug"}"#)).await.status, 200);
+    assert_eq!(raw::call(gate.data, &session.bodiless("DELETE")).await.status, 200);
+    for method in ["logging/setLevel", "session/end"] {
+        let told = async |server: &str| {
+            let of = |line: &String| line.contains(&format!("\"{method}\"")) && line.contains(&format!("\"{server}\""));
+            until(DEADLINE, async || gate.decisions.since(0).iter().any(of)).await;
+            gate.decisions.since(0).into_iter().filter(of).collect::<Vec<_>>()
+        };
+        for server in ["records", "_none"] {
+            let told = told(server).await;
+            assert!(told.len() == 1 && told[0].contains(r#""outcome":"ok""#), "{method} {server}: {told:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_takes_no_session_is_told_so_and_the_others_answer() {
     let two = Two::start().await;
     let gate = two.gate().await;
