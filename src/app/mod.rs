@@ -146,7 +146,7 @@ impl Process {
         let reloads = reload::watch(Arc::clone(&config), settings, Arc::clone(&gateway), hangups, stop.clone());
         tasks.spawn(reloads);
         tracing::info!("admin on http://{admin_address}");
-        for path in gateway.routes.paths() {
+        for path in gateway.routes.paths(&gateway.snapshot.load().views) {
             tracing::info!("listening on {}://{address}{path}", config.listen.scheme());
         }
         let tls = config.listen.tls.clone();

@@ -150,6 +150,12 @@ impl Contents {
 }
 
 impl Eras {
+    /// Those of these revisions.
+    pub(super) fn of(revisions: impl Iterator<Item = ProtocolVersion> + Clone) -> Self {
+        let legacy = revisions.clone().filter(|revision| !revision.is_modern()).max();
+        Self { legacy, modern: revisions.into_iter().any(ProtocolVersion::is_modern) }
+    }
+
     /// Whether it speaks to clients of this era.
     pub fn speak(self, era: Era) -> bool {
         match era {

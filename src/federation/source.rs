@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::catalogue::Eras;
 use super::kind::Kind;
 use super::names::{LONGEST, Names, Origin, is_taken};
 use super::view::{Member, Naming, Place, View, Views};
@@ -149,9 +150,7 @@ fn excluded(file: &SourceFile, source: &ViewSource, lock: &ToolLock, found: &mut
         source.servers.iter().filter_map(|(server, _)| Some((server, lock.server(&server.value)?.revisions()?)));
     let speak: Vec<_> = speak.collect();
     for clients in [Era::Legacy, Era::Modern] {
-        let has = |revisions: &BTreeSet<ProtocolVersion>| {
-            revisions.iter().any(|revision| revision.is_modern() == (clients == Era::Modern))
-        };
+        let has = |revisions: &BTreeSet<ProtocolVersion>| Eras::of(revisions.iter().copied()).speak(clients);
         if !speak.iter().any(|(_, revisions)| has(revisions)) {
             continue;
         }

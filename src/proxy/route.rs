@@ -99,12 +99,15 @@ impl Routes {
         &self.served
     }
 
-    /// Where they are, beside those that only their hosts lead to.
-    pub fn paths(&self) -> Vec<String> {
+    /// Where they and these views are, beside those that only their hosts lead to.
+    pub fn paths(&self, views: &Views) -> Vec<String> {
         let sole = self.sole.iter();
         let named = self.served.iter().filter_map(|it| self.named.get(it.name.as_str()));
         let has = |route: &Route| if route.served.transports.streamable { ENDPOINT } else { STREAM };
-        sole.chain(named).map(|route| format!("{}{}", route.base, has(route))).collect()
+        let servers = sole.chain(named).map(|route| format!("{}{}", route.base, has(route)));
+        let default = views.default_one().filter(|_| self.sole.is_none()).map(|_| ENDPOINT.to_owned());
+        let views = views.iter().map(|view| format!("{VIEWS}{}{ENDPOINT}", view.name));
+        servers.chain(default).chain(views).collect()
     }
 
     /// What a message counts for of which it is not known yet which server it is for.

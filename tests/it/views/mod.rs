@@ -127,6 +127,10 @@ async fn a_view_shows_what_its_caller_may_use_and_every_name_leads_where_it_says
         assert_eq!(listed(gate.data, path).await, names, "{path}");
     }
     assert_eq!(listed(gate.data, "/views/some/mcp").await, ["billing_find"]);
+    for path in ["/records/mcp", "/mcp", "/views/all/mcp", "/views/some/mcp"] {
+        let listening = format!("listening on http://{}{path}\"", gate.data);
+        assert!(gate.log.says(&listening).await, "{listening}: {}", gate.log.text());
+    }
     for (name, led) in [
         ("billing_find", "billing \"find\" find"),
         ("settle", "billing \"pay\" pay"),
