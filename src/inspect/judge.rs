@@ -219,8 +219,8 @@ impl Judge {
             ServerMessage::Request { id, asked } => {
                 let (verdict, sort) = self.asks(id, &asked)?;
                 let verdict = self.told_apart(verdict, message)?;
-                let call = Arc::clone(&self.call);
-                Ok((self.seemly(verdict, (message, Part::Said), call.target().tool())?, sort))
+                let tool = self.tool(&About::of(&self.call));
+                Ok((self.seemly(verdict, (message, Part::Said), tool.as_deref())?, sort))
             }
             ServerMessage::Notification(notice) => {
                 self.acknowledged |= matches!(notice, Notice::Acknowledged);
@@ -229,8 +229,8 @@ impl Judge {
                 }
                 let verdict = self.notice(&notice, message)?;
                 let verdict = self.told_apart(verdict, message)?;
-                let call = Arc::clone(&self.call);
-                match self.seemly(verdict, (message, Part::Said), call.target().tool()) {
+                let tool = self.tool(&About::of(&self.call));
+                match self.seemly(verdict, (message, Part::Said), tool.as_deref()) {
                     Err(Unsound::Withheld(_)) => Ok((Verdict::Drop, Sort::Notification)),
                     seemly => Ok((seemly?, Sort::Notification)),
                 }
@@ -252,7 +252,7 @@ impl Judge {
                     // What there is, is no answer to a call, and was filtered.
                     Method::Initialize | Method::ServerDiscover => verdict,
                     method if List::of(method).is_some() => verdict,
-                    _ => self.seemly(verdict, (message, Part::Said), about.tool.as_deref())?,
+                    _ => self.seemly(verdict, (message, Part::Said), self.tool(&about).as_deref())?,
                 };
                 // What does not pass is no answer to anybody.
                 self.settle(answer.id.as_ref(), answer.form)?;
@@ -268,8 +268,8 @@ impl Judge {
         match (self.message(page), self.awaits) {
             (Ok((verdict, sort)), _) => Ok((verdict, Some(sort))),
             (Err(Unsound::Message(problem)), Awaits::TheCallOrNone) if !matches!(problem, Problem::Json(_)) => {
-                let call = Arc::clone(&self.call);
-                Ok((self.seemly(Verdict::Pass, (page, Part::Whole), call.target().tool())?, None))
+                let tool = self.tool(&About::of(&self.call));
+                Ok((self.seemly(Verdict::Pass, (page, Part::Whole), tool.as_deref())?, None))
             }
             (Err(unsound), _) => Err(unsound),
         }
@@ -462,6 +462,12 @@ impl Judge {
             (None, Some(masked)) => Ok(Verdict::Edit(masked)),
             (None, None) => Ok(verdict),
         }
+    }
+
+    /// The tool that brings this: what it may not let out, its task may not, either.
+    fn tool(&self, about: &About) -> Option<Box<str>> {
+        let of_task = || self.state.tasks().tool(about.task.as_deref()?, &self.principal);
+        about.tool.clone().or_else(of_task)
     }
 
     /// Whoever calls a tool owns the task that begins with it.

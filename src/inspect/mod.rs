@@ -91,13 +91,13 @@ const HELD: usize = 256 * 1024;
 const LARGEST_LIST: usize = 8 * 1024 * 1024;
 
 /// How long a message may be that is held as a whole, and what of a longer one.
-fn most(permit: &Permit, place: &Place) -> Most {
+fn most(permit: &Permit) -> Most {
     if !permit.redaction().is_idle(Flow::Results) {
         return Most::Held(LARGEST_LIST);
     }
     match permit.call().method() {
-        // What tasks are called there may stand anywhere.
-        method if method.subject() == Subject::Task && matches!(place, Place::Several(..)) => Most::Held(LARGEST_LIST),
+        // What its tool may not let out may stand anywhere, and in a view what tasks are called.
+        method if method.subject() == Subject::Task => Most::Held(LARGEST_LIST),
         method if List::of(method).is_some() => Most::Held(LARGEST_LIST),
         // A stream may bring the answer to anything. What a resource says may have to be kept from caches.
         Method::OpenStream | Method::SubscriptionsListen | Method::ResourcesRead => Most::Held(LARGEST_LIST),
@@ -106,8 +106,8 @@ fn most(permit: &Permit, place: &Place) -> Most {
 }
 
 /// How much of a reply to this call is to be read before anything of it passes.
-pub fn held(permit: &Permit, place: &Place) -> usize {
-    match most(permit, place) {
+pub fn held(permit: &Permit) -> usize {
+    match most(permit) {
         Most::Held(most) | Most::Followed(most) => most,
     }
 }
@@ -146,7 +146,7 @@ impl Watcher<'_> {
         let call = self.permit.call();
         let from = reply.from.url();
         let conversation = conversation.replied(call.method(), (&mut reply.head, from), self.state.sessions());
-        let limit = most(self.permit, self.place);
+        let limit = most(self.permit);
         let elsewhere = conversation.url().is_some();
         let opens = call.method() == Method::OpenStream && matches!(conversation, Conversation::Begins(_));
         let opens = opens.then(|| Opens { stream: from.clone(), base: self.base.into() });

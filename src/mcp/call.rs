@@ -76,12 +76,18 @@ pub const TASKS: &str = "io.modelcontextprotocol/tasks";
 pub struct Declared {
     pub(super) asks: Questions,
     pub(super) tasks: bool,
+    pub(super) given: bool,
 }
 
 impl Declared {
     /// Whether the client knows the tasks extension.
     pub fn has_tasks(self) -> bool {
         self.tasks
+    }
+
+    /// Whether the client says at all what it can do.
+    pub fn is_given(self) -> bool {
+        self.given
     }
 
     /// What the client can be asked.

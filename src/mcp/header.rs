@@ -28,6 +28,8 @@ pub enum Mismatch {
     Param(Box<str>),
     /// The header names a modern revision, the body has no `_meta` for it.
     NoEnvelope,
+    /// A modern request does not say what its client can do.
+    NoCapabilities,
     /// Both agree on a revision that the gate does not know.
     UnknownVersion(String),
     /// The client speaks this, and what answers here only those.
@@ -156,7 +158,7 @@ impl Mismatch {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Header(_) | Self::Param(_) => "header_mismatch",
-            Self::NoEnvelope => "no_meta",
+            Self::NoEnvelope | Self::NoCapabilities => "no_meta",
             Self::UnknownVersion(_) | Self::Unspoken { .. } | Self::BadVersion => "version",
         }
     }
@@ -170,6 +172,9 @@ impl fmt::Display for Mismatch {
             Self::NoEnvelope => f.write_str(
                 "params._meta lacks io.modelcontextprotocol/protocolVersion, which this MCP-Protocol-Version requires",
             ),
+            Self::NoCapabilities => {
+                f.write_str("params._meta lacks io.modelcontextprotocol/clientCapabilities: {} where there are none")
+            }
             Self::Unspoken { requested, .. } => write!(f, "nothing speaks {requested} here"),
             Self::UnknownVersion(version) => write!(f, "protocol version {version:?} is not supported"),
             Self::BadVersion => f.write_str("header MCP-Protocol-Version names no protocol version"),

@@ -262,11 +262,12 @@ impl Lens for Found {
             Place::Offer(Era::Modern, question) if kind == Kind::Object => {
                 self.declared.asks = self.declared.asks | question.into();
             }
+            Place::Capabilities(Era::Modern) => self.declared.given = kind == Kind::Object,
             Place::RequestId => self.request_id = value,
             Place::RefName => self.ref_name = value,
             Place::RefUri => self.ref_uri = value,
             Place::Ref
-            | Place::Capabilities(_)
+            | Place::Capabilities(Era::Legacy)
             | Place::Extensions
             | Place::Offer(..)
             | Place::Tasks(_)

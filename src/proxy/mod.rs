@@ -148,8 +148,7 @@ impl Gateway {
         seen.admitted(&admission);
         seen.allowed().await?; // is it written down?
         let under_way = conversation.begin(&call);
-        let (headers, place) = (&head.headers, &place);
-        let asked = Asked { admission: &admission, conversation: &conversation, headers, place, peer };
+        let asked = Asked { admission: &admission, conversation: &conversation, headers: &head.headers, peer };
         let (reply, turn) = tokio::select! {
             reply = self.reply(served, &asked, &now.policy, seen) => reply, // was it asked before? if not, ask the server
             stopped = stop::stopped(self, admission.permit().query()) => Err(stopped), // unless an operator ends it
@@ -159,7 +158,7 @@ impl Gateway {
             policy: &now.policy,
             state: &served.state,
             base: &route.base,
-            place,
+            place: &place,
             max_reply_bytes: served.max_reply_bytes,
         };
         let (mut watch, reply) = watcher.watch(conversation, reply, turn)?; // and watch what comes back
@@ -185,7 +184,7 @@ impl Gateway {
         policy: &PolicySet,
         seen: &mut Recorder,
     ) -> Result<(Reply, Option<Turn>), UpstreamError> {
-        let Asked { admission, conversation, headers, place, peer } = *asked;
+        let Asked { admission, conversation, headers, peer } = *asked;
         let (permit, upstream) = (admission.permit(), &*served.upstream);
         let (policy, lists) = (policy.digest(), served.state.lists());
         let question = Question { permit, conversation, headers, upstream, policy, lists };
@@ -202,7 +201,7 @@ impl Gateway {
             forwarded_for: peer.forwarded_for(),
             home: served.state.home(permit.call().target(), conversation),
             attempts: seen,
-            held: inspect::held(permit, place),
+            held: inspect::held(permit),
         };
         let reply = upstream.send(admission, conversation, carried).await;
         if let Err(UpstreamError::SessionLost) = reply {
@@ -471,7 +470,6 @@ struct Asked<'a> {
     admission: &'a Admission,
     conversation: &'a Conversation,
     headers: &'a HeaderMap,
-    place: &'a Place,
     peer: &'a Peer,
 }
 

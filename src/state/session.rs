@@ -72,16 +72,19 @@ pub struct About {
     pub method: Method,
     /// The tool that it calls.
     pub tool: Option<Box<str>>,
+    /// The task that it names.
+    pub task: Option<Box<str>>,
 }
 
 impl About {
     /// What this call is about.
     pub fn of(call: &Call) -> Self {
-        let tool = match call.target() {
-            Target::Tool(tool) => Some(Box::from(tool)),
-            Target::None | Target::Prompt(_) | Target::Resource(_) | Target::Task(_) => None,
+        let (tool, task) = match call.target() {
+            Target::Tool(tool) => (Some(Box::from(tool)), None),
+            Target::Task(task) => (None, Some(Box::from(task))),
+            Target::None | Target::Prompt(_) | Target::Resource(_) => (None, None),
         };
-        Self { method: call.method(), tool }
+        Self { method: call.method(), tool, task }
     }
 }
 

@@ -205,6 +205,34 @@ async fn what_there_is_to_call_is_shown_as_it_is() {
     assert!(answer.text().contains("ask jane@example.com"), "{}", answer.text());
 }
 
+/// What a tool may not let out, a call of it that runs as a task may not, either: in whatever is said of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_task_brings_is_masked_as_its_tool_is() {
+    let (upstream, gate) = world().await;
+    let long = " ".repeat(300 * 1024);
+    upstream.answer_with(move |request: &Recorded| {
+        let asked = request.json().unwrap_or_default();
+        let result = match asked["method"].as_str().unwrap_or_default() {
+            "tools/call" => json!({ "task": { "taskId": "t-1", "status": "working" } }),
+            _ => json!({ "content": [{ "type": "text", "text": format!("{long}EMP-123456") }] }),
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result });
+        let told = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": "EMP-123456" } });
+        match asked["method"].as_str() {
+            Some("tasks/get") => Reply::Events(vec![format!("data: {told}"), format!("data: {answer}")], Ending::Clean),
+            _ => Reply::json(&answer),
+        }
+    });
+    let params = r#"{"name":"get_statistics","arguments":{},"task":{"ttl":1000}}"#;
+    let begun = raw::call(gate.data, &post(ALICE, &message("1", "tools/call", params))).await;
+    assert!(begun.text().contains("t-1"), "{}", begun.text());
+    for (method, times) in [("tasks/result", 1), ("tasks/get", 2)] {
+        let answer = raw::call(gate.data, &post(ALICE, &message("1", method, r#"{"taskId":"t-1"}"#))).await.text();
+        let masked = answer.matches("[redacted: employee]").count();
+        assert!(masked == times && !answer.contains("EMP-"), "{method}: {masked}: {}", answer.trim_end());
+    }
+}
+
 /// A web server's own error page is no message of MCP, and may tell as much.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_page_is_masked_and_withheld_like_an_answer() {

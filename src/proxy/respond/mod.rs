@@ -269,7 +269,7 @@ fn header_mismatch(mismatch: &Mismatch) -> Saying {
     let error = match mismatch {
         Mismatch::Header(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
         Mismatch::Param(header) => ErrorObject::new(code::HEADER_MISMATCH, text).with("header", header),
-        Mismatch::NoEnvelope => ErrorObject::new(code::INVALID_PARAMS, text),
+        Mismatch::NoEnvelope | Mismatch::NoCapabilities => ErrorObject::new(code::INVALID_PARAMS, text),
         Mismatch::BadVersion => ErrorObject::new(code::INVALID_REQUEST, text),
         Mismatch::Unspoken { requested, spoken } => {
             let spoken: Vec<_> = spoken.iter().map(|version| version.name()).collect();
@@ -333,7 +333,11 @@ fn denied(denial: &Denial, call: Option<&Call>, called: Option<&str>) -> Saying 
             Some((method, _)) if method.subject() == Subject::Method => no_method(call),
             Some((_, Target::Tool(_))) => unknown(format!("Unknown tool: {name}")),
             Some((_, Target::Prompt(_))) => unknown(format!("Unknown prompt: {name}")),
-            Some((_, Target::Resource(_))) => unknown(format!("Resource not found: {name}")),
+            Some((_, Target::Resource(_))) => {
+                let mut saying = unknown(format!("Resource not found: {name}"));
+                saying.error = saying.error.with("uri", name);
+                saying
+            }
             Some((_, Target::Task(_))) => unknown(format!("Task not found: {name}")),
         },
     }

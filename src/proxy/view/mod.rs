@@ -103,6 +103,10 @@ async fn directed(
     if viewing.caller.head.method == http::Method::POST {
         mcp::agree(&viewing.caller.head.headers, &viewing.call)?; // do the headers say the same?
     }
+    let call = &viewing.call;
+    if call.era() == Era::Modern && call.id().is_some() && !call.declared().is_given() {
+        return Err(Mismatch::NoCapabilities.into());
+    }
     let listing = spoken(gateway, &viewing).await?;
     match viewing.call.era() {
         Era::Legacy => session::directed(gateway, (viewing, listing), peer, seen).await,

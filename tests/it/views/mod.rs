@@ -174,6 +174,10 @@ async fn what_is_not_granted_sounds_like_what_is_not_there() {
     let calls =
         |upstream: &Upstream, mark| upstream.since(mark).iter().filter(|it| it.text().contains("tools/call")).count();
     assert_eq!((calls(&two.records, mark.0), calls(&two.billing, mark.1)), (0, 0));
+    let incapable = post_modern("server/discover", "", None);
+    let incapable = String::from_utf8(incapable).unwrap().replace("/clientCapabilities", "/clientcapabilities");
+    let incapable = raw::call(gate.data, incapable.as_bytes()).await;
+    assert_eq!((incapable.status, &incapable.json().unwrap()["error"]["code"]), (400, &json!(-32602)));
     for (method, status) in [("prompts/list", 404), ("resources/list", 404), ("logging/setLevel", 404)] {
         let answer = ask(gate.data, "/mcp", method, "", None).await;
         assert_eq!((answer.status, &answer.json().unwrap()["error"]["code"]), (status, &json!(-32601)), "{method}");
