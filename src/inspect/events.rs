@@ -4,8 +4,9 @@
 use bytes::{Bytes, BytesMut};
 
 use super::endpoint::Opens;
-use super::judge::{Judge, Sort, Verdict};
+use super::judge::Judge;
 use super::outline::Outline;
+use super::verdict::{Sort, Verdict};
 use crate::mcp::{Problem, ServerName};
 use crate::sse::{self, Event, Splitter};
 use crate::upstream::Unsound;

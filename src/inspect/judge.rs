@@ -10,6 +10,7 @@ use super::catalog::{CatalogFilter, List};
 use super::endpoint::{self, Opens};
 use super::kept::Kept;
 use super::outline::LongAnswer;
+use super::verdict::{Sort, Verdict};
 use crate::cache::Turn;
 use crate::clock;
 use crate::identity::Principal;
@@ -19,7 +20,7 @@ use crate::mcp::{self, Asked, Call, Era, Form, Method, Notice, Problem, Question
 use crate::policy::{Context, Effect, Flow, Permit, PolicySet, Query, Sighting};
 use crate::redact::Part;
 use crate::sse::Event;
-use crate::state::{About, Conversation, Declined, Place, State};
+use crate::state::{About, Conversation, Declined, Place, State, Stream};
 use crate::upstream::{InFlight, Unsound};
 
 /// Judges the messages of one reply.
@@ -61,27 +62,6 @@ enum Awaits {
     TheCallOrNone,
     /// Those to whatever is under way in the session: the stream was opened for that.
     Anything,
-}
-
-/// What becomes of a message.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It passes as it came.
-    Pass,
-    /// It passes so.
-    Edit(Vec<u8>),
-    /// It does not pass, and that is nobody's fault.
-    Drop,
-}
-
-/// What kind of message it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    Request,
-    /// The same, of what the server may not ask.
-    Declined,
-    Notification,
-    Answer(Form),
 }
 
 impl Judge {
@@ -258,6 +238,11 @@ impl Judge {
                 self.settle(answer.id.as_ref(), answer.form)?;
                 self.share(Some(message));
                 self.kept.passes(&verdict, message);
+                // Where several servers' news come together, the end of one's is not the end.
+                let verdict = match (&self.place, self.call.method()) {
+                    (Place::Several(_, Stream::Shared), Method::SubscriptionsListen) => Verdict::Drop,
+                    _ => verdict,
+                };
                 Ok((verdict, Sort::Answer(answer.form)))
             }
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::judge::Verdict;
+use super::verdict::Verdict;
 
 /// What was kept.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ mod outline;
 mod pinning;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ pub use catalog::{List, Listed, Unreadable, counts, learn, listed};
 
 use endpoint::Opens;
 use events::{Events, Ids, Most};
-use judge::{Judge, Sort, Verdict};
+use judge::Judge;
 use outline::Outline;
+use verdict::{Sort, Verdict};
 
 /// Watches one reply.
 #[derive(Debug)]

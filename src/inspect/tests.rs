@@ -8,7 +8,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Response};
 
 use super::events::{Events, Ids, Most};
-use super::judge::{Judge, Verdict};
+use super::judge::Judge;
+use super::verdict::Verdict;
 use super::{HELD, LARGEST_LIST, Watcher};
 use crate::identity::Principal;
 use crate::json::Bounds;

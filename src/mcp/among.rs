@@ -86,6 +86,9 @@ enum Place {
     /// `tasks` of a result, and each of them.
     Tasks,
     Task,
+    /// What a subscription is for, and its tasks.
+    Notifications,
+    TaskIds,
     /// The id of the task that a notification or request is about.
     ParamsTask,
     /// The id of a task of the server.
@@ -120,6 +123,8 @@ impl Lens for Found {
             (Place::Params, "message") => Place::Says,
             (Place::Params, "logger") => Place::Logger,
             (Place::Params, "taskId") => Place::ParamsTask,
+            (Place::Params, "notifications") => Place::Notifications,
+            (Place::Notifications, "taskIds") => Place::TaskIds,
             (Place::Message, "result") => Place::Result,
             (Place::Params | Place::Result, "_meta") => Place::Meta,
             (Place::Meta, RELATED) => Place::Related,
@@ -131,7 +136,11 @@ impl Lens for Found {
     }
 
     fn element(&mut self, place: Place) -> Place {
-        if place == Place::Tasks { Place::Task } else { Place::Elsewhere }
+        match place {
+            Place::Tasks => Place::Task,
+            Place::TaskIds => Place::TaskId,
+            _ => Place::Elsewhere,
+        }
     }
 
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
@@ -213,6 +222,7 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"task","taskId":"t\u0031"}}"#.to_owned(),
             r#"{"jsonrpc":"2.0","id":1,"result":{"tasks":[{"taskId":"t1"},{"taskId":"t1","ttl":null}]}}"#.to_owned(),
             format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"taskId":"t2"}}],{}}}}}"#, related("t1")),
+            r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"taskIds":["t1"]}}}"#.to_owned(),
             r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t1","status":"working"}}"#
                 .to_owned(),
             format!(

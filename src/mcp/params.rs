@@ -54,6 +54,14 @@ pub fn revision(call: &Call) -> Option<ProtocolVersion> {
     ProtocolVersion::named(&string(call, &Params::of(call).version?)?)
 }
 
+/// The same subscription to this, which is JSON, every other byte as it came.
+///
+/// # Errors
+/// It cannot be read so.
+pub fn listening(call: &Call, notifications: &str) -> Result<Call, CallError> {
+    changed(call, Params::of(call).notifications, notifications)
+}
+
 /// The same request for a list, of the page that begins there, every other byte as it came.
 ///
 /// # Errors
@@ -106,6 +114,7 @@ struct Params {
     reference: Option<Range<usize>>,
     version: Option<Range<usize>>,
     cursor: Option<(Kind, Range<usize>)>,
+    notifications: Option<Range<usize>>,
     task: Option<Range<usize>>,
     /// The task that an answer is about.
     related: Option<Range<usize>>,
@@ -130,6 +139,7 @@ enum Place {
     RefName,
     Version,
     Cursor,
+    Notifications,
     Task,
     Result,
     Meta,
@@ -150,6 +160,7 @@ impl Lens for Params {
             (Place::Ref, "name") => Place::RefName,
             (Place::Params, "protocolVersion") => Place::Version,
             (Place::Params, "cursor") => Place::Cursor,
+            (Place::Params, "notifications") => Place::Notifications,
             (Place::Params, "taskId") => Place::Task,
             (Place::Message, "result") => Place::Result,
             (Place::Result, "_meta") => Place::Meta,
@@ -170,6 +181,7 @@ impl Lens for Params {
             Place::RefName => self.reference = Some(span),
             Place::Version if kind == Kind::String => self.version = Some(span),
             Place::Cursor => self.cursor = Some((kind, span)),
+            Place::Notifications => self.notifications = Some(span),
             Place::Task => self.task = Some(span),
             Place::RelatedTask => self.related = Some(span),
             Place::Message

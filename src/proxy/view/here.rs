@@ -65,15 +65,19 @@ impl Here<'_> {
         if call.era() == Era::Modern && !call.declared().has_tasks() {
             return Err(StateError::NoTasks.into());
         }
-        let mut routes = self.listing.has().iter().filter_map(|(server, _)| self.gateway.routes.route(server));
-        let meant = |route: &Route| route.served.state.tasks().meant(name, &self.view.name, self.principal());
-        let found = routes.find_map(|route| Some((route, meant(route)?)));
-        let (route, theirs) = found.ok_or(StateError::NoTask)?;
+        let (route, theirs) = self.meant(name).ok_or(StateError::NoTask)?;
         let own = Arc::new(mcp::of_task(call, &theirs)?);
         seen.called = Some(name.into());
         seen.server = route.served.name.clone();
         seen.asks(&own, &self.caller.now.policy);
         Ok((Arc::clone(route), own))
+    }
+
+    /// The way to the server of a task, and what that calls it.
+    pub(super) fn meant(&self, task: &str) -> Option<(&Arc<Route>, Box<str>)> {
+        let mut routes = self.listing.has().iter().filter_map(|(server, _)| self.gateway.routes.route(server));
+        let meant = |route: &Route| route.served.state.tasks().meant(task, &self.view.name, self.principal());
+        routes.find_map(|route| Some((route, meant(route)?)))
     }
 
     /// Whether the caller may ask this of some server of the view.
@@ -124,7 +128,7 @@ impl Here<'_> {
             capabilities.push(r#""prompts":{}"#.to_owned());
         }
         if has(Kind::Resource) || has(Kind::Template) {
-            let subscribe = era == Era::Legacy && self.offers(Offer::Subscriptions);
+            let subscribe = hears && self.offers(Offer::Subscriptions);
             capabilities.push(format!(r#""resources":{{{}}}"#, if subscribe { r#""subscribe":true"# } else { "" }));
         }
         if self.offers(Offer::Completions) && (has(Kind::Prompt) || has(Kind::Template)) {

@@ -7,6 +7,7 @@
 mod here;
 mod session;
 mod stream;
+mod subscription;
 mod tasks;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use here::Here;
 use session::Within;
 use stream::Hears;
 pub(super) use stream::Shared;
+use subscription::Subscriber;
 
 /// A message to a view.
 pub(super) struct Viewing {
@@ -155,7 +157,8 @@ async fn modern(
         Method::SubscriptionsListen => {
             here.may(&call)?;
             seen.allowed().await?;
-            let hears = Hears::Subscription(Arc::clone(&call));
+            let subscriber = Subscriber::new(&here, (gateway, peer), &call);
+            let hears = Hears::Subscription(Box::new(subscriber));
             let to = (Arc::clone(gateway), caller.clone(), room);
             Ok(Directed::Stream(Box::new(Shared::new(to, (Arc::clone(&view), Arc::clone(&listing)), hears))))
         }

@@ -10,18 +10,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::super::batch::Merged;
-use super::super::body::{Broken, Relay};
+use super::super::body::Broken;
 use super::super::endless::over;
 use super::super::keep_alive::KeepAlive;
 use super::super::{Caller, Gateway, Slot};
 use super::made;
 use super::session::Within;
+use super::subscription::{Opened, Subscriber, Things, acknowledged};
 use crate::exchange::Outcome;
 use crate::federation::{Listing, View};
 use crate::mcp::{Call, Era, ServerName};
@@ -44,7 +46,11 @@ pub(in crate::proxy) struct Shared {
     asked: BTreeMap<ServerName, Begun>,
     /// Those whose streams are open, as far as was looked.
     flowing: Vec<ServerName>,
-    opening: JoinSet<(ServerName, Option<Box<Relay>>)>,
+    opening: JoinSet<(ServerName, Option<Opened>)>,
+    /// What a client has subscribed to that comes, by whose it is.
+    honoured: BTreeMap<ServerName, Things>,
+    /// A client that has subscribed waits so long to be told what comes.
+    patience: Option<Pin<Box<Sleep>>>,
     keep_alive: KeepAlive,
     recorder: Option<Recorder>,
     _room: Slot,
@@ -56,7 +62,7 @@ pub(super) enum Hears {
     /// A client in a session, which is in use meanwhile.
     Session(Box<Within>),
     /// One that has subscribed (2026-07-28).
-    Subscription(Arc<Call>),
+    Subscription(Box<Subscriber>),
 }
 
 /// What changes for such a stream.
@@ -75,6 +81,8 @@ struct Ears {
     session: Option<(watch::Receiver<u64>, watch::Receiver<u64>)>,
 }
 
+/// A client that has subscribed is told what comes when all servers have answered, or after so long.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// A server that ends its stream is asked for another after so long.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -91,11 +99,13 @@ impl Shared {
         let ears = Ears { judged: gateway.judged.subscribe(), news: gateway.news.hear(), session };
         let mut shared = Self {
             turn: Box::pin(turn(gateway.draining.clone(), ears, caller.principal.expires())),
-            said: hears.acknowledged().into_iter().collect(),
+            said: VecDeque::new(),
             streams: Merged::default(),
             asked: BTreeMap::new(),
             flowing: Vec::new(),
             opening: JoinSet::new(),
+            honoured: BTreeMap::new(),
+            patience: matches!(hears, Hears::Subscription(_)).then(|| Box::pin(sleep(PATIENCE))),
             keep_alive: KeepAlive::new(gateway.snapshot.load().terms.keep_alive),
             recorder: None,
             _room: room,
@@ -125,9 +135,17 @@ impl Shared {
             }
         }
         while let Poll::Ready(Some(opened)) = self.opening.poll_join_next(cx) {
-            if let Ok((server, Some(relay))) = opened {
-                self.streams.add(relay);
-                self.flowing.push(server);
+            if let Ok((server, Some(opened))) = opened {
+                self.flow(server, opened);
+            }
+        }
+        if let Some(patience) = &mut self.patience {
+            if !self.opening.is_empty() && patience.as_mut().poll(cx).is_pending() {
+                return self.keep_alive.poll(cx).map(|comment| Some(Ok(comment)));
+            }
+            self.patience = None;
+            if let Some(first) = self.hears.acknowledged(&self.honoured) {
+                self.said.push_front(first);
             }
         }
         // Nothing stands within an event of a server.
@@ -180,10 +198,36 @@ impl Shared {
         self.open(Duration::ZERO);
     }
 
-    /// Opens the streams of servers with which sessions have begun.
-    fn open(&mut self, pause: Duration) {
-        let Hears::Session(within) = &self.hears else {
+    /// What a server says comes from now on. To a client that has subscribed only if it was told so.
+    fn flow(&mut self, server: ServerName, Opened { relay, said, honoured }: Opened) {
+        if self.patience.is_some() {
+            self.honoured.insert(server.clone(), honoured);
+        } else if self.hears.era() == Era::Modern && !self.honoured.contains_key(&server) {
             return;
+        }
+        self.said.extend(Some(said).filter(|said| !said.is_empty()));
+        self.streams.add(relay);
+        self.flowing.push(server);
+    }
+
+    /// Opens the streams of servers with which sessions have begun, or of which something is wanted.
+    fn open(&mut self, pause: Duration) {
+        let within = match &self.hears {
+            Hears::Session(within) => within,
+            Hears::Subscription(subscriber) => {
+                for (server, things) in &subscriber.wanted {
+                    if self.asked.insert(server.clone(), Begun::Nameless).is_some() {
+                        continue;
+                    }
+                    let (subscriber, server, things) = (subscriber.clone(), server.clone(), things.clone());
+                    self.opening.spawn(async move {
+                        sleep(pause).await;
+                        let opened = subscriber.listen(&server, &things).await;
+                        (server, opened)
+                    });
+                }
+                return;
+            }
         };
         for (server, begun) in within.several.begun() {
             if self.asked.get(&server) == Some(&begun) {
@@ -194,7 +238,8 @@ impl Shared {
             self.opening.spawn(async move {
                 sleep(pause).await;
                 let relay = within.listen(&server, &begun).await;
-                (server, relay)
+                let opened = |relay| Opened { relay, said: Bytes::new(), honoured: Things::default() };
+                (server, relay.map(opened))
             });
         }
     }
@@ -239,12 +284,15 @@ impl Hears {
     }
 
     /// The first word: of what it hears.
-    fn acknowledged(&self) -> Option<Bytes> {
-        let Self::Subscription(call) = self else {
+    fn acknowledged(&self, honoured: &BTreeMap<ServerName, Things>) -> Option<Bytes> {
+        let Self::Subscription(subscriber) = self else {
             return None;
         };
-        let of = if wants_tools(call) { r#""toolsListChanged":true"# } else { "" };
-        let params = format!(r#"{},"notifications":{{{of}}}"#, subscription(call));
+        let mut of = acknowledged(honoured.values());
+        if subscriber.wants_tools() {
+            of.insert("toolsListChanged".to_owned(), true.into());
+        }
+        let params = format!(r#"{},"notifications":{}"#, subscription(&subscriber.call), Value::Object(of));
         Some(event(&format!(r#""method":"notifications/subscriptions/acknowledged","params":{{{params}}}"#)))
     }
 
@@ -252,20 +300,21 @@ impl Hears {
     fn of_change(&self) -> Bytes {
         match self {
             Self::Session(_) => event(r#""method":"notifications/tools/list_changed""#),
-            Self::Subscription(call) if !wants_tools(call) => Bytes::new(),
-            Self::Subscription(call) => {
-                event(&format!(r#""method":"notifications/tools/list_changed","params":{{{}}}"#, subscription(call)))
+            Self::Subscription(subscriber) if !subscriber.wants_tools() => Bytes::new(),
+            Self::Subscription(subscriber) => {
+                let about = subscription(&subscriber.call);
+                event(&format!(r#""method":"notifications/tools/list_changed","params":{{{about}}}"#))
             }
         }
     }
 
     /// The last word.
     fn last(&self) -> Option<Bytes> {
-        let Self::Subscription(call) = self else {
+        let Self::Subscription(subscriber) = self else {
             return None;
         };
-        let id = call.id()?.as_json();
-        Some(event(&format!(r#""id":{id},"result":{{"resultType":"complete",{}}}"#, subscription(call))))
+        let (id, about) = (subscriber.call.id()?.as_json(), subscription(&subscriber.call));
+        Some(event(&format!(r#""id":{id},"result":{{"resultType":"complete",{about}}}"#)))
     }
 }
 
@@ -276,13 +325,6 @@ fn event(members: &str) -> Bytes {
 fn subscription(call: &Call) -> String {
     let id = call.id().map_or("null", |id| id.as_json());
     format!(r#""_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}"#)
-}
-
-fn wants_tools(call: &Call) -> bool {
-    #[expect(clippy::disallowed_methods, reason = "the call was read within tight bounds")]
-    let asked: Option<serde_json::Value> = serde_json::from_slice(call.body()).ok();
-    let wanted = asked.as_ref().and_then(|asked| asked.pointer("/params/notifications/toolsListChanged"));
-    wanted.and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 async fn turn(draining: CancellationToken, mut ears: Ears, ends: Option<std::time::SystemTime>) -> Turn {

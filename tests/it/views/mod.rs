@@ -3,6 +3,7 @@
 mod catalogue;
 mod replicas;
 mod session;
+mod subscription;
 mod tasks;
 mod things;
 
