@@ -1,4 +1,5 @@
-"""Runs the official conformance suite, and a client of our own, on our fixture server directly and through the gate.
+"""Runs the official conformance suite, and a client of our own, on our fixture server directly, through the gate, and
+through a view of it.
 
 What fails must be listed in expected.json, and what is listed must fail; besides, no check may end otherwise through
 the gate than without it. Started by run.sh, which installs the suite. Exit code 1 if anything is not as it should be.
@@ -38,6 +39,16 @@ LIFECYCLES = {"initialize": "2025-11-25", "discover": "2026-07-28", "auto": "202
 # with a gate or without. It calls this a warning; success and warning are the same here.
 RACING = {"sep-2575-server-sends-prompts-list-changed-on-subscription"}
 
+# A view is a server of its own. It tells that its lists have changed when they have, and not whenever a server says so;
+# and it answers a list by itself, and never by a stream, which is all that one check looks at.
+OWN_IN_VIEW = {
+    "sep-2575-server-sends-tools-list-changed-on-subscription",
+    "sep-2575-server-sends-prompts-list-changed-on-subscription",
+    "server-sse-streams-functional",
+}
+# The same of what our client does: what it is told of the server, of what is not there, and of lists that have changed.
+STEPS_OF_VIEW = {"server", "no_such_tool", "test://nothing", "subscriptions/listen"}
+
 # The suite sends no credential, so everybody may do everything here.
 CONFIG = """\
 listen: { address: "127.0.0.1:0" }
@@ -51,6 +62,11 @@ roles:
 server_may: [elicitation, sampling, roots]
 tools:
   "*": { timeout: 60s }
+"""
+# The suite knows things by their own names.
+VIEWS = """\
+views:
+  all: { names: bare, servers: { fixture: { tools: ["*"], prompts: ["*"], resources: ["*"] } } }
 """
 
 
@@ -71,14 +87,16 @@ def fixture(program):
 
 
 @contextmanager
-def gate(program, upstream, folder):
-    (folder / "policies").mkdir()
+def gate(program, upstream, folder, at):
+    """Runs a gate before this server, and gives the address at this path of it."""
+    (folder / "policies").mkdir(parents=True)
     (folder / "policies/fixture.yaml").write_text(POLICY)
     (folder / "policies/principals.yaml").write_text("anonymous: true\n")
+    (folder / "policies/views.yaml").write_text(VIEWS)
     (folder / "tollgate.yaml").write_text(CONFIG)
     command = [*program, "run", "--config", folder / "tollgate.yaml", "--server", f"fixture={upstream}"]
     with listening(command) as process:
-        yield process.line(r"listening on (http://\S+/mcp)", process.stderr)[1]
+        yield process.line(rf"listening on (http://[^/\s]+{at})\b", process.stderr)[1]
 
 
 def finished(command, timeout):
@@ -139,9 +157,13 @@ def told(results, key):
     return text
 
 
-def differences(run, direct, through, expected):
+def own(side, key):
+    return side == "view" and key[1] in OWN_IN_VIEW
+
+
+def differences(run, results, expected):
     """What is not as it should be, one text for each."""
-    results = {"direct": direct, "gate": through}
+    direct = results["direct"]
     listed = {
         side: {(entry["scenario"], entry["check"]) for entry in expected[side] if entry["run"] == run}
         for side in results
@@ -152,13 +174,13 @@ def differences(run, direct, through, expected):
     for side in results:
         for scenario, check in sorted(listed[side] - failing[side]):
             yield f"{scenario} / {check}: listed in expected.json, {side}, but does not fail"
-    for key in sorted(direct.keys() | through.keys()):
+    for key in sorted(set().union(*results.values())):
         unlisted = [side for side in results if key[:2] in failing[side] - listed[side]]
-        differs = verdict(direct, key) != verdict(through, key)
+        differs = [side for side in results if verdict(results[side], key) != verdict(direct, key) and not own(side, key)]
         excused = any(key[:2] in listed[side] for side in results)
         if unlisted or (differs and not excused):
             scenario, check, _ = key
-            yield f"{scenario} / {check}\n    direct: {told(direct, key)}\n    gate:   {told(through, key)}"
+            yield "".join([f"{scenario} / {check}", *(f"\n    {side}: {told(results[side], key)}" for side in results)])
 
 
 def summary(results):
@@ -168,19 +190,18 @@ def summary(results):
 
 
 def compare(suite, run, addresses, scratch, expected):
-    """One run of the suite on both ways, at the same time; returns how many differences it printed."""
+    """One run of the suite on every way, at the same time; returns how many differences it printed."""
     with ThreadPoolExecutor() as pool:
-        ends = [
-            pool.submit(suite.run, address, RUNS[run], scratch / f"{run}-{side}") for side, address in addresses.items()
-        ]
-        direct, through = (end.result() for end in ends)
-    found = list(differences(run, direct, through, expected))
+        ends = {
+            side: pool.submit(suite.run, address, RUNS[run], scratch / f"{run}-{side}")
+            for side, address in addresses.items()
+        }
+        results = {side: end.result() for side, end in ends.items()}
+    found = list(differences(run, results, expected))
+    direct = results["direct"]
     scenarios = len({scenario for scenario, _, _ in direct})
-    print(
-        f"{run}: {scenarios} scenarios, {len(direct)} checks, "
-        f"passed/failed direct {summary(direct)}, gate {summary(through)}",
-        flush=True,
-    )
+    ways = ", ".join(f"{side} {summary(checks)}" for side, checks in results.items())
+    print(f"{run}: {scenarios} scenarios, {len(direct)} checks, passed/failed {ways}", flush=True)
     for difference in found:
         print("  " + difference, flush=True)
     return len(found)
@@ -202,15 +223,24 @@ def for_one_caller(step, answer):
     return answer
 
 
+def in_order(step, answer):
+    """A list, by name: a view has its own order."""
+    return sorted(answer, key=lambda thing: thing["name"]) if step.endswith("/list") else answer
+
+
 def compare_clients(program, lifecycle, version, addresses):
-    """Our own client on both ways; returns how many differences it printed."""
-    direct, through = (client(program, lifecycle, addresses[side]) for side in ("direct", "gate"))
-    direct = {step: for_one_caller(step, answer) for step, answer in direct.items()}
-    found = [
-        f"{step}\n    direct: {json.dumps(direct.get(step))[:3000]}\n    gate:   {json.dumps(through.get(step))[:3000]}"
-        for step in sorted(direct.keys() | through.keys())
-        if direct.get(step) != through.get(step)
-    ]
+    """Our own client on every way; returns how many differences it printed."""
+    seen = {side: client(program, lifecycle, address) for side, address in addresses.items()}
+    direct = {step: for_one_caller(step, answer) for step, answer in seen.pop("direct").items()}
+    found = []
+    for side, through in seen.items():
+        steps = direct.keys() | through.keys()
+        for step in sorted(steps - STEPS_OF_VIEW if side == "view" else steps):
+            theirs, ours = direct.get(step), through.get(step)
+            if side == "view":
+                theirs, ours = in_order(step, theirs), in_order(step, ours)
+            if theirs != ours:
+                found.append(f"{step}\n    direct: {json.dumps(theirs)[:3000]}\n    {side}: {json.dumps(ours)[:3000]}")
     spoken = direct["server"]["protocolVersion"]
     if spoken != version:
         found.append(f"speaks {spoken}, not {version}, without the gate")
@@ -236,9 +266,10 @@ def main():
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # A server for each way: what one run announces must not reach the other.
         direct = stack.enter_context(fixture(chosen.fixture))
-        upstream = stack.enter_context(fixture(chosen.fixture))
-        through = stack.enter_context(gate(chosen.gate.split(), upstream, scratch))
-        addresses = {"direct": direct, "gate": through}
+        addresses = {"direct": direct}
+        for side, at in {"gate": "/mcp", "view": "/views/all/mcp"}.items():
+            upstream = stack.enter_context(fixture(chosen.fixture))
+            addresses[side] = stack.enter_context(gate(chosen.gate.split(), upstream, scratch / side, at))
         wanted = chosen.only or [*RUNS, *LIFECYCLES]
         found = 0
         for name in wanted:
