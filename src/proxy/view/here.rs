@@ -73,9 +73,9 @@ impl Here<'_> {
         Ok((Arc::clone(route), own))
     }
 
-    /// The way to the server of a task, and what that calls it.
+    /// The way to the server of a task, be it there or not, and what that calls it.
     pub(super) fn meant(&self, task: &str) -> Option<(&Arc<Route>, Box<str>)> {
-        let mut routes = self.listing.has().iter().filter_map(|(server, _)| self.gateway.routes.route(server));
+        let mut routes = self.view.servers().filter_map(|server| self.gateway.routes.route(server));
         let meant = |route: &Route| route.served.state.tasks().meant(task, &self.view.name, self.principal());
         routes.find_map(|route| Some((route, meant(route)?)))
     }

@@ -180,8 +180,8 @@ impl Shared {
         };
         if !Arc::ptr_eq(&now, &self.caller.now) {
             // Something else is shown, most likely.
-            (self.view, self.caller.principal) = (Arc::clone(view), principal);
-            self.caller.now = now;
+            (self.view, self.caller.principal, self.caller.now) = (Arc::clone(view), principal, now);
+            self.hears.judge_by(&self.caller);
             self.said.push_back(self.hears.of_change());
         }
         true
@@ -281,6 +281,15 @@ impl Hears {
             Self::Session(_) => Era::Legacy,
             Self::Subscription(_) => Era::Modern,
         }
+    }
+
+    /// Streams that are opened from now on are its client's by the judgement of now.
+    fn judge_by(&mut self, by: &Caller) {
+        let caller = match self {
+            Self::Session(within) => &mut within.caller,
+            Self::Subscription(subscriber) => &mut subscriber.caller,
+        };
+        (caller.now, caller.principal) = (Arc::clone(&by.now), Arc::clone(&by.principal));
     }
 
     /// The first word: of what it hears.

@@ -19,7 +19,7 @@ use crate::state::{Place, Stream};
 #[derive(Clone)]
 pub(super) struct Subscriber {
     gateway: Arc<Gateway>,
-    caller: Caller,
+    pub(super) caller: Caller,
     peer: Arc<Peer>,
     view: ServerName,
     /// As it said it.

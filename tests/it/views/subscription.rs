@@ -1,18 +1,18 @@
 //! Clients of 2026-07-28 that have subscribed: one stream brings the news of single resources and tasks, whosever they are.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use super::session::hears;
+use super::session::{HELLO, hears, legacy, with};
 use super::{ALL, BILLING, RECORDS, modern};
-use crate::support::DEADLINE;
 use crate::support::keys::ALICE;
-use crate::support::message::{LEGACY, message, post_with};
-use crate::support::raw::Connection;
+use crate::support::message::{LEGACY, at, message, post_with, tool_call};
+use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::World;
+use crate::support::{DEADLINE, until};
 
 const LISTEN: &str = "notifications/subscriptions/acknowledged";
 
@@ -79,12 +79,11 @@ async fn one_subscription_brings_news_of_the_resources_and_tasks_of_all_servers(
     let gate = world.policy("views.yaml", &views).start().await;
     let call = async |tool: &str| -> String {
         let request = request("tools/call", json!({ "name": tool, "arguments": {} }), Some(tool));
-        let answer = crate::support::raw::call(gate.data, &request).await.json().unwrap();
+        let answer = raw::call(gate.data, &request).await.json().unwrap();
         answer["result"]["taskId"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     };
     let (one, other) = (call("count").await, call("settle").await);
-    let itself =
-        crate::support::raw::call(gate.data, &request("server/discover", json!({}), None)).await.json().unwrap();
+    let itself = raw::call(gate.data, &request("server/discover", json!({}), None)).await.json().unwrap();
     assert_eq!(itself["result"]["capabilities"]["resources"], json!({ "subscribe": true }), "{itself}");
 
     let listen = async |resources: &[&str], tasks: &[&str]| {
@@ -130,4 +129,36 @@ async fn one_subscription_brings_news_of_the_resources_and_tasks_of_all_servers(
     assert_eq!(first["params"]["notifications"]["taskIds"], json!([other]));
     drop(stream);
     assert!(records.wait_for_hang_ups(1, DEADLINE).await, "servers hear that nobody hears any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_opened_after_a_change_of_policy_is_judged_by_it() {
+    let (records, begun) = (Upstream::start().await, AtomicUsize::new(0));
+    records.answer_with(move |request: &Recorded| legacy("records", &["find", "count"], &begun, request));
+    let grants = RECORDS.replace("tools:", "resources: [\"doc://*\"], tools:");
+    let views = "views: { all: { servers: { records: { tools: [\"*\"] } } } }\n";
+    let gate = World::new(&records.url()).policy("records.yaml", &grants).policy("views.yaml", views).start().await;
+    let hello = at("/views/all/mcp", &with(ALICE, None, &message("0", "initialize", HELLO)));
+    let session = raw::call(gate.data, &hello).await.head.first("mcp-session-id").unwrap().to_owned();
+    let mut stream = Connection::open(gate.data).await;
+    let listens = with(ALICE, Some(&session), "");
+    let listens = String::from_utf8(at("/views/all/mcp", &listens)).unwrap().replace("POST ", "GET ");
+    stream.send(listens.as_bytes()).await.unwrap();
+    stream.read_head().await.unwrap().unwrap();
+    std::fs::write(gate.policies().join("records.yaml"), RECORDS).unwrap();
+    hears(&mut stream, |it| it["method"] == "notifications/tools/list_changed").await;
+    // The stream of the server begins with the first call.
+    let call = with(ALICE, Some(&session), &tool_call("1", "records_count", "{}"));
+    assert_eq!(raw::call(gate.data, &at("/views/all/mcp", &call)).await.status, 200);
+    let opened =
+        async || records.since(0).iter().any(|it| it.method == "GET" && it.head.first("x-gateway-principal").is_some());
+    assert!(until(DEADLINE, opened).await);
+    for (method, params) in [
+        ("notifications/resources/updated", json!({ "uri": "doc://secret" })),
+        ("notifications/message", json!({ "level": "info", "data": "next" })),
+    ] {
+        records.push(&format!("data: {}", json!({ "jsonrpc": "2.0", "method": method, "params": params })));
+    }
+    let first = hears(&mut stream, |it| it.get("method").is_some()).await;
+    assert_eq!(first["method"], "notifications/message", "{first}");
 }

@@ -335,6 +335,20 @@ async fn a_task_of_2026_07_28_is_asked_for_at_the_server_that_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_shown_no_longer_has_its_tasks_all_the_same() {
+    let two = Two::modern().await;
+    let billing = format!("url: {}, catalogue: {{ shown_for: 2s }}", two.billing.url());
+    let world = World::new(&two.records.url()).policy("records.yaml", RECORDS).beside("billing", &billing, BILLING);
+    let gate = world.policy("views.yaml", ALL).start().await;
+    let task = begins(&gate, "settle").await;
+    two.billing.answer(Reply::BreakOff);
+    assert!(until(DEADLINE, async || super::listed(gate.data, "/mcp").await == ["count", "find"]).await);
+    let away = asked(&gate, "tasks/get", json!({ "taskId": task })).await["error"].clone();
+    assert_eq!(away["data"]["io.tollgate/origin"], "gateway", "{away}");
+    assert!(!away["message"].as_str().unwrap().contains("not found"), "{away}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_goes_on_at_another_gate_with_the_same_key_under_the_same_name() {
     let two = Two::modern().await;
     let gate = async |keys: &[&str]| sealing(two.world(), keys).start().await;
