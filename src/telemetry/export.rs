@@ -22,6 +22,9 @@ use super::settings::{Choice, Exporter, Protocol, Sampling, TelemetrySettings};
 
 /// How long the console waits for more spans before it writes them.
 const CONSOLE_DELAY: Duration = Duration::from_millis(200);
+/// How many wait for it, and with how many it waits no longer. The queue's memory is taken from the beginning, 360 bytes for each.
+const CONSOLE_QUEUE: usize = 512;
+const CONSOLE_BATCH: usize = 128;
 
 /// The provider of spans, or none if tracing is off.
 pub(super) fn tracing(settings: &TelemetrySettings) -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
@@ -30,8 +33,11 @@ pub(super) fn tracing(settings: &TelemetrySettings) -> Result<Option<SdkTracerPr
     let builder: TracerProviderBuilder = match &settings.traces {
         Exporter::None => return Ok(None),
         Exporter::Console => {
-            let config = BatchConfigBuilder::default().with_scheduled_delay(CONSOLE_DELAY).build();
-            builder.with_span_processor(BatchSpanProcessor::builder(Console).with_batch_config(config).build())
+            let config = BatchConfigBuilder::default()
+                .with_scheduled_delay(CONSOLE_DELAY)
+                .with_max_queue_size(CONSOLE_QUEUE)
+                .with_max_export_batch_size(CONSOLE_BATCH);
+            builder.with_span_processor(BatchSpanProcessor::builder(Console).with_batch_config(config.build()).build())
         }
         Exporter::Otlp { protocol, endpoint } => builder.with_batch_exporter(match protocol {
             Protocol::Grpc => SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,

@@ -113,7 +113,7 @@ impl Reader<'_> {
             return None;
         }
         if let Some(weak) = weak_key(&hash) {
-            let message = format!("this is the hash of a key that everyone knows: {}", quoted(weak));
+            let message = format!("this is the hash of a key that everyone knows: {}", quoted(&weak));
             self.found.push(self.file.error(Code::WeakKey, at, message).help(MAKE_A_KEY));
             return None;
         }

@@ -48,6 +48,12 @@ impl KeyHash {
         Some(Self { pepper: Some(Arc::from(pepper)), digest: from_hex(hex)? })
     }
 
+    /// How it begins.
+    pub(in crate::identity) fn beginning(&self) -> u32 {
+        let [a, b, c, d, ..] = self.digest;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// The pepper that it was made with.
     pub(in crate::identity) fn pepper(&self) -> Option<&str> {
         self.pepper.as_deref()
