@@ -356,6 +356,9 @@ async fn a_task_goes_on_at_another_gate_with_the_same_key_under_the_same_name() 
         (gate(&["a"]).await, gate(&["b", "a"]).await, gate(&["b"]).await, two.world().start().await);
     let task = begins(&old, "count").await;
     drop(old); // SIGKILL
+    let theirs =
+        ask(both.data, ("/mcp", BOB), "tasks/get", &json!({ "taskId": task }), &json!({ EXTENSION: {} })).await;
+    assert_eq!(theirs.json().unwrap()["error"]["code"], -32602);
     for _ in 0..2 {
         let answer = asked(&both, "tasks/get", json!({ "taskId": task })).await;
         assert_eq!(
@@ -367,9 +370,6 @@ async fn a_task_goes_on_at_another_gate_with_the_same_key_under_the_same_name() 
         let answer = asked(gate, "tasks/get", json!({ "taskId": task })).await;
         assert_eq!(answer["error"]["message"], format!("Task not found: {task}"));
     }
-    let theirs =
-        ask(both.data, ("/mcp", BOB), "tasks/get", &json!({ "taskId": task }), &json!({ EXTENSION: {} })).await;
-    assert_eq!(theirs.json().unwrap()["error"]["code"], -32602);
     let anew = begins(&both, "settle").await;
     assert_eq!(asked(&new, "tasks/get", json!({ "taskId": anew })).await["result"]["taskId"], json!(anew));
     assert_eq!(begins(&new, "settle").await, anew, "it is the same task, to its server and so to its client");
