@@ -32,6 +32,8 @@ def panel(title, description, queries, *, unit="short", kind="timeseries", width
             target |= {"query": query, "queryType": "traceql", "limit": 50, "tableType": "spans"}
         else:
             target |= {"expr": query, "legendFormat": legend, "instant": instant, "range": not instant}
+            if "_bucket" in query:
+                target["exemplar"] = True
         if kind == "table" and source is PROMETHEUS:
             target["format"] = "table"
         targets.append(target)

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -58,6 +58,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(1);
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const JWKS: &str = "application/jwk-set+json";
@@ -205,14 +206,14 @@ fn is_foreign<B>(request: &Request<B>, called: Called) -> bool {
 }
 
 async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) -> Response<Full<Bytes>> {
-    type Route = fn(Option<&str>, &AdminState) -> Response<Full<Bytes>>;
+    type Route = fn(&Request<Incoming>, &AdminState) -> Response<Full<Bytes>>;
     if is_foreign(&request, called) {
         return respond(StatusCode::FORBIDDEN, TEXT, "foreign Host or Origin\n");
     }
     let route: Route = match request.uri().path() {
         "/livez" => |_, _| respond(StatusCode::OK, TEXT, "live\n"),
         "/readyz" => ready,
-        "/metrics" => |_, state| respond(StatusCode::OK, METRICS, state.telemetry.metrics_text()),
+        "/metrics" => metrics,
         "/kills" => return kills::answer(request, state.kill_switch.as_ref()).await,
         JWKS_PATH => jwks,
         "/version" => |_, state| respond(StatusCode::OK, JSON, version(state.telemetry.digest().as_deref())),
@@ -223,11 +224,21 @@ async fn answer(request: Request<Incoming>, called: Called, state: &AdminState) 
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return response;
     }
-    route(request.uri().query(), state)
+    route(&request, state)
 }
 
-fn ready(query: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
-    let readiness = &state.readiness;
+/// In the format that can name traces, for who takes it.
+fn metrics(request: &Request<Incoming>, state: &AdminState) -> Response<Full<Bytes>> {
+    let accepted = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut types = accepted.flat_map(|value| value.split(',')).filter_map(|range| range.split(';').next());
+    if types.any(|name| name.trim().eq_ignore_ascii_case("application/openmetrics-text")) {
+        return respond(StatusCode::OK, OPEN_METRICS, state.telemetry.open_metrics());
+    }
+    respond(StatusCode::OK, METRICS, state.telemetry.metrics_text())
+}
+
+fn ready(request: &Request<Incoming>, state: &AdminState) -> Response<Full<Bytes>> {
+    let (query, readiness) = (request.uri().query(), &state.readiness);
     let held: Vec<_> = Latch::ALL.into_iter().filter(|latch| readiness.holds(*latch)).collect();
     let mut text = String::new();
     for latch in Latch::ALL {
@@ -267,7 +278,7 @@ fn told(server: &Behind, all: &[Behind]) -> String {
 }
 
 /// The keys of all servers' assertions: each has its own, or shares one.
-fn jwks(_: Option<&str>, state: &AdminState) -> Response<Full<Bytes>> {
+fn jwks(_: &Request<Incoming>, state: &AdminState) -> Response<Full<Bytes>> {
     let assertions: Vec<_> = state.servers.iter().filter_map(|server| server.assertions.as_deref()).collect();
     if assertions.is_empty() {
         return respond(StatusCode::NOT_FOUND, TEXT, "no assertions are made\n");

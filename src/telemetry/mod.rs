@@ -8,6 +8,7 @@ mod content;
 mod copy;
 mod context;
 mod credential;
+mod exemplar;
 mod export;
 mod line;
 mod log;
@@ -291,6 +292,11 @@ impl Telemetry {
     /// Messages under way.
     pub fn in_flight(&self) -> &Gauge {
         &self.observed.in_flight
+    }
+
+    /// All metrics, in the text format of `OpenMetrics`: that of Prometheus, and to buckets a trace of each.
+    pub fn open_metrics(&self) -> String {
+        self.metrics.exemplars().open_metrics(&self.metrics_text())
     }
 
     /// All metrics, in the text format of Prometheus.

@@ -130,8 +130,9 @@ impl Recorder {
         let took = now.saturating_duration_since(self.exchange.started);
         let attempt = self.attempt.map(|begun| now.saturating_duration_since(begun));
         let facts = Facts { exchange: &self.exchange, outcome, content: self.telemetry.content };
-        self.telemetry.metrics.record(&facts, took, attempt);
-        let trace = self.spans.close(&facts, self.exchange.started_at + took);
+        let ended = self.exchange.started_at + took;
+        let trace = self.spans.close(&facts, ended);
+        self.telemetry.metrics.record(&facts, (took, attempt), self.spans.sampled(ended));
         self.telemetry.lines.push(|line| line::write(&facts, took, trace, line));
         let (audit, trace) = (&self.telemetry.audit, trace.map(TraceId::to_bytes));
         match self.decision {

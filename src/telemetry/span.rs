@@ -15,6 +15,7 @@ use opentelemetry_sdk::trace::{SdkTracer, Span};
 
 use super::attribute::{self, Facts, Signal};
 use super::context;
+use super::exemplar::Sampled;
 use crate::exchange::{Exchange, Outcome};
 use crate::mcp::{Method, Target, TraceContext};
 
@@ -68,6 +69,15 @@ impl Spans {
         if let Self::On(traced) = self {
             traced.end_attempt(facts, now);
         }
+    }
+
+    /// What leads to the span of the message, if that goes anywhere.
+    pub(super) fn sampled(&self, at: SystemTime) -> Option<Sampled> {
+        let Self::On(traced) = self else {
+            return None;
+        };
+        let context = traced.server.as_ref()?.span_context();
+        context.is_sampled().then(|| Sampled { trace: context.trace_id(), span: context.span_id(), at })
     }
 
     /// Ends all spans. Returns the trace's id.

@@ -135,6 +135,15 @@ def log_fields(scene):
                 yield f"principal: {panel['title']}: no decision line has `{word}`"
 
 
+def without_traces(scene):
+    """Histograms beside which a Prometheus has no trace that decision lines have, too."""
+    lines = [json.loads(line) for line in scene.log.read_text().splitlines() if line.startswith("{")]
+    known = {line.get("trace_id") for line in lines}
+    for series in ("mcp_server_operation_duration_seconds_bucket", "mcp_tool_duration_milliseconds_bucket"):
+        if not known & {one["labels"]["trace_id"] for one in scene.exemplars(series)}:
+            yield f"{series}: no exemplar with the trace of a call"
+
+
 def main():
     problems, shown, values = [], 0, []
     with contextlib.ExitStack() as stack:
@@ -163,6 +172,7 @@ def main():
         if missing := SPEAKS - spoken(scene):
             problems.append(f"the faults of this run did not bring up {', '.join(sorted(missing))}")
         problems += log_fields(scene)
+        problems += without_traces(scene)
     VALUES.write_text("\n".join(values))
     if problems:
         sys.exit("\n".join(problems))

@@ -66,7 +66,7 @@ class Scene:
         until("the gate is ready", lambda: get(f"http://127.0.0.1:{self.ports['admin']}/readyz"))
         self.start(
             "prometheus", f"--config.file={self.folder / 'prometheus.yml'}", f"--storage.tsdb.path={self.folder / 'series'}",
-            f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}",
+            f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}", "--enable-feature=exemplar-storage",
         )
         self.prometheus = f"http://127.0.0.1:{self.ports['prometheus']}"
         until("Prometheus has scraped the gate", lambda: self.query("tollgate_policy_info"))
@@ -143,6 +143,13 @@ class Scene:
         asked = {"query": expression} | ({"time": moment} if moment else {})
         reply = json.loads(get(f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode(asked)}"))
         return reply["data"]["result"]
+
+    def exemplars(self, series):
+        """The exemplars of the last minutes."""
+        now = time.time()
+        asked = urllib.parse.urlencode({"query": series, "start": now - 600, "end": now + 60})
+        found = json.loads(get(f"{self.prometheus}/api/v1/query_exemplars?{asked}"))["data"]
+        return [one for each in found for one in each["exemplars"]]
 
     def post(self, body, key=None, session=None):
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}

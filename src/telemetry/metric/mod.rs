@@ -19,6 +19,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, M
 use super::attribute::{
     self, ACTION, DETECTOR, FLOW, Facts, METHOD, OUTCOME, REASON, RESULT, RULE, SERVER, Signal, TIMEOUT_KIND, TOOL,
 };
+use super::exemplar::{self, Exemplars, Sampled};
 use crate::audit::Audit;
 use crate::exchange::{Outcome, TimeoutKind};
 use crate::identity::AuthError;
@@ -66,6 +67,7 @@ pub(super) struct Metrics {
     declined: Counter<u64>,
     redactions: Counter<u64>,
     unauthenticated: Counter<u64>,
+    exemplars: Exemplars,
     series: RwLock<Series>,
     rules: RwLock<HashMap<Ruled, BoundCounter<u64>>>,
 }
@@ -96,6 +98,7 @@ const WOULD_DENY: &str = "would_deny";
 #[derive(Debug)]
 struct Bound {
     received: BoundHistogram<f64>,
+    received_last: OnceLock<Arc<exemplar::Series>>,
     sent: OnceLock<BoundHistogram<f64>>,
     decisions: BoundCounter<u64>,
     reply: OnceLock<(BoundHistogram<u64>, BoundCounter<u64>)>,
@@ -107,6 +110,7 @@ struct Bound {
 struct BoundTool {
     calls: BoundCounter<u64>,
     duration: BoundHistogram<f64>,
+    duration_last: OnceLock<Arc<exemplar::Series>>,
     errors: Option<BoundCounter<u64>>,
 }
 
@@ -161,6 +165,7 @@ impl Metrics {
             handshakes: counter("tollgate.tls.handshakes", "TLS handshakes of clients by how they ended"),
             not_accepted: counter("tollgate.accept.failures", "How often the system had no room for a connection"),
             timed_out: counter("tollgate.connections.timed_out", "Connections that a deadline has ended, by which one"),
+            exemplars: Exemplars::default(),
             series: RwLock::default(),
             rules: RwLock::default(),
         };
@@ -171,9 +176,17 @@ impl Metrics {
         metrics
     }
 
-    /// Counts one message that has ended.
-    pub(super) fn record(&self, facts: &Facts<'_>, took: Duration, attempt: Option<Duration>) {
+    /// Counts one message that has ended; `sampled` names its trace, if somebody can look it up.
+    pub(super) fn record(
+        &self,
+        facts: &Facts<'_>,
+        (took, attempt): (Duration, Option<Duration>),
+        sampled: Option<Sampled>,
+    ) {
         let bound = self.bound(facts);
+        if let Some(sampled) = sampled {
+            self.exemplify(&bound, facts, (took, sampled));
+        }
         bound.decisions.add(1);
         bound.received.record(took.as_secs_f64());
         if let Some(attempt) = attempt {
@@ -202,6 +215,22 @@ impl Metrics {
                 errors.add(1);
             }
         }
+    }
+
+    /// Where a histogram counted a message of which there is a trace, that is named beside it.
+    fn exemplify(&self, bound: &Bound, facts: &Facts<'_>, (took, sampled): (Duration, Sampled)) {
+        let of = |name: &str, signal, bounds| self.exemplars.of(name, &attribute::of(signal, facts), bounds);
+        let received = || of("mcp_server_operation_duration_seconds", Signal::ServerDuration, &SECONDS);
+        bound.received_last.get_or_init(received).note(took.as_secs_f64(), sampled);
+        if let Some(tool) = &bound.tool {
+            let duration = || of("mcp_tool_duration_milliseconds", Signal::ToolCalls, &MILLISECONDS);
+            tool.duration_last.get_or_init(duration).note(took.as_secs_f64() * 1000.0, sampled);
+        }
+    }
+
+    /// The traces that are named beside what was counted.
+    pub(super) fn exemplars(&self) -> &Exemplars {
+        &self.exemplars
     }
 
     /// Counts an attempt at the upstream that has failed, where another one follows.
@@ -314,6 +343,7 @@ impl Metrics {
     fn bind(&self, facts: &Facts<'_>) -> Bound {
         Bound {
             received: self.received.bind(&attribute::of(Signal::ServerDuration, facts)),
+            received_last: OnceLock::new(),
             sent: OnceLock::new(),
             reply: OnceLock::new(),
             decisions: self.decisions.bind(&attribute::of(Signal::Decisions, facts)),
@@ -323,6 +353,7 @@ impl Metrics {
                 BoundTool {
                     calls: self.tool_calls.bind(&labels),
                     duration: self.tool_duration.bind(&labels),
+                    duration_last: OnceLock::new(),
                     errors: failed.then(|| self.tool_errors.bind(&labels)),
                 }
             }),

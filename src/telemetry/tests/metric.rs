@@ -54,6 +54,30 @@ fn the_gates_own_state_is_a_metric() {
     assert!(!fixture.telemetry.metrics_text().contains("bbbbbbbbbbbb"));
 }
 
+#[test]
+fn the_bucket_of_a_message_names_its_trace_where_that_can_be_looked_up() {
+    let fixture = Fixture::sampling(Sampler::AlwaysOn);
+    fixture.telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
+    let span = fixture.spans()[0].span_context.clone();
+    let named = format!(" # {{trace_id=\"{:032x}\",span_id=\"{:016x}\"}} ", span.trace_id(), span.span_id());
+    let text = fixture.telemetry.open_metrics();
+    for histogram in ["mcp_server_operation_duration_seconds_bucket{", "mcp_tool_duration_milliseconds_bucket{"] {
+        let buckets: Vec<_> = text.lines().filter(|line| line.starts_with(histogram)).collect();
+        let first = buckets.iter().position(|line| line.contains("} 1")).unwrap();
+        let naming: Vec<_> = buckets.iter().enumerate().filter(|(_, line)| line.contains(&named)).collect();
+        assert!(matches!(naming[..], [(nth, _)] if nth == first), "{text}");
+        let (_, value) = buckets[first].rsplit_once("} ").unwrap();
+        let (value, at) = value.split_once(' ').unwrap();
+        assert!(value.parse::<f64>().unwrap() > 0.0 && at.parse::<f64>().unwrap() > 1.7e9, "{value} {at}");
+    }
+    assert!(text.contains("# TYPE mcp_tool_calls counter\nmcp_tool_calls_total{") && text.contains("le=\"1.0\"} 1"));
+    assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1);
+
+    let fixture = Fixture::sampling(Sampler::AlwaysOff);
+    fixture.telemetry.open(search(), &HeaderMap::new()).close(Outcome::Ok);
+    assert!(!fixture.telemetry.open_metrics().contains("trace_id"));
+}
+
 /// `cargo test --release telemetry -- --ignored --nocapture cost` tells what one message costs.
 #[test]
 #[ignore = "a measurement, not a test"]
@@ -79,7 +103,7 @@ fn parts(telemetry: &Arc<Telemetry>) {
     let took = Duration::from_micros(1234);
     each("  begin", || drop(exchange_like(&exchange)));
     each("  metrics", || {
-        telemetry.metrics.record(&facts, took, Some(took));
+        telemetry.metrics.record(&facts, (took, Some(took)), None);
     });
     let mut text = String::new();
     each("  line", || {
