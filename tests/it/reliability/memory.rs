@@ -17,7 +17,7 @@ use crate::support::{DEADLINE, network, until};
 const SHORT: usize = 15_000;
 const LONG: usize = 900_000;
 /// So many short ones, with their connections, are more than the gate may have: unoptimised it begins with some 55 MiB.
-const CALLS: usize = 1000;
+const CALLS: usize = 1600;
 const MOST: usize = 80 << 20;
 /// So many long ones would be several times as much as the group has, and come faster than anybody looks.
 const CROWD: usize = 400;
@@ -26,7 +26,8 @@ const GROUP: usize = 96 << 20;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_whose_memory_is_nearly_used_up_lets_fewer_in_and_recovers() {
     let upstream = Upstream::start().await;
-    let gate = world(&upstream).top(&format!("max_memory_bytes: {MOST}")).start().await;
+    let world = world(&upstream).top(&format!("max_memory_bytes: {MOST}"));
+    let gate = world.listen("max_in_flight: 2048").start().await;
     let mut held = Vec::new();
     let short = async || gate.metric("tollgate_memory_short").await == Some(1.0);
     for id in 0..CALLS {
