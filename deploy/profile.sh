@@ -2,8 +2,8 @@
 # Makes a profile of the program, from which a compiler learns what is worth its while and what lies where.
 # Usage: deploy/profile.sh FILE, then PROFILE=FILE deploy/build.sh FOLDER
 #
-# Needs what deploy/build.sh needs, and rustup's llvm-tools. What runs is a start, and the load of the bench `carry` with everything
-# told: calls, streams, large answers. A profile fits the source that it was made from, on its platform; of another source it helps
+# Needs what deploy/build.sh needs, and rustup's llvm-tools. What runs is a start, an idle while, and the load of the bench `carry` with
+# everything told: calls, streams, large answers. A profile fits the source that it was made from, on its platform; of another source it helps
 # less, and of another folder hardly at all: names depend on it. Half an hour on two busy cores.
 set -euo pipefail
 
@@ -21,8 +21,8 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")/profile
 COUNTS=$target/counts CARGO_TARGET_DIR=$target deploy/build.sh "$work/out" >&2
 gate=$work/out/tollgate
 
-# A start, to where it is alive. Its counts weigh a hundred times: they are few beside those of calls, and what has nearly none is
-# laid among what never runs, from where the kernel would bring its neighbours along.
+# A start, and what a gate does without calls: probes, look-ups, looks at files. Its counts weigh a hundred times: they are few beside
+# those of calls, and what has nearly none is laid among what never runs, from where the kernel would bring its neighbours along.
 mkdir "$work/policies"
 cp policies/records.yaml "$work/policies/"
 LLVM_PROFILE_FILE=/dev/null "$gate" keys new --id a --role reader 2>/dev/null | sed -n '/^keys:/,/^$/p' >"$work/policies/principals.yaml"
@@ -35,6 +35,7 @@ started=$!
 until LLVM_PROFILE_FILE=/dev/null "$gate" health --live --admin "$admin" >/dev/null 2>&1; do
     kill -0 "$started" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
 done
+sleep 12
 kill "$started"
 wait "$started"
 
