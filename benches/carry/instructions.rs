@@ -11,7 +11,7 @@ use crate::Failure;
 use crate::load;
 use crate::options::Cell;
 use crate::process::{Core, Pinning, Process};
-use crate::report::{FLOOR, GATE, TOLD};
+use crate::report::{FLOOR, GATE};
 use crate::wire::Tool;
 
 /// What a call through the gate takes, as a multiple of what it takes through the floor. Lower it with every change that
@@ -34,23 +34,17 @@ const CONTROL: &str = "/usr/bin/callgrind_control";
 /// # Errors
 /// Nothing can be counted here, or the gate takes more than it did.
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
-pub(crate) fn measure(floor: &Command, gate: &Command, told: &Command, pinning: Pinning) -> Result<(), Failure> {
+pub(crate) fn measure(floor: &Command, gate: &Command, pinning: Pinning) -> Result<(), Failure> {
     if !Path::new(VALGRIND).exists() {
         return Err("valgrind is not installed here, and it is what counts (Debian: apt-get install valgrind)".into());
     }
     let mut missed = Vec::new();
-    println!(
-        "| call | connections | floor | gate | × floor | known | told | more |\n|---|--:|--:|--:|--:|--:|--:|--:|"
-    );
+    println!("| call | connections | floor | gate | × floor | known |\n|---|--:|--:|--:|--:|--:|");
     for (cell, known) in KNOWN {
         let floor = counted(FLOOR, floor, &cell, pinning)?;
         let gate = counted(GATE, gate, &cell, pinning)?;
-        let told = counted(TOLD, told, &cell, pinning)?;
-        let (name, connections, ratio, more) = (cell.tool.name(), cell.connections, gate / floor, told / gate - 1.0);
-        println!(
-            "| {name} | {connections} | {floor:.0} | {gate:.0} | {ratio:.2} | {known:.2} | {told:.0} | {:.0} % |",
-            more * 100.0
-        );
+        let (name, connections, ratio) = (cell.tool.name(), cell.connections, gate / floor);
+        println!("| {name} | {connections} | {floor:.0} | {gate:.0} | {ratio:.2} | {known:.2} |");
         if (ratio / known - 1.0).abs() > TOLERANCE {
             missed.push(format!("{name}:{connections} takes {ratio:.2} × the floor, and {known:.2} were known"));
         }

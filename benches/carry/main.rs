@@ -66,10 +66,7 @@ fn measure() -> Result<(), Failure> {
             let pinned = options.pinning;
             let upstream = Process::start(report::DIRECT, myself(UPSTREAM)?, pinned, Core::Load)?;
             let (floor, deployment) = (floor_command(&upstream)?, gate_files(&upstream)?);
-            let collector = Process::start("collector", myself(COLLECTOR)?, pinned, Core::Load)?;
-            let telling = gate_files(&upstream)?;
-            let told = telling_command(&options.gate, &telling, &collector)?;
-            instructions::measure(&floor, &gate_command(&options.gate, &deployment), &told, pinned)
+            instructions::measure(&floor, &gate_command(&options.gate, &deployment), pinned)
         }
         Wanted::Nothing => Ok(()),
     }
