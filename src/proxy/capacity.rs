@@ -97,7 +97,7 @@ impl Capacity {
 }
 
 impl Bodies {
-    /// So many bytes; as many as there are messages, where nothing bounds them.
+    /// So many bytes; any number, where nothing bounds them.
     pub fn of(bytes: Option<u64>) -> Self {
         let most = bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(Semaphore::MAX_PERMITS);
         Self(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))))

@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanId, TraceId};
 
-/// The most series that have some: as many as are bound.
-const MOST_SERIES: usize = 4096;
+use super::metric::MOST_SERIES;
+
 /// What stands between the labels of a bucket's series and its bound.
 const BOUND: &str = "le=\"";
 

@@ -43,7 +43,7 @@ const MILLISECONDS: [f64; 14] =
 const BYTES: [f64; 10] =
     [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0, 67_108_864.0];
 /// The most sets of labels that are kept. They come from closed sets, so this is a belt beside braces.
-const MOST_SERIES: usize = 4096;
+pub(super) const MOST_SERIES: usize = 4096;
 
 /// The instruments.
 #[derive(Debug)]
