@@ -67,6 +67,7 @@ fn served(
     let (name, told) = (server.name.clone(), Arc::clone(telemetry));
     let ended = Ended::telling(move |lived| told.session_ended(&name, lived));
     let tickets = sharing.tickets_of(&server.name, server.endpoints.streamable().iter().cloned());
+    let sessions = Sessions::new(config.sessions, tickets, ended);
     Ok(Served {
         name: server.name.clone(),
         hosts: server.hosts.clone(),
@@ -75,7 +76,7 @@ fn served(
             sse: !server.endpoints.sse().is_empty(),
         },
         upstream: Arc::new(upstream),
-        state: Arc::new(State::new(Sessions::new(config.sessions, tickets, ended), sharing.tasks_of(&server.name))),
+        state: Arc::new(State::new(sessions, sharing.tasks_of(&server.name), server.catalogue.per)),
         max_reply_bytes: server.max_reply_bytes,
         capacity: Capacity::new(config.listen.max_in_flight, bodies.clone()),
         catalogue,

@@ -223,7 +223,7 @@ pub fn load(overrides: &Overrides, kept: Kept) -> Result<Loaded, Diagnostics> {
             found.extend(std::mem::take(&mut policies.warnings));
             found.extend(unused);
             for server in &config.servers {
-                let warnings = [server.shut(&policies), server.uncached(&policies)];
+                let warnings = [server.shut(&policies), server.uncached(&policies), server.unviewed(&policies)];
                 warnings.into_iter().flatten().for_each(|warning| found.push(warning));
             }
             let config = Config { file: ConfigFile::of(overrides), ..config };

@@ -13,6 +13,7 @@ use super::{Folder, Policies, Server, address, catalogue, endpoints};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, SourceFile, Spanned, quoted};
 use crate::federation::CatalogueSettings;
 use crate::mcp::ServerName;
+use crate::state::Per;
 use crate::upstream::{Endpoints, Settings};
 
 /// So many are named where several are meant.
@@ -151,6 +152,15 @@ impl Server {
         let message = format!("who comes with {named}{more} is refused: only callers' tokens open this server");
         let help = "take its roles away, or let the gate in by `client_credentials`, `bearer` or `header`";
         (!shut.is_empty()).then(|| file.warning(Code::NoTokenToShow, *at, message).help(help))
+    }
+
+    /// A warning of what is each caller's own in no view. Servers of 2024-11-05 are in none.
+    pub(super) fn unviewed(&self, policies: &Policies) -> Option<Diagnostic> {
+        let (file, at) = self.written.as_ref().filter(|_| self.catalogue.per == Per::Caller)?;
+        let viewed = policies.views.show(&self.name) && !self.endpoints.streamable().is_empty();
+        let message = "`catalogue.per` says nothing: no view shows this server";
+        let help = "delete it, or show the server in a view; servers of 2024-11-05 (`sse`) are in none";
+        (!viewed).then(|| file.warning(Code::UnusedCatalogue, *at, message).help(help))
     }
 
     /// A warning of answers that are never given again, whatever the policy says: the server sees each caller's own token, and may

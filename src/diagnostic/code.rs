@@ -178,6 +178,7 @@ codes! {
     TokenPassthrough "token-passthrough" "A server is handed the very tokens of its callers.";
     NoTokenToShow "no-token-to-show" "Callers without a token may use a server that takes callers' tokens only.";
     UnusedCache "unused-cache" "Answers that would be given again, of a server that sees each caller's own token.";
+    UnusedCatalogue "unused-catalogue" "A catalogue for each caller, of a server that no view shows.";
     InvalidCertificate "invalid-certificate" "A certificate, key or authority that TLS cannot be served with.";
     ExpiringCertificate "expiring-certificate" "A certificate that ends soon.";
     AdminOnNetwork "admin-on-network" "Metrics and probes can be reached from other machines.";

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::catalogue::Eras;
+use super::contents::Eras;
 use super::inquiry;
 use crate::clock;
 use crate::json::{self, Bounds};

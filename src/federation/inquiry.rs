@@ -2,17 +2,15 @@
 //! anything.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::catalogue::{Eras, Offer};
+use super::contents::{self, Asks, Eras, Offer, Pages};
 use super::ear::Open;
 use super::kind::Kind;
 use crate::json::{self, Bounds};
-use crate::jsonrpc::code::METHOD_NOT_FOUND;
 use crate::mcp::ProtocolVersion;
 use crate::state::SESSION_ID;
 use crate::upstream::{Endpoint, Inquired, Upstream, VERSION};
@@ -20,13 +18,11 @@ use crate::upstream::{Endpoint, Inquired, Upstream, VERSION};
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Its lists, page by page.
-    pub(super) pages: Vec<(Kind, Bytes)>,
+    /// Its lists.
+    pub(super) pages: Pages,
     pub(super) eras: Eras,
     pub(super) instructions: Option<Box<str>>,
     pub(super) offers: Vec<Offer>,
-    /// For how long the server says that it holds.
-    pub(super) ttl: Option<Duration>,
     /// Who has told it.
     pub(super) at: Arc<Endpoint>,
     /// Whether it tells when it has something else.
@@ -34,12 +30,8 @@ pub(super) struct Found {
 }
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-/// Pages of a list, and what is read of an answer's members at once.
-const MOST_PAGES: usize = 200;
+/// What is read of an answer's members at once.
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
-/// So much of what a server tells models of itself is passed on.
-const MOST_INSTRUCTIONS: usize = 4096;
-
 /// Asks all of it.
 ///
 /// # Errors
@@ -60,14 +52,14 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
     let mut modern = Leg::modern(server, to);
     let discovered = modern.request("server/discover", json!({})).await;
     let speaks_modern = match &discovered {
-        Ok((answer, _)) => speaks(answer),
+        Ok((answer, _)) => contents::discovered(answer).contains(&ProtocolVersion::V2026_07_28),
         Err(refused) => refused.verdict()?,
     };
     let mut legacy = Leg::legacy(server, to);
     let hello = legacy.open().await;
-    let legacy_revision = hello.as_ref().ok().and_then(agreed);
+    let legacy_revision = hello.as_ref().ok().and_then(contents::agreed);
     // What it does for clients of one era only, it says to those.
-    let offers = offers(&[discovered.as_ref().ok().map(|(told, _)| told), hello.as_ref().ok()]);
+    let offers = contents::offers(&[discovered.as_ref().ok().map(|(told, _)| told), hello.as_ref().ok()]);
     let (eras, mut leg, told) = match (speaks_modern, hello) {
         (true, _) => {
             legacy.close().await;
@@ -78,42 +70,12 @@ async fn ask_at(server: &Upstream, to: &Arc<Endpoint>) -> Result<Found, String> 
         (false, Ok(told)) => (Eras { modern: false, legacy: legacy_revision }, legacy, told),
         (false, Err(refused)) => return Err(refused.told()),
     };
-    let capability = |path: &str| told.pointer(&format!("/result/capabilities/{path}"));
-    let (mut pages, mut ttl) = (Vec::new(), None);
-    for kind in Kind::ALL.into_iter().filter(|kind| capability(kind.capability()).is_some()) {
-        match leg.list(kind, &mut pages).await {
-            Ok(holds) => ttl = ttl.into_iter().chain(holds).min(),
-            Err(error) => {
-                leg.close().await;
-                return Err(error);
-            }
-        }
-    }
+    let pages = Pages::of(&told, &Kind::ALL, &mut leg).await;
     leg.close().await;
-    let is_true = |path: &str| capability(path).and_then(Value::as_bool) == Some(true);
+    let is_true = |path: &str| contents::capability(&told, path).and_then(Value::as_bool) == Some(true);
     let tells = Kind::ALL.iter().any(|kind| is_true(&format!("{}/listChanged", kind.capability())));
-    let instructions = instructions(&told);
-    Ok(Found { pages, eras, instructions, offers, ttl, at: Arc::clone(to), tells })
-}
-
-/// What a server says that it can do beside having things, to clients of either era.
-fn offers(told: &[Option<&Value>]) -> Vec<Offer> {
-    let has = |path: &str| {
-        let path = format!("/result/capabilities/{path}");
-        // What is `false` is not offered.
-        told.iter().flatten().any(|told| told.pointer(&path).is_some_and(|it| it != &Value::Bool(false)))
-    };
-    let offers = [
-        (Offer::Logging, "logging"),
-        (Offer::Completions, "completions"),
-        (Offer::Subscriptions, "resources/subscribe"),
-        (Offer::Tasks, "tasks/requests/tools/call"),
-        (Offer::TaskLists, "tasks/list"),
-        (Offer::TaskCancellations, "tasks/cancel"),
-        // A slash in a name is `~1` there (RFC 6901, 4).
-        (Offer::TasksExtension, "extensions/io.modelcontextprotocol~1tasks"),
-    ];
-    offers.into_iter().filter_map(|(offer, path)| has(path).then_some(offer)).collect()
+    let instructions = contents::instructions(&told);
+    Ok(Found { pages: pages?, eras, instructions, offers, at: Arc::clone(to), tells })
 }
 
 /// Listens there for what the server has otherwise than before, by whatever it speaks.
@@ -138,26 +100,6 @@ pub(super) async fn listen(server: &Upstream, to: &Arc<Endpoint>, eras: Eras) ->
             None
         }
     }
-}
-
-/// The legacy revision that a server has agreed to.
-fn agreed(told: &Value) -> Option<ProtocolVersion> {
-    let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).and_then(ProtocolVersion::named);
-    agreed.filter(|version| !version.is_modern())
-}
-
-/// Whether a discover result names a modern revision that the gate speaks.
-fn speaks(answer: &Value) -> bool {
-    let modern = ProtocolVersion::V2026_07_28.name();
-    let versions = answer.pointer("/result/supportedVersions").and_then(Value::as_array);
-    versions.is_some_and(|versions| versions.iter().any(|version| version == modern))
-}
-
-fn instructions(told: &Value) -> Option<Box<str>> {
-    let text = told.pointer("/result/instructions")?.as_str()?.trim();
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= MOST_INSTRUCTIONS).last()?;
-    let cut = if text.len() > MOST_INSTRUCTIONS { text.get(..end)? } else { text };
-    (!cut.is_empty()).then(|| cut.into())
 }
 
 /// Why there is no result.
@@ -233,38 +175,6 @@ impl<'a> Leg<'a> {
         Ok(told)
     }
 
-    /// All pages of a list, and the shortest time that one holds. A server that has no templates need not know of them.
-    async fn list(&mut self, kind: Kind, pages: &mut Vec<(Kind, Bytes)>) -> Result<Option<Duration>, String> {
-        let method = kind.list().name();
-        let (mut ttl, mut params) = (None, json!({}));
-        for _ in 0..MOST_PAGES {
-            let (answer, bytes) = self.page(method, params.clone()).await?;
-            match answer.get("result") {
-                Some(_) => pages.push((kind, bytes)),
-                None if kind == Kind::Template && code(&answer) == Some(METHOD_NOT_FOUND) => return Ok(None),
-                None => return Err(Refused::Said(200, code(&answer)).told()),
-            }
-            let said = answer.pointer("/result/ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
-            ttl = ttl.into_iter().chain(said).min();
-            let next = answer.pointer("/result/nextCursor").filter(|cursor| cursor.is_string());
-            let Some(next) = next.map(|cursor| json!({ "cursor": cursor })) else {
-                return Ok(ttl);
-            };
-            if next == params {
-                return Err(format!("its list by {method} does not end: a page leads to itself"));
-            }
-            params = next;
-        }
-        Err(format!("its list by {method} has more than {MOST_PAGES} pages"))
-    }
-
-    async fn page(&mut self, method: &'static str, params: Value) -> Result<(Value, Bytes), String> {
-        let Inquired { bytes, .. } = self.send(method, params).await.map_err(|refused| refused.told())?;
-        let answer = json::value(&bytes, &BOUNDS);
-        let answer = answer.map_err(|_fault| format!("its list by {method} has not one reading"))?;
-        Ok((answer, bytes))
-    }
-
     /// The answer to a request, and the session that it began.
     async fn request(&mut self, method: &'static str, params: Value) -> Result<(Value, Option<HeaderValue>), Refused> {
         let Inquired { status, session, bytes } = self.send(method, params).await?;
@@ -298,6 +208,15 @@ impl<'a> Leg<'a> {
         if let Some(session) = self.headers.get(&SESSION_ID) {
             self.server.forget(self.to, session, self.headers.get(VERSION)).await;
         }
+    }
+}
+
+impl Asks for Leg<'_> {
+    async fn ask(&mut self, method: &'static str, params: Value) -> Result<(Value, Bytes), String> {
+        let Inquired { bytes, .. } = self.send(method, params).await.map_err(|refused| refused.told())?;
+        let answer = json::value(&bytes, &BOUNDS);
+        let answer = answer.map_err(|_fault| format!("its list by {method} has not one reading"))?;
+        Ok((answer, bytes))
     }
 }
 

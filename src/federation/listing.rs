@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::catalogue::Contents;
+use super::contents::Contents;
 use super::cursor::Cursors;
 use super::kind::Kind;
 use super::names::{Names, Origin, Wish};
@@ -21,6 +21,8 @@ pub type Has = (ServerName, Arc<Contents>);
 pub struct Listing {
     /// What it was made of.
     has: Vec<Has>,
+    /// The servers that have something else for each caller.
+    each: Box<[ServerName]>,
     tables: [Table; 4],
 }
 
@@ -54,13 +56,27 @@ pub struct Page {
 
 /// So many things are looked at for one page.
 const PAGE: usize = 250;
+/// A thing in a table takes about so much.
+const OVERHEAD: usize = 256;
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
 
 impl Listing {
     /// What this view shows of what these servers have. What has not changed is as it was before.
-    pub(super) fn new(view: &View, has: Vec<Has>, before: Option<&Self>) -> Self {
+    pub(super) fn new((view, each): (&View, Box<[ServerName]>), has: Vec<Has>, before: Option<&Self>) -> Self {
         let tables = Kind::ALL.map(|kind| Table::new(kind, view, &has, before.map(|before| before.of(kind))));
-        Self { has, tables }
+        Self { has, each, tables }
+    }
+
+    /// About how much memory it takes that was made for one caller.
+    pub(super) fn bytes(&self) -> usize {
+        let own = self.has.iter().filter(|(server, _)| self.each.contains(server));
+        let things = self.has.iter().map(|(_, contents)| contents.count()).sum::<usize>();
+        OVERHEAD * (1 + things) + own.map(|(_, contents)| contents.bytes()).sum::<usize>()
+    }
+
+    /// The servers that have something else for each caller.
+    pub fn each(&self) -> &[ServerName] {
+        &self.each
     }
 
     fn of(&self, kind: Kind) -> &Table {
@@ -312,7 +328,7 @@ mod tests {
     #[test]
     fn a_tool_is_shown_under_its_name_here_with_every_other_byte_as_it_was() {
         let listing = Listing::new(
-            &view(&["a", "b"]),
+            (&view(&["a", "b"]), Box::default()),
             vec![has("a", &["find".to_owned()]), has("b", &["find".to_owned()])],
             None,
         );
@@ -342,6 +358,39 @@ mod tests {
         }
     }
 
+    fn tools() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::btree_set("[a-c]{1,2}|(a_|own_)[a-c]", 0..12).prop_map(|tools| tools.into_iter().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_callers_own_stands_among_the_rest_and_is_no_others(
+            shared in [tools(), tools()], each in prop::collection::vec(tools(), 1..4),
+        ) {
+            let (view, own) = (view(&["a", "b", "own"]), ServerName::new("own").unwrap());
+            let shared: Vec<_> = ["a", "b"].into_iter().zip(&shared).map(|(server, tools)| has(server, tools)).collect();
+            let all = Listing::new((&view, [own].into()), shared.clone(), None);
+            for tools in each {
+                let its = has("own", &tools);
+                let listing = view.make_own(&all, vec![its.clone()]);
+                let expected: BTreeMap<_, _> = shared.iter().chain([&its]).flat_map(|(server, contents)| {
+                    contents.of(Kind::Tool).iter().map(|tool| {
+                        let origin = Origin { server: server.clone(), name: tool.name.clone() };
+                        let name = listing.of(Kind::Tool).names.name(&origin).map(ToString::to_string);
+                        (origin, name)
+                    })
+                }).collect();
+                for (origin, name) in &expected {
+                    let name = name.as_deref().expect("none is lost");
+                    prop_assert_eq!(listing.origin(Kind::Tool, name), Some(origin));
+                }
+                let names: Vec<_> = expected.into_values().flatten().collect();
+                prop_assert_eq!(walked(&listing, &view, |_| true), names, "nothing else is there");
+                prop_assert!(Arc::ptr_eq(&listing, &view.make_own(&all, vec![its])), "it is made once");
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
@@ -351,7 +400,7 @@ mod tests {
                 has(server, &(0..*count).map(|n| format!("tool_{n}")).collect::<Vec<_>>())
             }).collect();
             let view = view(&servers);
-            let listing = Listing::new(&view, all, None);
+            let listing = Listing::new((&view, Box::default()), all, None);
             let shows = |origin: &Origin| origin.name.len().is_multiple_of(every);
             let walked = walked(&listing, &view, shows);
             let expected: Vec<_> = listing.of(Kind::Tool).names.iter().filter(|(origin, _)| shows(origin)).map(|(_, name)| name.to_string()).collect();

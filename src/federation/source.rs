@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::catalogue::Eras;
+use super::contents::Eras;
 use super::kind::Kind;
 use super::names::{LONGEST, Names, Origin, is_taken};
 use super::view::{Member, Naming, Place, View, Views};

@@ -8,7 +8,7 @@ use arc_swap::ArcSwapOption;
 
 use super::catalogue::{Catalogue, News};
 use super::kind::Kind;
-use super::listing::Listing;
+use super::listing::{Has, Listing};
 use super::names::{Origin, Wish};
 use crate::clock;
 use crate::mcp::{Era, ServerName};
@@ -28,7 +28,12 @@ pub struct View {
     pub(super) members: Vec<Member>,
     /// What was made last of what its servers had, for clients of either era.
     made: [ArcSwapOption<Made>; 2],
+    /// The same for callers for whom some of them have something of their own, by all that it was made of.
+    own: moka::sync::Cache<Vec<usize>, Arc<Listing>>,
 }
+
+/// What was made for callers takes about so much in each view.
+const MOST: u64 = 64 << 20;
 
 /// What a view shows, for as long as that is known to hold.
 #[derive(Debug)]
@@ -99,7 +104,9 @@ impl Views {
 
 impl View {
     pub(super) fn new(name: ServerName, place: Place, naming: Naming, members: Vec<Member>) -> Self {
-        Self { name, place, naming, members, made: Default::default() }
+        let weigh = |_: &Vec<usize>, listing: &Arc<Listing>| u32::try_from(listing.bytes()).unwrap_or(u32::MAX);
+        let own = moka::sync::Cache::builder().max_capacity(MOST).weigher(weigh).build();
+        Self { name, place, naming, members, made: Default::default(), own }
     }
 
     /// What it shows to clients of an era, if nothing has changed since that was made.
@@ -110,7 +117,8 @@ impl View {
         made.as_ref().filter(holds).map(|made| Arc::clone(&made.listing))
     }
 
-    /// What it shows of what its servers have now to clients of an era: of those that speak it.
+    /// What it shows of what its servers have now to clients of an era: of those that speak it. Those that have something else for
+    /// each caller are left out, and named.
     pub fn make<'c>(
         &self,
         era: Era,
@@ -119,7 +127,9 @@ impl View {
     ) -> Arc<Listing> {
         // Before it is looked at: what changes meanwhile is seen next time.
         let news = news.count();
-        let told = servers.filter_map(|(name, catalogue)| Some((name, catalogue.contents()?)));
+        let (each, servers): (Vec<_>, Vec<_>) = servers.partition(|(_, catalogue)| catalogue.callers().is_some());
+        let each: Box<[ServerName]> = each.into_iter().map(|(name, _)| name.clone()).collect();
+        let told = servers.into_iter().filter_map(|(name, catalogue)| Some((name, catalogue.contents()?)));
         let told: Vec<_> = told.filter(|(_, (contents, _))| contents.eras.speak(era)).collect();
         let until = told.iter().map(|(_, (_, until))| *until).min();
         let has: Vec<_> = told.into_iter().map(|(name, (contents, _))| (name.clone(), contents)).collect();
@@ -128,10 +138,19 @@ impl View {
         // Nobody waits for another to make it: to make it twice does no harm.
         let listing = match before.filter(|before| before.is_of(&has)) {
             Some(same) => Arc::clone(same),
-            None => Arc::new(Listing::new(self, has, before.map(Arc::as_ref))),
+            None => Arc::new(Listing::new((self, each), has, before.map(Arc::as_ref))),
         };
         self.of(era).store(Some(Arc::new(Made { listing: Arc::clone(&listing), news, until })));
         listing
+    }
+
+    /// What it shows to a caller for whom these servers have this, beside what all are shown.
+    pub fn make_own(&self, all: &Listing, mut own: Vec<Has>) -> Arc<Listing> {
+        own.extend(all.has().iter().cloned());
+        own.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+        // What it was made of is held by what was made, so that nothing else is ever at the same place.
+        let made_of = own.iter().map(|(_, contents)| Arc::as_ptr(contents).addr()).collect();
+        self.own.get_with(made_of, || Arc::new(Listing::new((self, all.each().into()), own, Some(all))))
     }
 
     fn of(&self, era: Era) -> &ArcSwapOption<Made> {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -52,11 +53,14 @@ pub fn counts(shown: Shown, policy: &PolicySet, server: &ServerName) -> Shown {
     }
 }
 
-/// How these tools are shown counts for calls, too.
-pub fn learn(policy: &PolicySet, server: &ServerName, state: &State, tools: &[Listed]) {
+/// How these tools are shown to this account counts for its calls, too.
+pub fn learn(policy: &PolicySet, server: &ServerName, (state, account): (&State, &Arc<str>), tools: &[Listed]) {
     let list = tools.iter().map(|tool| (&*tool.name, counts(tool.shown, policy, server)));
-    pinning::learn(policy, server, state, list);
+    pinning::learn(policy, server, (state, account), list);
 }
+
+/// The items of a list, and where the scope of the answer stands.
+type Items<'m> = (Vec<Named<'m>>, Option<Range<usize>>);
 
 /// Filters one list.
 #[derive(Debug)]
@@ -112,9 +116,7 @@ const MOST: usize = 10_000;
 impl CatalogFilter<'_> {
     /// The message without what the caller may not use. Every other byte stays; so do cursors.
     pub(super) fn apply(&self, message: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let mut found = Found::new(self.list, message);
-        json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
-        let items = found.items().filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
+        let (items, scope) = self.items(message)?;
         let items = self.looked_at(message, items);
         let shown: Vec<_> = items.iter().filter(|item| self.shows(item)).collect();
         let mut edits = Vec::new();
@@ -123,10 +125,25 @@ impl CatalogFilter<'_> {
             edits.push((first.span.start..last.span.end, shown.join(&b',')));
         }
         // What is filtered for one caller must not be kept for another (MCP 2026-07-28, Caching).
-        if let Some(scope) = found.scope {
+        if let Some(scope) = scope {
             edits.push((scope, b"\"private\"".to_vec()));
         }
         Ok(json::edited(message, edits))
+    }
+
+    /// The items as they stand there, and the scope of the answer.
+    fn items<'m>(&self, message: &'m [u8]) -> Result<Items<'m>, Unreadable> {
+        let mut found = Found::new(self.list, message);
+        json::scan(message, Place::Message, &BOUNDS, &mut found).map_err(|_fault| Unreadable)?;
+        let items = found.items().filter(|items| items.len() <= MOST).ok_or(Unreadable)?;
+        Ok((items, found.scope))
+    }
+
+    /// What a list says of tools counts for calls, whoever reads it.
+    pub(super) fn heed(&self, message: &[u8]) -> Result<(), Unreadable> {
+        let (items, _) = self.items(message)?;
+        self.looked_at(message, items);
+        Ok(())
     }
 
     /// The items, each with how it is shown. What a list says of tools counts for calls, too.
@@ -138,7 +155,7 @@ impl CatalogFilter<'_> {
                 item.shown = pinning::shown(definition, item.hidden, pins);
             }
             let list = items.iter().map(|item| (&*item.name, item.shown));
-            pinning::learn(self.policy, self.server, self.state, list);
+            pinning::learn(self.policy, self.server, (self.state, self.principal.account()), list);
         }
         items
     }

@@ -45,6 +45,8 @@ pub(super) struct Judge {
     acknowledged: bool,
     /// Other tools are there than the client knows.
     tools_changed: bool,
+    /// The list of which the server has said that it is another one.
+    pub(super) other_list: Option<Method>,
     /// What the server has asked and may not.
     declined: Vec<Declined>,
     /// What was found that is not for everyone's eyes.
@@ -88,6 +90,7 @@ impl Judge {
             turn: None,
             acknowledged: false,
             tools_changed: false,
+            other_list: None,
             declined: Vec::new(),
             sightings: Vec::new(),
             kept: Kept::default(),
@@ -333,6 +336,8 @@ impl Judge {
         let session = self.conversation.session();
         match (Question::of(&asked.method), self.call.era()) {
             (_, Era::Modern) => Err(Unsound::Asks),
+            // Nobody is there who could answer.
+            (_, Era::Legacy) if self.place == Place::Catalogue => Err(Unsound::Asks),
             (Some(question), Era::Legacy) if !self.policy.server_may(&self.server).has(question) => {
                 let declined = session.and_then(|session| session.declines(id, question)).ok_or(Unsound::Asks)?;
                 self.declined.push(declined);
@@ -374,7 +379,7 @@ impl Judge {
     }
 
     /// News of a thing reach those who may see it.
-    fn notice(&self, notice: &Notice, message: &[u8]) -> Result<Verdict, Unsound> {
+    fn notice(&mut self, notice: &Notice, message: &[u8]) -> Result<Verdict, Unsound> {
         let passes = match notice {
             Notice::Resource(uri) => self.may(Method::ResourcesRead, Target::Resource(uri)),
             Notice::Task { id, asks } => {
@@ -391,6 +396,7 @@ impl Judge {
             Notice::Acknowledged => return self.filtered(List::Acknowledged, message),
             Notice::List(method) => {
                 self.state.lists().changed(*method);
+                self.other_list = Some(*method);
                 true
             }
             Notice::Other => true,
@@ -407,10 +413,16 @@ impl Judge {
         scope: Option<std::ops::Range<usize>>,
     ) -> Result<Verdict, Unsound> {
         if method == Method::ToolsList {
-            self.state.learn(message).map_err(|_fault| Unsound::List)?;
+            self.state.learn(self.principal.account(), message).map_err(|_fault| Unsound::List)?;
         }
-        if let Some(list) = List::of(method) {
-            return self.filtered(list, message);
+        match (List::of(method), &self.place) {
+            // The gate reads it itself: what its caller is shown of it is decided whenever it is shown.
+            (Some(list), Place::Catalogue) => {
+                let filter = self.filter(list);
+                return filter.heed(message).map(|()| Verdict::Pass).map_err(|_unreadable| Unsound::List);
+            }
+            (Some(list), _) => return self.filtered(list, message),
+            (None, _) => {}
         }
         match scope.filter(|_| method != Method::ServerDiscover) {
             None => Ok(Verdict::Pass),
@@ -418,10 +430,13 @@ impl Judge {
         }
     }
 
-    fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
+    fn filter(&self, list: List) -> CatalogFilter<'_> {
         let Self { principal, server, policy, state, .. } = self;
-        let filter = CatalogFilter { list, principal, server, policy, context: self.now(), state };
-        let shown = filter.apply(message).map_err(|_unreadable| Unsound::List)?;
+        CatalogFilter { list, principal, server, policy, context: self.now(), state }
+    }
+
+    fn filtered(&self, list: List, message: &[u8]) -> Result<Verdict, Unsound> {
+        let shown = self.filter(list).apply(message).map_err(|_unreadable| Unsound::List)?;
         Ok(if shown == message { Verdict::Pass } else { Verdict::Edit(shown) })
     }
 
@@ -478,7 +493,7 @@ impl Judge {
     }
 
     fn may(&self, method: Method, target: Target<'_>) -> bool {
-        let context = self.now().showing(self.state.shown().of(target));
+        let context = self.now().showing(self.state.learnt(self.principal.account()).shown().of(target));
         let query = Query { principal: &self.principal, server: &self.server, method, target, context };
         self.policy.decide(&query).effect == Effect::Allow
     }

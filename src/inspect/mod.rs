@@ -202,7 +202,7 @@ impl Watcher<'_> {
     /// What the caller is told of events' ids.
     fn ids(&self) -> Ids {
         match self.place {
-            Place::Endpoint | Place::NewStream | Place::Messages(_) => Ids::Kept,
+            Place::Endpoint | Place::NewStream | Place::Messages(_) | Place::Catalogue => Ids::Kept,
             Place::Several(_, Stream::Own) => Ids::OfServer(self.permit.server().clone()),
             Place::Several(_, Stream::Shared) => Ids::LeftOut,
         }
@@ -316,6 +316,11 @@ impl Watch {
     /// What the server has asked since this was last asked, and must be told that it may not.
     pub fn declined(&mut self) -> Vec<Declined> {
         self.judge.declined()
+    }
+
+    /// The list of which the server has said that it is another one, since this was last asked.
+    pub fn other_list(&mut self) -> Option<Method> {
+        self.judge.other_list.take()
     }
 
     /// What was found that is not for everyone's eyes since this was last asked.

@@ -1,6 +1,8 @@
 //! Compares the tools of a list with those that were pinned. What is new of that is said once: to the operator in the log,
 //! and to the streams that clients hold open, for which other tools are there now.
 
+use std::sync::Arc;
+
 use crate::mcp::{Definition, Method, ServerName};
 use crate::policy::{Deviation, Mode, Pins, PolicySet, Shown};
 use crate::state::{Changed, State};
@@ -16,16 +18,16 @@ pub(super) fn shown(definition: &[u8], hidden: Option<char>, pins: Option<&Pins>
     }
 }
 
-/// Remembers how a list shows the server's tools. If that is not how an earlier one did, the earlier one is not given again:
+/// Remembers how a list shows the server's tools to this account. If that is not how an earlier one did, the earlier one is not given again:
 /// it would be learned from as if it were the last.
 pub(super) fn learn<'a>(
     policy: &PolicySet,
     server: &ServerName,
-    state: &State,
+    (state, account): (&State, &Arc<str>),
     list: impl IntoIterator<Item = (&'a str, Shown)>,
 ) {
     let pins = policy.pins(server);
-    let changed = state.shown().learn(list, |tool| pins.is_some_and(|pins| pins.has(tool)));
+    let changed = state.learnt(account).shown().learn(list, |tool| pins.is_some_and(|pins| pins.has(tool)));
     if changed.iter().any(|changed| changed.before != Shown::NotYet) {
         state.lists().changed(Method::ToolsList);
     }
@@ -37,7 +39,7 @@ pub(super) fn learn<'a>(
         say(server, &tool, now, was.as_ref(), is.as_ref());
     }
     if news {
-        state.shown().tell();
+        state.tell();
     }
 }
 

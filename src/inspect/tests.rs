@@ -15,7 +15,7 @@ use crate::identity::Principal;
 use crate::json::Bounds;
 use crate::mcp::{self, Call, Method, Question, ServerName};
 use crate::policy::{Context, PolicySet};
-use crate::state::{Ended, Place, Sealing, SessionBounds, Sessions, State, TaskNames, Tickets};
+use crate::state::{Ended, Per, Place, Sealing, SessionBounds, Sessions, State, TaskNames, Tickets};
 use crate::upstream::Unsound;
 
 const POLICY: &str =
@@ -44,6 +44,7 @@ impl Gate {
             state: Arc::new(State::new(
                 Sessions::new(BOUNDS, Tickets::of_views(Sealing::default()), Ended::default()),
                 TaskNames::of_server(&[], &ServerName::new("records").unwrap()),
+                Per::Server,
             )),
         }
     }

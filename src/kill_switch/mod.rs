@@ -171,7 +171,7 @@ impl KillSwitch {
             return;
         }
         self.gateway.judge_by(|now| Snapshot { policy: Arc::new(now.policy.stopping(kills.clone())), ..now.clone() });
-        self.gateway.routes.served().iter().for_each(|served| served.state.shown().tell());
+        self.gateway.routes.served().iter().for_each(|served| served.state.tell());
         self.gateway.telemetry.stopped(&kills);
         self.say(&before, &kills);
     }

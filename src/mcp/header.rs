@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 
+use super::param::PREFIX;
 use super::{Call, Era, Method, ProtocolVersion, Subject};
 
 /// `MCP-Protocol-Version`.
@@ -55,6 +56,15 @@ pub fn agree(headers: &HeaderMap, call: &Call) -> Result<(), Mismatch> {
     mirror(headers, &METHOD, "Mcp-Method", method.filter(|_| required), method)?;
     let name = mirrored_name(call);
     mirror(headers, &NAME, "Mcp-Name", name.filter(|_| required), name)
+}
+
+/// Takes away what says what a message is: another one is to travel with these headers.
+pub fn unmirrored(headers: &mut HeaderMap) {
+    let mirrors = |name: &HeaderName| name == METHOD || name == NAME || name.as_str().starts_with(PREFIX);
+    let gone: Vec<_> = headers.keys().filter(|name| mirrors(name)).cloned().collect();
+    for name in gone {
+        headers.remove(name);
+    }
 }
 
 /// Whether a request with these headers may hold a batch: revisions from 2025-06-18 on know none.

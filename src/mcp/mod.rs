@@ -2,6 +2,7 @@
 
 mod among;
 mod call;
+mod client;
 mod confusable;
 mod definition;
 mod header;
@@ -25,8 +26,9 @@ mod version;
 
 pub use among::{among, told_apart, whose};
 pub use call::{Call, Declared, Era, Said, TASKS};
+pub use client::Client;
 pub use definition::{Definition, Fingerprint};
-pub use header::{Mismatch, agree, decode_sentinel, encode_sentinel, may_batch};
+pub use header::{Mismatch, agree, decode_sentinel, encode_sentinel, may_batch, unmirrored};
 pub use idempotency::{IdempotencyKey, KeyName, Keyed};
 pub use method::{Method, Subject};
 pub use page::Page;

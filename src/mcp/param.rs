@@ -26,7 +26,7 @@ struct Node {
 }
 
 /// What the name of a mirrored header begins with.
-const PREFIX: &str = "mcp-param-";
+pub(super) const PREFIX: &str = "mcp-param-";
 /// More headers than this no request carries.
 const MOST: usize = 64;
 

@@ -179,9 +179,9 @@ const PARAMS: &[&str] = &[
     "requestId",
 ];
 /// `_meta` member with the revision that a modern request speaks (MCP 2026-07-28, Basic, `_meta`).
-const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub(super) const CLIENT_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// `_meta` member with what the client of a modern request can do.
-const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(super) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 impl Lens for Found {
     type Place = Place;
@@ -213,8 +213,8 @@ impl Lens for Found {
             (Place::Params, "_meta") => Place::Meta,
             (Place::Params, "ref") => Place::Ref,
             (Place::Params, "requestId") => Place::RequestId,
-            (Place::Meta, VERSION) => Place::MetaVersion,
-            (Place::Meta, CAPABILITIES) => Place::Capabilities(Era::Modern),
+            (Place::Meta, CLIENT_PROTOCOL_VERSION) => Place::MetaVersion,
+            (Place::Meta, CLIENT_CAPABILITIES) => Place::Capabilities(Era::Modern),
             (Place::Meta, name) => Member::named(name).map_or(Place::Elsewhere, Place::Trace),
             (Place::Params, "capabilities") => Place::Capabilities(Era::Legacy),
             (Place::Capabilities(Era::Modern), "extensions") => Place::Extensions,

@@ -5,7 +5,7 @@ use super::pins;
 use super::rules::{Brought, Found, Rules};
 use super::{Decision, Effect, Mode, PolicySet, Query, Reason, RuleId, Shadowed};
 use crate::identity::Proof;
-use crate::mcp::{self, Subject, Target};
+use crate::mcp::{self, Method, Subject, Target};
 
 impl PolicySet {
     /// May they? What no rule grants is refused, and the answer always says which rule decided.
@@ -20,6 +20,22 @@ impl PolicySet {
         let mut findings = Vec::new();
         let decision = self.weigh(query, &mut findings);
         (decision, findings)
+    }
+
+    /// Whether the caller may ask for a list and could be shown something of it: it is granted something of that kind.
+    pub fn lists(&self, query: &Query<'_>) -> bool {
+        let mut witness = ();
+        let weighing = self.servers.get(query.server).map(|rules| Weighing {
+            rules,
+            query,
+            default: &self.default,
+            witness: &mut witness,
+            would_deny: None,
+        });
+        // Whoever may use the server at all may ask for its tools. Other lists are decided so already.
+        let granted = query.method != Method::ToolsList;
+        let granted = granted || weighing.is_some_and(|mut weighing| weighing.listed(Kind::Tools).is_ok());
+        granted && self.decide(query).effect == Effect::Allow
     }
 
     fn weigh(&self, query: &Query<'_>, witness: &mut impl Witness) -> Decision {

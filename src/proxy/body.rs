@@ -308,6 +308,7 @@ impl Relay {
         if let (Some(heard), Some(patience)) = (heard, &mut self.patience) {
             patience.hear(heard);
         }
+        self.outdate();
         for declined in self.watch.declined() {
             self.decline(declined);
         }
@@ -322,6 +323,16 @@ impl Relay {
             self.close(None);
         }
         (!bytes.is_empty()).then_some(Poll::Ready(Some(Ok(bytes))))
+    }
+
+    /// What the server has for this caller is asked anew once it has said that it has something else: before the caller hears
+    /// that, and asks.
+    fn outdate(&mut self) {
+        if let (Some(_), Some(room)) = (self.watch.other_list(), &self.room)
+            && let Some(callers) = self.elsewhere.served.catalogue.callers()
+        {
+            callers.outdate(room.admission.permit().principal().account());
+        }
     }
 
     /// The server has asked what it may not: it is told so in its client's stead, and the stream goes on.

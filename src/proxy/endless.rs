@@ -64,7 +64,7 @@ pub(super) async fn over(ends: Option<SystemTime>) {
 impl Endless {
     /// Until then its caller's proof counts, if that is known.
     pub(super) fn new(gateway: &Arc<Gateway>, served: &Served, ends: Option<SystemTime>) -> Self {
-        let ears = Ears { judged: gateway.judged.subscribe(), listed: served.state.shown().news() };
+        let ears = Ears { judged: gateway.judged.subscribe(), listed: served.state.hear() };
         Self {
             gateway: Arc::clone(gateway),
             turn: Box::pin(turn(gateway.draining.clone(), ears, ends)),

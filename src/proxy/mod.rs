@@ -137,8 +137,9 @@ impl Gateway {
         let served = &route.served;
         seen.asks(&call, &now.policy);
         seen.in_trace();
-        receive::agree(&head, &call, served.state.mirrors())?; // do the headers say the same?
-        let context = peer.context().showing(served.state.shown().of(call.target()));
+        let learnt = served.state.learnt(principal.account());
+        receive::agree(&head, &call, learnt.mirrors())?; // do the headers say the same?
+        let context = peer.context().showing(learnt.shown().of(call.target()));
         let permit = now.policy.permit(&principal, &call, &served.name, context)?; // may they?
         seen.permitted(&permit);
         let entered = served.state.enter(&permit, &place, &head.headers, &now.policy);

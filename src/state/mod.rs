@@ -3,6 +3,7 @@
 //! tasks.
 
 mod conversation;
+mod learnt;
 mod lists;
 mod mirrors;
 mod revocations;
@@ -19,14 +20,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Uri};
+use tokio::sync::watch;
 
 use crate::identity::Principal;
 use crate::json::Fault;
 use crate::jsonrpc::RequestId;
-use crate::mcp::{self, Era, Method, ServerName, Target};
+use crate::mcp::{Era, Method, ServerName, Target};
 use crate::policy::{Effect, Permit, PolicySet, Query};
 
 pub use conversation::{Conversation, UnderWay};
+pub use learnt::{Learnt, Lesson, Per};
 pub use lists::Lists;
 pub use mirrors::Mirrors;
 pub use revocations::RevocationList;
@@ -37,6 +40,7 @@ pub use shown::{Changed, ShownTools};
 pub use tasks::{TaskNames, Tasks};
 pub use ticket::{Sealing, Tickets};
 
+use learnt::Lessons;
 use mirrors::Learned;
 
 /// What is remembered of one server.
@@ -44,9 +48,9 @@ use mirrors::Learned;
 pub struct State {
     sessions: Arc<Sessions>,
     tasks: Tasks,
-    mirrors: Mirrors,
-    shown: ShownTools,
+    lessons: Lessons,
     lists: Lists,
+    news: watch::Sender<()>,
 }
 
 /// Why a message does not belong where it says.
@@ -71,14 +75,14 @@ pub enum StateError {
 }
 
 impl State {
-    /// Nothing yet. So clients of views call its tasks.
-    pub fn new(sessions: Sessions, names: TaskNames) -> Self {
+    /// Nothing yet. So clients of views call its tasks; its lists are for these.
+    pub fn new(sessions: Sessions, names: TaskNames, per: Per) -> Self {
         Self {
             sessions: Arc::new(sessions),
             tasks: Tasks::new(names),
-            mirrors: Mirrors::default(),
-            shown: ShownTools::default(),
-            lists: Lists::default(),
+            lessons: Lessons::new(per),
+            lists: Lists::new(per),
+            news: watch::Sender::default(),
         }
     }
 
@@ -92,25 +96,35 @@ impl State {
         &self.tasks
     }
 
-    /// Learns from a list of tools which headers they ask for.
+    /// Learns from a list of tools that this account was shown which headers they ask for.
     ///
     /// # Errors
     /// The list has not one reading.
-    pub fn learn(&self, list: &[u8]) -> Result<(), Fault> {
-        if self.mirrors.learn(mcp::mirrored(list)?) == Learned::Other {
+    pub fn learn(&self, account: &Arc<str>, list: &[u8]) -> Result<(), Fault> {
+        if self.learnt(account).learn(list)? == Learned::Other {
             self.lists.changed(Method::ToolsList);
         }
         Ok(())
     }
 
-    /// Which headers the server's tools ask for.
-    pub fn mirrors(&self) -> &Mirrors {
-        &self.mirrors
+    /// What lists have said of the server's tools that count for this account.
+    pub fn learnt(&self, account: &Arc<str>) -> Lesson<'_> {
+        self.lessons.of(account)
     }
 
-    /// How the server last showed its tools.
-    pub fn shown(&self) -> &ShownTools {
-        &self.shown
+    /// For whom its lists are.
+    pub fn per(&self) -> Per {
+        self.lessons.per()
+    }
+
+    /// Tells the streams that clients hold open that other tools are there than before.
+    pub fn tell(&self) {
+        self.news.send_replace(());
+    }
+
+    /// Hears of that.
+    pub fn hear(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Which lists the server shows.
@@ -136,7 +150,7 @@ impl State {
             return Ok(Conversation::Stateless);
         }
         let conversation = match place {
-            Place::Endpoint | Place::Several(..) => match headers.get(&SESSION_ID) {
+            Place::Endpoint | Place::Several(..) | Place::Catalogue => match headers.get(&SESSION_ID) {
                 Some(ours) => self.sessions.enter(ours, permit.principal()).await?,
                 None if call.method() == Method::Initialize => {
                     Conversation::Begins(self.sessions.reserve(permit.principal())?)
@@ -183,7 +197,7 @@ impl State {
         let principal = permit.principal();
         let tool = self.tasks.tool(task, principal).ok_or(StateError::NoTask)?;
         let (server, target) = (permit.server(), Target::Tool(&tool));
-        let context = permit.context().showing(self.shown.of(target));
+        let context = permit.context().showing(self.learnt(principal.account()).shown().of(target));
         let query = Query { principal, server, method: Method::ToolsCall, target, context };
         match policy.decide(&query).effect {
             Effect::Allow => Ok(()),
@@ -199,6 +213,8 @@ pub enum Place {
     Endpoint,
     /// The same of several servers as one, which are called so together.
     Several(ServerName, Stream),
+    /// Nowhere: the gate asks what a caller of such a view is to be shown, in the caller's name, and reads the answer itself.
+    Catalogue,
     /// Where a 2024-11-05 client opens its stream.
     NewStream,
     /// Where a 2024-11-05 client posts the messages of the session of this name.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::mcp::{Call, ServerName};
@@ -30,6 +31,8 @@ pub struct Leg {
     /// Held by whoever begins it.
     pub beginning: tokio::sync::Mutex<()>,
     begun: Mutex<Option<Begun>>,
+    /// What the server said when it was greeted.
+    told: Mutex<Option<Arc<Value>>>,
 }
 
 /// A session that has begun at a server.
@@ -68,8 +71,9 @@ impl Several {
         held(&self.legs).iter().filter_map(|(server, leg)| Some((server.clone(), leg.begun()?))).collect()
     }
 
-    /// The one at this server has begun.
-    pub fn begin(&self, leg: &Leg, begun: Begun) {
+    /// The one at this server has begun, which said this when it was greeted.
+    pub fn begin(&self, leg: &Leg, begun: Begun, told: Value) {
+        *held(&leg.told) = Some(Arc::new(told));
         *held(&leg.begun) = Some(begun);
         self.begun.send_modify(|count| *count += 1);
     }
@@ -100,6 +104,11 @@ impl Leg {
     /// What has begun.
     pub fn begun(&self) -> Option<Begun> {
         held(&self.begun).clone()
+    }
+
+    /// What the server said when it was greeted.
+    pub fn told(&self) -> Option<Arc<Value>> {
+        held(&self.told).clone()
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 
 use crate::mcp::Target;
 use crate::policy::Shown;
@@ -14,7 +13,6 @@ use crate::policy::Shown;
 pub struct ShownTools {
     known: ArcSwap<HashMap<Box<str>, Shown>>,
     learning: Mutex<()>,
-    news: watch::Sender<()>,
 }
 
 /// A tool that is shown in another way than before.
@@ -67,15 +65,5 @@ impl ShownTools {
             self.known.store(known);
         }
         changed
-    }
-
-    /// Tells the streams that clients hold open that other tools are there than before.
-    pub fn tell(&self) {
-        self.news.send_replace(());
-    }
-
-    /// Hears of that.
-    pub fn news(&self) -> watch::Receiver<()> {
-        self.news.subscribe()
     }
 }

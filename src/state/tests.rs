@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Uri};
 
 use super::{
-    Conversation, Ended, Known, Place, SESSION_ID, Sealing, SessionBounds, Sessions, State, StateError, TaskNames,
+    Conversation, Ended, Known, Per, Place, SESSION_ID, Sealing, SessionBounds, Sessions, State, StateError, TaskNames,
     Tickets,
 };
 use crate::identity::Principal;
@@ -61,7 +61,7 @@ fn begun(sessions: &Arc<Sessions>, who: &str) -> HeaderValue {
 
 #[test]
 fn a_session_is_only_found_by_the_principal_who_began_it() {
-    let state = State::new(sessions(BOUNDS), names());
+    let state = State::new(sessions(BOUNDS), names(), Per::Server);
     let ours = begun(state.sessions(), "alice");
     assert_ne!(ours, "theirs");
     let found = sent(&state, "alice", Some(&ours), request(1)).unwrap();
@@ -101,7 +101,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
     let cancel = |id: u32| {
         call(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#))
     };
-    let state = State::new(sessions(SessionBounds { most_per_principal: 3, ..BOUNDS }), names());
+    let state = State::new(sessions(SessionBounds { most_per_principal: 3, ..BOUNDS }), names(), Per::Server);
     let (ours, other) = (begun(state.sessions(), "alice"), begun(state.sessions(), "alice"));
     for session in [Some(&ours), None] {
         let asked = sent(&state, "alice", session, request(7)).unwrap();
@@ -118,7 +118,7 @@ fn only_what_is_under_way_in_the_same_session_can_be_cancelled() {
 #[test]
 fn only_what_the_server_asked_can_be_answered_and_once() {
     let answer = || call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#);
-    let state = State::new(sessions(BOUNDS), names());
+    let state = State::new(sessions(BOUNDS), names(), Per::Server);
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     asked.session().unwrap().asks(call(r#"{"jsonrpc":"2.0","id":"q","result":{}}"#).id().unwrap().clone());
@@ -129,7 +129,7 @@ fn only_what_the_server_asked_can_be_answered_and_once() {
 
 #[test]
 fn a_request_left_to_another_stream_is_told_of_its_answer() {
-    let state = State::new(sessions(BOUNDS), names());
+    let state = State::new(sessions(BOUNDS), names(), Per::Server);
     let ours = begun(state.sessions(), "alice");
     let asked = sent(&state, "alice", Some(&ours), request(1)).unwrap();
     let mut told = asked.begin(&request(1)).unwrap().leave().unwrap();
@@ -142,7 +142,7 @@ fn a_request_left_to_another_stream_is_told_of_its_answer() {
 #[test]
 fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
     let get = || call(r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"taskId":"t"}}"#);
-    let state = State::new(sessions(BOUNDS), names());
+    let state = State::new(sessions(BOUNDS), names(), Per::Server);
     assert_eq!(sent(&state, "alice", None, get()).unwrap_err(), StateError::NoTask);
     assert!(state.tasks().begin("t", &principal("alice"), ("a", &home())));
     assert!(sent(&state, "alice", None, get()).is_ok());
@@ -155,21 +155,35 @@ fn a_task_is_found_by_whoever_began_it_and_may_still_call_its_tool() {
 
 #[test]
 fn how_tools_are_shown_is_remembered_and_only_what_is_new_is_told() {
-    let state = State::new(sessions(BOUNDS), names());
+    let state = State::new(sessions(BOUNDS), names(), Per::Server);
+    let nobody = Arc::from("");
+    let learnt = state.learnt(&nobody);
     let learn = |list: &[(&str, Shown)]| {
-        let changed = state.shown().learn(list.iter().copied(), |tool| tool == "pinned");
+        let changed = learnt.shown().learn(list.iter().copied(), |tool| tool == "pinned");
         changed.iter().map(|changed| changed.tool.to_string()).collect::<Vec<_>>()
     };
     let hiding = Shown::Hiding('\u{202e}');
     assert!(learn(&[("a", Shown::NotYet)]).is_empty());
     assert_eq!(learn(&[("a", hiding), ("b", Shown::NotYet)]), ["a"]);
     assert!(learn(&[("a", hiding)]).is_empty(), "once");
-    assert_eq!(state.shown().of(Target::Tool("a")), hiding);
-    assert_eq!(state.shown().of(Target::Prompt("a")), Shown::NotYet);
+    assert_eq!(learnt.shown().of(Target::Tool("a")), hiding);
+    assert_eq!(learnt.shown().of(Target::Prompt("a")), Shown::NotYet);
     assert_eq!(learn(&[("a", Shown::NotYet)]), ["a"]);
-    assert_eq!(state.shown().of(Target::Tool("a")), Shown::NotYet);
+    assert_eq!(learnt.shown().of(Target::Tool("a")), Shown::NotYet);
     let many: Vec<String> = (0..10_001).map(|n| n.to_string()).collect();
     let many: Vec<_> = many.iter().map(|name| (name.as_str(), hiding)).collect();
     assert_eq!(learn(&many).len(), 10_000, "a server that lists without end is not remembered without end");
     assert_eq!(learn(&[("more", hiding), ("pinned", hiding)]), ["pinned"], "what is pinned always is");
+}
+
+#[test]
+fn where_each_caller_is_shown_something_else_each_has_its_own() {
+    let (alice, bob) = (Arc::from("alice"), Arc::from("bob"));
+    let hiding = Shown::Hiding('\u{202e}');
+    for (per, of_bob) in [(Per::Server, hiding), (Per::Caller, Shown::NotYet)] {
+        let state = State::new(sessions(BOUNDS), names(), per);
+        state.learnt(&alice).shown().learn([("a", hiding)], |_| false);
+        assert_eq!(state.learnt(&alice).shown().of(Target::Tool("a")), hiding, "{per:?}");
+        assert_eq!(state.learnt(&bob).shown().of(Target::Tool("a")), of_bob, "{per:?}");
+    }
 }

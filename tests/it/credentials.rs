@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::gate::Gate;
 use crate::support::issuer::{Issuer, Signer, published, seconds};
 use crate::support::keys::ALICE;
-use crate::support::message::{LEGACY, post, post_with, tool_call};
+use crate::support::message::{LEGACY, at, message, post, post_with, tool_call};
 use crate::support::raw::{self, Response};
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World, principals};
@@ -204,16 +204,22 @@ async fn a_slow_token_endpoint_is_waited_for_and_asked_once() {
 
 /// A gate whose server is shown callers' tokens so; alice and bob have keys, and whoever has a token may read.
 async fn with_issuer(issuer: &Issuer, upstream: &Upstream, credential: &str) -> Gate {
+    start(with_tokens(issuer, upstream, credential)).await
+}
+
+fn with_tokens(issuer: &Issuer, upstream: &Upstream, credential: &str) -> World {
     let entry = format!(
         "issuer: \"{}\", audience: \"gate\", allow_addresses: [127.0.0.0/8], roles: {{ claim: groups }}",
         issuer.url()
     );
     let callers = format!("{}tokens:\n  - {{ {entry} }}\n", principals("reader"));
-    let gate = world(upstream, credential)
+    world(upstream, credential)
         .policy("principals.yaml", &callers)
         .policy("records.yaml", &format!("{READERS}tools: {{ search_records: {{ timeout: 200ms }} }}\n"))
-        .start()
-        .await;
+}
+
+async fn start(world: World) -> Gate {
+    let gate = world.start().await;
     assert!(until(DEADLINE, async || raw::get(gate.admin, "/readyz").await.status == 200).await);
     gate
 }
@@ -284,6 +290,36 @@ async fn each_caller_has_a_token_of_its_own_in_exchange_and_whoever_has_none_is_
     assert!(call_by(&gate, &alice).await.text().contains("-31504"));
     assert!(upstream.wait_for(before + 2, DEADLINE).await);
     assert_eq!(shown(&upstream.since(before)), ["Bearer for-alice"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_has_for_each_caller_is_asked_with_the_callers_token() {
+    let signer = Signer::es256("k1");
+    let issuer = Issuer::start(published(&[&signer])).await;
+    let (upstream, tokens) = (Upstream::start().await, Upstream::start().await);
+    exchanges(&tokens, 3600);
+    let said = grant("token_exchange", &tokens, ", audience: records") + ", catalogue: { per: caller }";
+    let views = "views: { all: { servers: { records: { tools: [\"*\"] } } } }\n";
+    let gate = start(with_tokens(&issuer, &upstream, &said).policy("views.yaml", views)).await;
+    let say = async |who: &str, session: Option<&str>, body: &str| {
+        let bearer = format!("Bearer {}", token(&signer, &issuer, who, 600));
+        let mut headers = LEGACY.to_vec();
+        headers.push(("authorization", &bearer));
+        headers.extend(session.map(|session| ("mcp-session-id", session)));
+        raw::call(gate.data, &at("/views/all/mcp", &post_with(&headers, body))).await
+    };
+    let hello = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#;
+    for (who, tools) in [("alice", 3), ("mallory", 0), ("bob", 3)] {
+        let before = upstream.count();
+        let begun = say(who, None, &message("0", "initialize", hello)).await;
+        let session = begun.head.first("mcp-session-id").unwrap_or_else(|| panic!("{}", begun.text()));
+        let list = say(who, Some(session), &message("1", "tools/list", "{}")).await.json().unwrap();
+        assert_eq!(list["result"]["tools"].as_array().map(Vec::len), Some(tools), "{who}: {list}");
+        let seen = upstream.since(before);
+        let listed = seen.iter().filter(|request| request.holds("tools/list")).count();
+        assert_eq!(listed, usize::from(tools > 0), "nobody asks for who has no token there");
+        assert!(seen.iter().all(|request| shown(std::slice::from_ref(request)) == [format!("Bearer for-{who}")]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{HASH, lines};
 use crate::config::{self, Hosts, Kept, Loaded, Overrides, RequestDecompression};
 use crate::diagnostic::Diagnostics;
+use crate::state::Per;
 use crate::upstream::{Balance, CredentialSettings, Timeouts};
 
 /// A folder with a policy for the server `records`, and this `tollgate.yaml`.
@@ -163,6 +164,21 @@ fn answers_that_are_said_to_be_given_again_and_never_are_are_told_of() {
         let found = lines(&load(&file_of(folder.path())).unwrap().warnings);
         let says = "no answer of this server is given again, though";
         assert_eq!(found.contains(says) && found.contains("records.yaml:3"), told, "{credential}{cache}: {found}");
+    }
+}
+
+#[test]
+fn what_is_each_callers_own_in_no_view_is_told_of() {
+    let views = "views: { all: { servers: { records: { tools: [a] } } } }\n";
+    let rows = [("url", "caller", views, false), ("url", "caller", "", true), ("url", "server", "", false)];
+    for (url, per, shown, told) in rows.into_iter().chain([("sse", "caller", views, true)]) {
+        let server = format!("servers: {{ records: {{ {url}: http://a/x, catalogue: {{ per: {per} }} }} }}\n");
+        let folder = deployment(&server);
+        if !shown.is_empty() {
+            fs::write(folder.path().join("policies/views.yaml"), shown).unwrap();
+        }
+        let found = lines(&load(&file_of(folder.path())).unwrap().warnings);
+        assert_eq!(found.contains("`catalogue.per` says nothing"), told, "{server}{shown}: {found}");
     }
 }
 
@@ -475,5 +491,8 @@ fn what_a_server_has_is_asked_and_shown_for_so_long() {
     assert_eq!((kept("").timeout.as_secs(), kept("").shown_for.as_secs()), (10, 600));
     let said = kept(", catalogue: { timeout: 250ms, shown_for: 1h }");
     assert_eq!((said.timeout.as_millis(), said.shown_for.as_secs()), (250, 3600));
+    assert_eq!((said.per, said.max_bytes), (Per::Server, 64 << 20));
+    let said = kept(", catalogue: { per: caller, max_bytes: 5000 }");
+    assert_eq!((said.per, said.max_bytes), (Per::Caller, 5000));
     assert!(told(&server(", catalogue: { shown_for: 31d }")).contains("is not a span of time that fits here"));
 }

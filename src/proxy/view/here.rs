@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::route::Route;
 use super::super::{Caller, Gateway};
+use super::callers::Shown;
 use crate::exchange::{HttpRefusal, Refusal};
 use crate::federation::{Kind, Listing, Offer, Origin, View};
 use crate::identity::Principal;
@@ -20,7 +21,7 @@ pub(super) struct Here<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) caller: &'a Caller,
     pub(super) view: &'a View,
-    pub(super) listing: &'a Listing,
+    pub(super) shown: &'a Shown,
     pub(super) context: Context,
 }
 
@@ -28,6 +29,10 @@ pub(super) struct Here<'a> {
 const MOST_INSTRUCTIONS: usize = 16 * 1024;
 
 impl Here<'_> {
+    pub(super) fn listing(&self) -> &Listing {
+        &self.shown.listing
+    }
+
     fn principal(&self) -> &Arc<Principal> {
         &self.caller.principal
     }
@@ -38,11 +43,13 @@ impl Here<'_> {
             return self.task(call, name, seen);
         }
         let named = match call.target() {
-            Target::Tool(name) => self.listing.origin(Kind::Tool, name).map(|it| (&it.server, Some((&it.name, name)))),
-            Target::Prompt(name) => {
-                self.listing.origin(Kind::Prompt, name).map(|it| (&it.server, Some((&it.name, name))))
+            Target::Tool(name) => {
+                self.listing().origin(Kind::Tool, name).map(|it| (&it.server, Some((&it.name, name))))
             }
-            Target::Resource(uri) => self.listing.owner(uri).map(|server| (server, None)),
+            Target::Prompt(name) => {
+                self.listing().origin(Kind::Prompt, name).map(|it| (&it.server, Some((&it.name, name))))
+            }
+            Target::Resource(uri) => self.listing().owner(uri).map(|server| (server, None)),
             Target::Task(_) | Target::None => None,
         };
         let found = named.and_then(|(server, named)| Some((self.gateway.routes.route(server)?, named)));
@@ -112,7 +119,7 @@ impl Here<'_> {
     pub(super) fn list(&self, kind: Kind, call: &Call) -> Result<String, Refusal> {
         let (cursor, account) = (mcp::cursor(call), &**self.principal().account());
         let shows = |origin: &Origin, thing: &Listed| self.shows(kind, (origin, thing));
-        let page = self.listing.page((kind, self.view, account), &self.gateway.cursors, cursor.as_deref(), shows);
+        let page = self.listing().page((kind, self.view, account), &self.gateway.cursors, cursor.as_deref(), shows);
         let page = page.ok_or(StateError::NoCursor)?;
         let things = String::from_utf8_lossy(&page.things);
         let next = page.next.map(|next| format!(",\"nextCursor\":\"{next}\"")).unwrap_or_default();
@@ -123,7 +130,7 @@ impl Here<'_> {
     fn capabilities(&self, era: Era) -> String {
         let hears = era == Era::Legacy || self.may_use(Method::SubscriptionsListen);
         let mut capabilities = vec![format!(r#""tools":{{{}}}"#, if hears { r#""listChanged":true"# } else { "" })];
-        let has = |kind| self.listing.shown(kind).next().is_some() && self.may_use(kind.list());
+        let has = |kind| self.listing().shown(kind).next().is_some() && self.may_use(kind.list());
         if has(Kind::Prompt) {
             capabilities.push(r#""prompts":{}"#.to_owned());
         }
@@ -174,7 +181,7 @@ impl Here<'_> {
     }
 
     fn offering(&self, offer: Offer) -> impl Iterator<Item = &ServerName> {
-        self.listing
+        self.listing()
             .has()
             .iter()
             .filter(move |(_, contents)| contents.offers.contains(&offer))
@@ -191,7 +198,7 @@ impl Here<'_> {
         self.view.servers().any(|server| self.may_use_at(server, method))
     }
 
-    fn may_use_at(&self, server: &ServerName, method: Method) -> bool {
+    pub(super) fn may_use_at(&self, server: &ServerName, method: Method) -> bool {
         let (principal, context) = (self.principal(), self.context);
         let query = Query { principal, server, method, target: Target::None, context };
         self.caller.now.policy.decide(&query).effect == Effect::Allow
@@ -199,10 +206,10 @@ impl Here<'_> {
 
     /// What servers tell models of themselves, as a member; nothing of those of which the caller is shown no tool.
     fn instructions(&self) -> String {
-        let tools = self.listing.shown(Kind::Tool).filter(|shown| self.shows(Kind::Tool, *shown));
+        let tools = self.listing().shown(Kind::Tool).filter(|shown| self.shows(Kind::Tool, *shown));
         let servers: BTreeSet<_> = tools.map(|(origin, _)| &origin.server).collect();
         let mut instructions = String::new();
-        for (server, contents) in self.listing.has().iter().filter(|(server, _)| servers.contains(server)) {
+        for (server, contents) in self.listing().has().iter().filter(|(server, _)| servers.contains(server)) {
             let told = contents.instructions.as_deref();
             let told = told.map(|told| format!("## {server}\n\n{told}\n\n")).unwrap_or_default();
             if instructions.len() + told.len() <= MOST_INSTRUCTIONS {
@@ -219,12 +226,16 @@ impl Here<'_> {
     pub(super) fn result(&self, call: &Call, members: &str) -> String {
         let id = call.id().map_or("null", |id| id.as_json());
         let catalogues = || self.view.servers().filter_map(|name| Some(&self.gateway.routes.server(name)?.catalogue));
-        let failing = catalogues().filter(|catalogue| catalogue.fails()).filter_map(|catalogue| catalogue.age()).max();
+        let catalogues = || catalogues().filter(|catalogue| catalogue.callers().is_none());
+        let own = || self.shown.own.iter().map(|(_, own)| own);
+        let failing = catalogues().filter(|catalogue| catalogue.fails()).filter_map(|catalogue| catalogue.age());
+        let failing = failing.chain(own().filter(|own| own.fails()).filter_map(|own| own.age())).max();
         let age = failing.map(|age| format!(r#""io.tollgate/ageMs":{}"#, age.as_millis()));
         let told = match call.era() {
             Era::Legacy => age.map(|age| format!(r#","_meta":{{{age}}}"#)).unwrap_or_default(),
             Era::Modern => {
-                let ttl = catalogues().map(|catalogue| catalogue.left()).min().unwrap_or_default().as_millis();
+                let left = catalogues().map(|catalogue| catalogue.left()).chain(own().map(|own| own.left()));
+                let ttl = left.min().unwrap_or_default().as_millis();
                 let age = age.map(|age| format!(",{age}")).unwrap_or_default();
                 let meta = format!(r#"{{"io.modelcontextprotocol/serverInfo":{}{age}}}"#, server_info());
                 format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"private","_meta":{meta}"#)

@@ -4,6 +4,7 @@
 //! A view serves each era by the servers that speak it. What would let one speak for the other has its place in
 //! `directed`: there the eras part.
 
+mod callers;
 mod here;
 mod session;
 mod stream;
@@ -16,11 +17,12 @@ use http::{HeaderName, HeaderValue, Response, request};
 
 use super::{Asking, Caller, GateBody, Gateway, Peer, Slot, refused, respond};
 use crate::exchange::{Outcome, Refusal};
-use crate::federation::{Kind, Listing, View};
-use crate::mcp::{self, Call, Era, Method, Mismatch};
+use crate::federation::{Kind, Listing, Spoken, View};
+use crate::mcp::{self, Call, Era, Method, Mismatch, ServerName};
 use crate::state::SESSION_ID;
 use crate::telemetry::Recorder;
 
+use callers::{Asker, Need, Shown};
 use here::Here;
 use session::Within;
 use stream::Hears;
@@ -109,21 +111,27 @@ async fn directed(
     if call.era() == Era::Modern && call.id().is_some() && !call.declared().is_given() {
         return Err(Mismatch::NoCapabilities.into());
     }
-    let listing = spoken(gateway, &viewing).await?;
+    let Viewing { view, caller, call, .. } = &viewing;
+    let all = listing(gateway, view, call.era()).await;
+    let shown = match (call.era(), all.each()) {
+        (_, []) | (Era::Legacy, _) => Shown::to_all(all),
+        (Era::Modern, _) => Asker::of_request((gateway, peer), caller, view, call).shown(all, Need::of(call)).await,
+    };
+    unspoken(gateway, (view, &shown), (caller, call)).await?;
     match viewing.call.era() {
-        Era::Legacy => session::directed(gateway, (viewing, listing), peer, seen).await,
-        Era::Modern => modern(gateway, (viewing, listing), peer, seen).await,
+        Era::Legacy => session::directed(gateway, (viewing, shown.all), peer, seen).await,
+        Era::Modern => modern(gateway, (viewing, shown), peer, seen).await,
     }
 }
 
 async fn modern(
     gateway: &Arc<Gateway>,
-    (viewing, listing): (Viewing, Arc<Listing>),
+    (viewing, shown): (Viewing, Shown),
     peer: &Arc<Peer>,
     seen: &mut Recorder,
 ) -> Result<Directed, Refusal> {
     let Viewing { view, caller, call, room } = viewing;
-    let here = Here { gateway, caller: &caller, view: &view, listing: &listing, context: peer.context() };
+    let here = Here { gateway, caller: &caller, view: &view, shown: &shown, context: peer.context() };
     if let Some(kind) = Kind::listed_by(call.method()) {
         here.may(&call)?;
         seen.allowed().await?; // is it written down?
@@ -160,25 +168,41 @@ async fn modern(
             let subscriber = Subscriber::new(&here, (gateway, peer), &call);
             let hears = Hears::Subscription(Box::new(subscriber));
             let to = (Arc::clone(gateway), caller.clone(), room);
-            Ok(Directed::Stream(Box::new(Shared::new(to, (Arc::clone(&view), Arc::clone(&listing)), hears))))
+            Ok(Directed::Stream(Box::new(Shared::new(to, (Arc::clone(&view), Arc::clone(&shown.all)), hears))))
         }
         _ => Err(here.unknown(&call)),
     }
 }
 
-/// What the view shows to clients of the call's era.
+/// Whether the view has servers that speak to clients of the call's era, as far as is known.
 ///
 /// # Errors
-/// None of its servers speaks that, and some speak another.
-async fn spoken(gateway: &Gateway, viewing: &Viewing) -> Result<Arc<Listing>, Refusal> {
-    let Viewing { view, caller, call, .. } = viewing;
-    let shown = listing(gateway, view, call.era()).await;
-    let revisions = if shown.has().is_empty() { revisions(gateway, view).await } else { Vec::new() };
+/// None of them speaks that, and some speak another.
+async fn unspoken(
+    gateway: &Gateway,
+    (view, shown): (&View, &Shown),
+    (caller, call): (&Caller, &Call),
+) -> Result<(), Refusal> {
+    let Shown { listing, all, .. } = shown;
+    let refuse = |server| spoken(gateway, server, call.era()) == Some(None);
+    let none = listing.has().is_empty() && all.each().iter().all(refuse);
+    let revisions = if none { revisions(gateway, view).await } else { Vec::new() };
     if revisions.is_empty() {
-        return Ok(shown);
+        return Ok(());
     }
     let requested = call.claimed().map_or_else(|| named(&caller.head, call), str::to_owned);
     Err(Mismatch::Unspoken { requested, spoken: revisions }.into())
+}
+
+/// What a server that has something else for each caller speaks, as callers have heard.
+fn spoken(gateway: &Gateway, server: &ServerName, era: Era) -> Option<Spoken> {
+    gateway.routes.server(server)?.catalogue.callers()?.spoken(era)
+}
+
+/// The latest legacy revision that all servers speak of which that is known; `None` if none does.
+fn latest(gateway: &Gateway, listing: &Listing) -> Option<mcp::ProtocolVersion> {
+    let each = listing.each().iter().filter_map(|server| spoken(gateway, server, Era::Legacy).flatten());
+    listing.latest_legacy().into_iter().chain(each).min()
 }
 
 /// What a legacy client says that it speaks.
@@ -192,9 +216,10 @@ fn named(head: &request::Parts, call: &Call) -> String {
 async fn revisions(gateway: &Gateway, view: &View) -> Vec<mcp::ProtocolVersion> {
     let modern = listing(gateway, view, Era::Modern).await;
     let legacy = listing(gateway, view, Era::Legacy).await;
-    let latest = legacy.latest_legacy();
+    let latest = latest(gateway, &legacy);
+    let heard = |server| spoken(gateway, server, Era::Modern).flatten().is_some();
     let speaks = |version: &mcp::ProtocolVersion| match latest {
-        _ if version.is_modern() => !modern.has().is_empty(),
+        _ if version.is_modern() => !modern.has().is_empty() || modern.each().iter().any(heard),
         latest => latest.is_some_and(|latest| *version <= latest),
     };
     let mut spoken: Vec<_> = mcp::ProtocolVersion::all().filter(speaks).collect();

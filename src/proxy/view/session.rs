@@ -12,9 +12,10 @@ use tokio::task::JoinSet;
 use super::super::body::Relay;
 use super::super::route::Route;
 use super::super::{Asking, Caller, GateBody, Gateway, Peer, Slot, refused, respond};
+use super::callers::{Asker, Need, Shown};
 use super::here::Here;
 use super::stream::{Hears, Shared};
-use super::{Directed, Viewing, tasks};
+use super::{Directed, Viewing, latest, tasks, unspoken};
 use crate::exchange::Refusal;
 use crate::federation::{Kind, Listing, View};
 use crate::json::{self, Bounds};
@@ -40,24 +41,26 @@ pub(super) struct Within {
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What a server says when it is greeted is short.
 const LONGEST: usize = 1 << 20;
-const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 100_000, number: 4096 };
+const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 1_000_000, number: 4096 };
 
 /// Where a message of such a client goes.
 pub(super) async fn directed(
     gateway: &Arc<Gateway>,
-    (viewing, listing): (Viewing, Arc<Listing>),
+    (viewing, all): (Viewing, Arc<Listing>),
     peer: &Arc<Peer>,
     seen: &mut Recorder,
 ) -> Result<Directed, Refusal> {
-    let Viewing { view, caller, call, room } = viewing;
-    let here = Here { gateway, caller: &caller, view: &view, listing: &listing, context: peer.context() };
-    if call.method() == Method::Initialize {
-        here.may(&call)?;
-        seen.allowed().await?; // is it written down?
-        return begin(&here, &call);
+    if viewing.call.method() == Method::Initialize {
+        return begin(gateway, (viewing, all), peer, seen).await;
     }
+    let Viewing { view, caller, call, room } = viewing;
     let within = Within::found((gateway, peer), &view, &caller).await?;
     seen.session = Some(within.ours.clone());
+    let shown = match all.each() {
+        [] => Shown::to_all(all),
+        _ => Asker::of_session(&within, &view).shown(all, Need::of(&call)).await,
+    };
+    let here = Here { gateway, caller: &caller, view: &view, shown: &shown, context: peer.context() };
     match call.method() {
         Method::ToolsCall
         | Method::PromptsGet
@@ -83,8 +86,8 @@ pub(super) async fn directed(
     seen.allowed().await?;
     if call.method() == Method::OpenStream {
         let to = (Arc::clone(gateway), caller.clone(), room);
-        let shown = (Arc::clone(&view), Arc::clone(&listing));
-        return Ok(Directed::Stream(Box::new(Shared::new(to, shown, Hears::Session(Box::new(within))))));
+        let of = (Arc::clone(&view), Arc::clone(&shown.all));
+        return Ok(Directed::Stream(Box::new(Shared::new(to, of, Hears::Session(Box::new(within))))));
     }
     told(&here, &within, &call).await
 }
@@ -117,20 +120,55 @@ async fn told(here: &Here<'_>, within: &Within, call: &Arc<Call>) -> Result<Dire
     }
 }
 
-/// Begins a session: no server hears of it yet.
-fn begin(here: &Here<'_>, call: &Arc<Call>) -> Result<Directed, Refusal> {
-    let asked = mcp::revision(call).filter(|version| !version.is_modern());
+/// Begins a session: no server hears of it yet, but those that have something else for each caller.
+async fn begin(
+    gateway: &Arc<Gateway>,
+    (Viewing { view, caller, call, .. }, all): (Viewing, Arc<Listing>),
+    peer: &Arc<Peer>,
+    seen: &mut Recorder,
+) -> Result<Directed, Refusal> {
+    let shown = Shown::to_all(all);
+    let here = Here { gateway, caller: &caller, view: &view, shown: &shown, context: peer.context() };
+    here.may(&call)?;
+    seen.allowed().await?; // is it written down?
+    let asked = mcp::revision(&call).filter(|version| !version.is_modern());
     let asked = asked.unwrap_or(ProtocolVersion::V2025_11_25);
     // What every server speaks: one that agreed to less would be greeted in vain.
-    let version = here.listing.latest_legacy().map_or(asked, |latest| latest.min(asked));
-    let hello = Arc::new(mcp::of_revision(call, version)?);
-    let seat = here.gateway.sessions.reserve(&here.caller.principal)?;
-    let several = Arc::new(Several::new(here.view.name.clone(), hello));
-    let (ours, _session) = seat.begin(Known::Several(several), None).ok_or(StateError::NoSession)?;
-    Ok(Directed::Begun(ours, here.initialized(call, version)))
+    let mut version = latest(gateway, &shown.all).map_or(asked, |latest| latest.min(asked));
+    loop {
+        let within = Within::begun((gateway, peer), &view, &caller, mcp::of_revision(&call, version)?)?;
+        if shown.all.each().is_empty() {
+            return Ok(Directed::Begun(within.ours, here.initialized(&call, version)));
+        }
+        let own = Asker::of_session(&within, &view).shown(Arc::clone(&shown.all), Need::Now).await;
+        let Some(less) = latest(gateway, &own.listing).filter(|latest| *latest < version) else {
+            let spoken = unspoken(gateway, (&view, &own), (&caller, &call)).await;
+            spoken.inspect_err(|_| gateway.sessions.end(&within.ours))?;
+            let here = Here { shown: &own, ..here };
+            return Ok(Directed::Begun(within.ours, here.initialized(&call, version)));
+        };
+        // Nobody knew that of the server before it was greeted.
+        version = less;
+        within.tell_all(&Arc::new(Call::without_message(Method::EndSession))).await;
+        gateway.sessions.end(&within.ours);
+    }
 }
 
 impl Within {
+    /// A session that begins by this.
+    fn begun(
+        (gateway, peer): (&Arc<Gateway>, &Arc<Peer>),
+        view: &View,
+        caller: &Caller,
+        hello: Call,
+    ) -> Result<Self, StateError> {
+        let seat = gateway.sessions.reserve(&caller.principal)?;
+        let several = Arc::new(Several::new(view.name.clone(), Arc::new(hello)));
+        let (ours, session) = seat.begin(Known::Several(Arc::clone(&several)), None).ok_or(StateError::NoSession)?;
+        let (gateway, peer, caller) = (Arc::clone(gateway), Arc::clone(peer), caller.clone());
+        Ok(Self { gateway, caller, peer, ours, several, _in_use: session })
+    }
+
     /// The session that a message names: its caller's own, with this view.
     async fn found(
         (gateway, peer): (&Arc<Gateway>, &Arc<Peer>),
@@ -179,7 +217,7 @@ impl Within {
     }
 
     /// The same in a session that has begun.
-    fn to(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Result<Asking, Refusal> {
+    pub(super) fn to(&self, route: &Arc<Route>, call: Arc<Call>, begun: &Begun) -> Result<Asking, Refusal> {
         Ok(self.asks((route, route.served.capacity.take()?), call, begun))
     }
 
@@ -258,10 +296,13 @@ impl Within {
             return Ok(begun);
         }
         // Nobody is greeted for who may not call.
-        let shown = self.peer.context().showing(route.served.state.shown().of(call.target()));
+        let shown = self
+            .peer
+            .context()
+            .showing(route.served.state.learnt(self.caller.principal.account()).shown().of(call.target()));
         self.caller.now.policy.permit(&self.caller.principal, call, server, shown)?;
-        let begun = self.greet(route).await?;
-        self.several.begin(&leg, begun.clone());
+        let (begun, told) = self.greet(route).await?;
+        self.several.begin(&leg, begun.clone(), told);
         Ok(begun)
     }
 
@@ -273,14 +314,17 @@ impl Within {
         }
     }
 
-    /// Greets a server as this client would.
-    async fn greet(&self, route: &Arc<Route>) -> Result<Begun, Refusal> {
+    /// Greets a server as this client would; returns what it says of itself, too.
+    async fn greet(&self, route: &Arc<Route>) -> Result<(Begun, Value), Refusal> {
         let hello = self.several.hello();
         let mut answer = self.say(route, Arc::clone(hello), &Begun::Nameless).await;
         let session = answer.headers_mut().remove(&SESSION_ID);
         let begun = session.map_or(Begun::Nameless, Begun::Named);
         let told = spoken(answer, LONGEST).await.map(|(_, told)| told).unwrap_or_default();
         let agreed = told.pointer("/result/protocolVersion").and_then(Value::as_str).and_then(ProtocolVersion::named);
+        if let Some(callers) = route.served.catalogue.callers() {
+            callers.agrees(mcp::revision(hello), agreed);
+        }
         if agreed.is_none() || agreed != mcp::revision(hello) {
             let error = told.pointer("/error/message").and_then(Value::as_str);
             let why = match (agreed, error) {
@@ -296,7 +340,7 @@ impl Within {
         if let Some(level) = self.several.level() {
             self.tell(route, level, &begun).await;
         }
-        Ok(begun)
+        Ok((begun, told))
     }
 
     /// Says something to a server, and hears it out: whoever leaves before the end has cancelled.
@@ -312,6 +356,7 @@ impl Within {
         let is_hello = call.method() == Method::Initialize;
         match self.to(route, call, begun) {
             Ok(mut asking) => {
+                mcp::unmirrored(&mut asking.caller.head.headers);
                 if is_hello {
                     asking.caller.head.headers.remove(VERSION);
                 }

@@ -21,6 +21,7 @@ use super::super::body::Broken;
 use super::super::endless::over;
 use super::super::keep_alive::KeepAlive;
 use super::super::{Caller, Gateway, Slot};
+use super::callers::Asker;
 use super::made;
 use super::session::Within;
 use super::subscription::{Opened, Subscriber, Things, acknowledged};
@@ -38,6 +39,8 @@ pub(in crate::proxy) struct Shared {
     hears: Hears,
     /// What its client was last told that is shown.
     listing: Arc<Listing>,
+    /// How much of what is its client's own was told that it does not know of.
+    late: u64,
     turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
     /// What passes next.
     said: VecDeque<Bytes>,
@@ -96,6 +99,7 @@ impl Shared {
             Hears::Session(within) => Some((within.several.beginnings(), within.several.open_stream())),
             Hears::Subscription(_) => None,
         };
+        let late = hears.late((&gateway, &view), &listing);
         let ears = Ears { judged: gateway.judged.subscribe(), news: gateway.news.hear(), session };
         let mut shared = Self {
             turn: Box::pin(turn(gateway.draining.clone(), ears, caller.principal.expires())),
@@ -115,6 +119,7 @@ impl Shared {
             view,
             hears,
             listing,
+            late,
         };
         shared.open(Duration::ZERO);
         shared
@@ -190,10 +195,11 @@ impl Shared {
     fn hear(&mut self, ears: Ears) {
         let era = self.hears.era();
         let listing = made(&self.gateway, &self.view, era);
-        if !Arc::ptr_eq(&listing, &self.listing) && self.said.is_empty() {
+        let late = self.hears.late((&self.gateway, &self.view), &listing);
+        if (!Arc::ptr_eq(&listing, &self.listing) || late != self.late) && self.said.is_empty() {
             self.said.push_back(self.hears.of_change());
         }
-        self.listing = listing;
+        (self.listing, self.late) = (listing, late);
         self.turn = Box::pin(turn(self.gateway.draining.clone(), ears, self.caller.principal.expires()));
         self.open(Duration::ZERO);
     }
@@ -280,6 +286,18 @@ impl Hears {
         match self {
             Self::Session(_) => Era::Legacy,
             Self::Subscription(_) => Era::Modern,
+        }
+    }
+
+    /// Counts what servers have told of what is its client's own that it does not know of.
+    fn late(&self, of: (&Arc<Gateway>, &Arc<View>), all: &Listing) -> u64 {
+        match (all.each(), self) {
+            ([], _) => 0,
+            (_, Self::Session(within)) => Asker::of_session(within, of.1).late(all),
+            (_, Self::Subscription(subscriber)) => {
+                let Subscriber { peer, caller, call, .. } = &**subscriber;
+                Asker::of_request((of.0, peer), caller, of.1, call).late(all)
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a client of 2026-07-28 is to hear of single resources and tasks: each by a subscription at the server that has it.
+//! What a client of 2026-07-28 is to hear of single resources and tasks, and of tools that a server has for it alone: each by a
+//! subscription at the server that has it.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,7 +12,7 @@ use super::super::body::Relay;
 use super::super::{Asking, Caller, Gateway, Peer};
 use super::here::Here;
 use crate::json::{self, Bounds};
-use crate::mcp::{self, Call, ServerName};
+use crate::mcp::{self, Call, Method, ServerName};
 use crate::sse::{Event, Splitter};
 use crate::state::{Place, Stream};
 
@@ -20,7 +21,7 @@ use crate::state::{Place, Stream};
 pub(super) struct Subscriber {
     gateway: Arc<Gateway>,
     pub(super) caller: Caller,
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     view: ServerName,
     /// As it said it.
     pub(super) call: Arc<Call>,
@@ -31,10 +32,16 @@ pub(super) struct Subscriber {
 /// Single resources and tasks of a server, by the names that its client has for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Things {
+    /// And of its tools, which are each caller's own.
+    tools: Option<Tools>,
     uris: Vec<String>,
     /// Each with the name that its server has for it.
     tasks: Vec<(String, Box<str>)>,
 }
+
+/// All tools of a server.
+#[derive(Clone, Copy, Debug)]
+struct Tools;
 
 /// A stream that a server has opened.
 pub(super) struct Opened {
@@ -45,6 +52,7 @@ pub(super) struct Opened {
     pub(super) honoured: Things,
 }
 
+const TOOLS: &str = "toolsListChanged";
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 100_000, number: 4096 };
 
 impl Subscriber {
@@ -53,13 +61,18 @@ impl Subscriber {
         let asked = json::value(call.body(), &BOUNDS).unwrap_or_default();
         let mut wanted = BTreeMap::<ServerName, Things>::new();
         for uri in texts(&asked, "resourceSubscriptions") {
-            if let Some(server) = here.listing.owner(&uri) {
+            if let Some(server) = here.listing().owner(&uri) {
                 wanted.entry(server.clone()).or_default().uris.push(uri);
             }
         }
         for task in texts(&asked, "taskIds").filter(|_| call.declared().has_tasks()) {
             if let Some((route, theirs)) = here.meant(&task) {
                 wanted.entry(route.served.name.clone()).or_default().tasks.push((task, theirs));
+            }
+        }
+        if wants_tools(&asked) {
+            for server in here.listing().each().iter().filter(|it| here.may_use_at(it, Method::SubscriptionsListen)) {
+                wanted.entry(server.clone()).or_default().tools = Some(Tools);
             }
         }
         Self {
@@ -74,8 +87,7 @@ impl Subscriber {
 
     /// Whether it wants to hear that other tools are shown.
     pub(super) fn wants_tools(&self) -> bool {
-        let asked = json::value(self.call.body(), &BOUNDS).unwrap_or_default();
-        asked.pointer("/params/notifications/toolsListChanged").and_then(Value::as_bool) == Some(true)
+        wants_tools(&json::value(self.call.body(), &BOUNDS).unwrap_or_default())
     }
 
     /// Subscribes at a server; decided, limited and recorded like whatever its client says itself.
@@ -100,7 +112,9 @@ impl Things {
     /// The filter of a subscription to them, as their server calls them.
     fn as_theirs(&self) -> String {
         let tasks: Vec<_> = self.tasks.iter().map(|(_, theirs)| theirs).collect();
-        Value::Object(filter(&self.uris, &tasks)).to_string()
+        let mut filter = filter(&self.uris, &tasks);
+        filter.extend(self.tools.map(|Tools| (TOOLS.to_owned(), true.into())));
+        Value::Object(filter).to_string()
     }
 
     /// Those that are acknowledged.
@@ -108,6 +122,7 @@ impl Things {
         let of = |list: &str| texts(acknowledged, list).collect::<Vec<_>>();
         let (uris, tasks) = (of("resourceSubscriptions"), of("taskIds"));
         Self {
+            tools: self.tools.filter(|_| wants_tools(acknowledged)),
             uris: self.uris.iter().filter(|uri| uris.contains(uri)).cloned().collect(),
             tasks: self.tasks.iter().filter(|(ours, _)| tasks.contains(ours)).cloned().collect(),
         }
@@ -134,6 +149,11 @@ fn filter(uris: &[impl AsRef<str>], tasks: &[impl AsRef<str>]) -> Map<String, Va
         filter.insert("taskIds".to_owned(), tasks.iter().map(AsRef::as_ref).collect());
     }
     filter
+}
+
+/// Whether it is, or is to be, heard that other tools are shown.
+fn wants_tools(message: &Value) -> bool {
+    message.pointer("/params/notifications").and_then(|of| of.get(TOOLS)).and_then(Value::as_bool) == Some(true)
 }
 
 /// The texts of a list of what a subscription is for.

@@ -7,7 +7,7 @@ use opentelemetry::metrics::Meter;
 
 use super::super::attribute::{ENDPOINT, REASON, RESULT, SERVER, STATE};
 use crate::breaker::Phase;
-use crate::federation::Catalogue;
+use crate::federation::{Callers, Catalogue};
 use crate::mcp::ServerName;
 use crate::state::{Sessions, Unresumed};
 use crate::upstream::{Again, Connections, Endpoint, Retries};
@@ -105,6 +105,9 @@ pub(in crate::telemetry) fn register_sessions(meter: &Meter, server: &ServerName
 
 /// What shows of what the server has, as it told last.
 fn register_catalogue(meter: &Meter, label: &KeyValue, catalogue: Arc<Catalogue>) {
+    if let Some(callers) = catalogue.callers() {
+        return register_callers(meter, label, callers);
+    }
     let label = label.clone();
     meter
         .f64_observable_gauge("tollgate.catalogue.age")
@@ -115,6 +118,24 @@ fn register_catalogue(meter: &Meter, label: &KeyValue, catalogue: Arc<Catalogue>
                 observer.observe(age.as_secs_f64(), std::slice::from_ref(&label));
             }
         })
+        .build();
+}
+
+/// The same of a server that has something else for each caller.
+fn register_callers(meter: &Meter, label: &KeyValue, callers: &Arc<Callers>) {
+    let (own, kept) = (label.clone(), Arc::clone(callers));
+    meter
+        .i64_observable_up_down_counter("tollgate.catalogue.callers")
+        .with_description("Callers of whom it is kept what the server has for them, each session by itself")
+        .with_callback(move |observer| {
+            observer.observe(i64::try_from(kept.count()).unwrap_or(i64::MAX), std::slice::from_ref(&own));
+        })
+        .build();
+    let (own, kept) = (label.clone(), Arc::clone(callers));
+    meter
+        .u64_observable_counter("tollgate.catalogue.evicted")
+        .with_description("How often what the server has for a caller was given up for others'")
+        .with_callback(move |observer| observer.observe(kept.evicted(), std::slice::from_ref(&own)))
         .build();
 }
 

@@ -39,6 +39,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("tollgate.authentication.failures", "tokens.rs"),
     ("tollgate.connections.timed_out", "reliability/"),
     ("tollgate.catalogue.age", "views/catalogue.rs"),
+    ("tollgate.catalogue.callers", "views/callers.rs"),
+    ("tollgate.catalogue.evicted", "views/callers.rs"),
     ("tollgate.cache.shared.looks", "shared_answers.rs"),
     ("tollgate.limits.store.circuit_open", "limits_store.rs"),
     ("tollgate.limits.store.replicas", "limits_store.rs"),

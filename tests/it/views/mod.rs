@@ -1,5 +1,6 @@
 //! Several servers as one: their tools in one list under names that lead where they say, each under its own policy.
 
+mod callers;
 mod catalogue;
 mod replicas;
 mod session;

@@ -70,7 +70,7 @@ fn naming(reply: Reply, request: &Recorded) -> Reply {
 
 pub(super) struct Two {
     pub(super) records: Upstream,
-    billing: Upstream,
+    pub(super) billing: Upstream,
 }
 
 impl Two {
