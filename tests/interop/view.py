@@ -1,4 +1,4 @@
-"""Five servers of different SDKs as one: what a client does with each, it does with the view of all, and sees the same."""
+"""Servers of different SDKs as one: what a client does with each, it does with the view of all, and sees the same."""
 
 import hashlib
 import json
@@ -7,26 +7,48 @@ import threading
 import urllib.parse
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from compare import compare, output
 from matrix import CLIENTS, HANDSHAKE, SERVERS, STATELESS, settle_gone
 from services import HERE, KEY, POLICY, PRINCIPALS, START_TIMEOUT, Failure, free_port, wait_for_port
 
-# By the version that a client speaks: the servers that speak it, too, in the order in which it uses them. What
-# `everything` says on its own time cannot be told from what others say, so that one is used in a session of its own.
-SESSIONS = {
-    STATELESS: [["demo", "typescript-v2", "records"]],
-    HANDSHAKE: [["demo", "fastmcp-3", "typescript-v2", "records"], ["everything"]],
+
+
+@dataclass(frozen=True)
+class View:
+    # By the version that a client speaks: the servers that speak it, too, in the order in which it uses them. What
+    # `everything` says on its own time cannot be told from what others say, so that one is used in a session of its own.
+    sessions: dict
+    members: tuple
+    each: tuple  # those that are asked in each caller's name
+    unshown: frozenset
+
+
+VIEWS = {
+    "view": View(
+        {
+            STATELESS: [["demo", "typescript-v2", "records"]],
+            HANDSHAKE: [["demo", "fastmcp-3", "typescript-v2", "records"], ["everything"]],
+        },
+        members=("demo", "everything", "fastmcp-3", "typescript-v2", "records"),
+        each=(),
+        # What it has for clients only that it may ask something: the gate, which asks for all of them, is not one.
+        unshown=frozenset((
+            "everything_get-roots-list",
+            "everything_trigger-elicitation-request",
+            "everything_trigger-sampling-request",
+            "everything_trigger-url-elicitation",
+        )),
+    ),
+    "view of each": View(
+        {STATELESS: [["typescript-v2-only"]], HANDSHAKE: [["everything"]]},
+        members=("everything", "typescript-v2-only"),
+        each=("everything", "typescript-v2-only"),
+        unshown=frozenset(),
+    ),
 }
-MEMBERS = ("everything", "fastmcp-3", "typescript-v2", "records")
 CLIENTS_MET = ("python 1", "python 2 auto", "fastmcp 3", "fastmcp 4 auto", "typescript v1", "typescript v2-auto")
-# What it has for clients only that it may ask something: the gate, which asks for all of them, is not one.
-UNSHOWN = {
-    "everything_get-roots-list",
-    "everything_trigger-elicitation-request",
-    "everything_trigger-sampling-request",
-    "everything_trigger-url-elicitation",
-}
 NAMED = {"tools/list": "tools/call", "prompts/list": "prompts/get"}
 LISTS = (*NAMED, "resources/list", "resources/templates/list")
 
@@ -72,42 +94,42 @@ def listed(steps, method):
     return {thing.get("uri") or thing.get("uriTemplate") or thing["name"]: thing for thing in whole}
 
 
-def shown(directs, method):
+def shown(view, directs, method):
     """What the view is to list: all that its servers do, under its names; of one place in two servers, neither."""
     owned = [(name, *thing) for name, steps in directs.items() for thing in listed(steps, method).items()]
     if method in NAMED:
-        return {f"{name}_{own}": thing for name, own, thing in owned if f"{name}_{own}" not in UNSHOWN}
+        return {f"{name}_{own}": thing for name, own, thing in owned if f"{name}_{own}" not in view.unshown}
     places = [place for _, place, _ in owned]
     return {place: thing for _, place, thing in owned if places.count(place) == 1}
 
 
-def check_lists(directs, gated):
+def check_lists(view, directs, gated):
     for method in LISTS:
         things = listed(gated, method)
         if method in NAMED:
             things = {name: as_own(name.partition("_")[0], thing) for name, thing in things.items()}
-        compare({method: shown(directs, method)}, {method: things})
+        compare({method: shown(view, directs, method)}, {method: things})
 
 
-def is_shown(directs, name, step):
+def is_shown(view, directs, name, step):
     """Whether the view has what the step is about."""
     method, params = step
     for listing, use in NAMED.items():
         if method == use:
-            return f"{name}_{params['name']}" in shown(directs, listing)
+            return f"{name}_{params['name']}" in shown(view, directs, listing)
     if method == "resources/read":
         shared = sum(params["uri"] in listed(steps, "resources/list") for steps in directs.values()) > 1
         return not shared and not params["uri"].endswith("nowhere")
     return True
 
 
-def check_steps(directs, name, gated, settle):
+def check_steps(view, directs, name, gated, settle):
     """What the server answers arrives as it is, and what no list has is refused."""
     ours, theirs = [], []
     for seen, own in zip(gated, directs[name], strict=True):
         if own["step"][0] in LISTS:
             continue
-        if is_shown(directs, name, own["step"]):
+        if is_shown(view, directs, name, own["step"]):
             ours.append({**as_own(name, seen), "step": own["step"]})
             theirs.append(own)
         elif "error" not in seen and "exception" not in seen:
@@ -116,11 +138,11 @@ def check_steps(directs, name, gated, settle):
     compare({name: theirs}, {name: ours})
 
 
-def check(services, upstreams, gate, client):
+def check(services, view, upstreams, gate, client):
     """Every answer through the view is the server's own."""
     version = CLIENTS[client].speaks[0]
     directs, gated, sent = {}, {}, {}
-    for session in SESSIONS[version]:
+    for session in view.sessions[version]:
         background = battery(session[0])["background"]
         for name in session:
             seen = transcript(services, client, battery(name)["steps"], background, upstreams[name])
@@ -131,13 +153,13 @@ def check(services, upstreams, gate, client):
             raise Failure(f"through the view: {seen['server']} {seen['broken']}")
         rest = iter(seen["steps"])
         gated |= {name: [next(rest) for _ in directs[name]] for name in session}
-    check_lists(directs, [step for steps in gated.values() for step in steps])
+    check_lists(view, directs, [step for steps in gated.values() for step in steps])
     for name, steps in gated.items():
         def settle(ours, theirs, wire=sent[name]):
             if version == STATELESS:
                 settle_gone({"steps": theirs, "wire": wire}, {"steps": ours})
 
-        check_steps(directs, name, steps, settle)
+        check_steps(view, directs, name, steps, settle)
 
 
 def start_demo(services):
@@ -148,18 +170,19 @@ def start_demo(services):
 
 
 @contextmanager
-def before_all(services, upstreams):
+def before_all(services, view, upstreams):
     """A gate before all of them, once it knows what each one has; gives the address of the view."""
-    policies = {f"{name}.yaml": POLICY.format(name=name, tools="*") for name in upstreams}
+    policies = {f"{name}.yaml": POLICY.format(name=name, tools="*") for name in view.members}
     policies["principals.yaml"] = PRINCIPALS.format(digest=hashlib.sha256(KEY.encode()).hexdigest())
     all_of_it = '{ tools: ["*"], prompts: ["*"], resources: ["*"] }'
-    members = "".join(f"      {name}: {all_of_it}\n" for name in upstreams)
+    members = "".join(f"      {name}: {all_of_it}\n" for name in view.members)
     policies["views.yaml"] = f"views:\n  all:\n    default: true\n    servers:\n{members}"
     admin = f"127.0.0.1:{free_port()}"
-    places = "".join(f"  {name}: {{ url: {url} }}\n" for name, url in upstreams.items())
+    said = {name: ", catalogue: { per: caller }" for name in view.each}
+    places = "".join(f"  {name}: {{ url: {upstreams[name]}{said.get(name, '')} }}\n" for name in view.members)
     settings = f"admin: {{ address: {admin} }}\nservers:\n{places}"
     with services.gate(None, None, settings=settings, policies=policies, OTEL_TRACES_EXPORTER="none") as gate:
-        wait_until_known(f"http://{admin}/metrics", len(upstreams))
+        wait_until_known(f"http://{admin}/metrics", len(view.members) - len(view.each))
         yield urllib.parse.urljoin(gate.address, "/mcp")
 
 
@@ -174,13 +197,15 @@ def wait_until_known(metrics, servers):
 
 
 def check_all(services, report):
-    checks = {f"view · {client}": client for client in CLIENTS_MET}
-    if not any(map(report.wants, checks)):
+    checks = {name: {f"{name} · {client}": client for client in CLIENTS_MET} for name in VIEWS}
+    wanted = {name: of for name, of in checks.items() if any(map(report.wants, of))}
+    if not wanted:
         return
     upstreams = {"demo": start_demo(services)}
-    for name in MEMBERS:
+    for name in set().union(*(VIEWS[name].members for name in wanted)) - upstreams.keys():
         server = SERVERS[name]
         upstreams[name] = services.server(server.runtime, server.program, *server.arguments)
-    with before_all(services, upstreams) as gate:
-        for name, client in checks.items():
-            report.check(name, check, services, upstreams, gate, client)
+    for name, of in wanted.items():
+        with before_all(services, VIEWS[name], upstreams) as gate:
+            for check_name, client in of.items():
+                report.check(check_name, check, services, VIEWS[name], upstreams, gate, client)

@@ -215,3 +215,13 @@ async fn a_list_that_one_caller_sees_changed_is_not_given_to_another_as_it_was()
     let of_alice = list(&gate, ALICE).await;
     assert!(!is_kept(&of_alice) && names(&of_alice).is_empty(), "{of_alice}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_are_each_callers_own_are_never_given_again() {
+    let server = Server::start(for_everyone()).await;
+    let gate = server.world().server("catalogue: { per: caller }").start().await;
+    for asked in 1..4 {
+        list(&gate, ALICE).await;
+        assert_eq!(server.upstream.count(), asked, "whatever the server says of them");
+    }
+}

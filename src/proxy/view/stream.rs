@@ -252,11 +252,16 @@ impl Shared {
 
     /// A server that has ended its stream is asked for another, after a moment.
     fn reopen(&mut self) {
-        let Self { streams, flowing, asked, .. } = self;
+        let Self { streams, flowing, asked, gateway, caller, .. } = self;
         flowing.retain(|server| {
             let goes_on = streams.servers().any(|it| it == server);
             if !goes_on {
                 asked.remove(server);
+                // What changes until then nobody tells.
+                let served = gateway.routes.server(server);
+                if let Some(callers) = served.and_then(|served| served.catalogue.callers()) {
+                    callers.outdate(caller.principal.account());
+                }
             }
             goes_on
         });

@@ -402,6 +402,8 @@ async fn who_is_told_that_its_tools_have_changed_is_shown_the_new_ones() {
     stream.read_head().await.unwrap().unwrap();
     let first = hears(&mut stream, |_| true).await;
     assert_eq!(first["params"]["notifications"], wanted["notifications"], "{first}");
+    let subscribed = each.upstream.since(0).iter().any(|it| it.holds(r#""toolsListChanged":true"#));
+    assert!(subscribed, "in her name, and for that");
     let (session, _) = Session::begin(gate.data, BOB, json!({})).await;
     let get = String::from_utf8(super::session::with(BOB, Some(&session.id), "")).unwrap().replace("POST ", "GET ");
     let get = get.replace("content-length: 0\r\n", "").replace("content-type: application/json\r\n", "");
