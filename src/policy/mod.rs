@@ -111,6 +111,12 @@ impl PolicySet {
         Redaction(rules.redactors.iter().chain(own).cloned().collect())
     }
 
+    /// The same, as far as the tool's own rules say.
+    fn tool_redaction(&self, server: &ServerName, tool: &str) -> Redaction {
+        let own = self.servers.get(server).and_then(|rules| rules.tool(tool).redactors.as_ref());
+        Redaction(own.cloned().into_iter().collect())
+    }
+
     /// What this server may ask of its clients.
     pub fn server_may(&self, server: &ServerName) -> Questions {
         self.servers.get(server).map(|rules| rules.server_may | rules.in_shadow).unwrap_or_default()

@@ -100,6 +100,17 @@ impl PolicySet {
         })
     }
 
+    /// The same, about a task that this tool has begun: what must not be sent to the tool, must not be sent to its task, either.
+    ///
+    /// # Errors
+    /// The call is refused.
+    pub fn permit_about(&self, tool: &str, mut permit: Permit) -> Result<Permit, Denial> {
+        // What the server's own rules say was looked for already.
+        let (call, found) = seemly(&permit.call, &self.tool_redaction(&permit.server, tool), &mut permit.would_deny)?;
+        permit.sightings.extend(found);
+        Ok(Permit { call, redaction: self.redaction(&permit.server, Some(tool)), ..permit })
+    }
+
     /// The limits over all that the server offers, if the call takes something of that.
     fn limits_over(&self, call: &Call, server: &ServerName) -> Arc<[LimitRule]> {
         let takes = match call.method().subject() {

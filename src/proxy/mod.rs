@@ -141,6 +141,7 @@ impl Gateway {
         receive::agree(&head, &call, learnt.mirrors())?; // do the headers say the same?
         let context = peer.context().showing(learnt.shown().of(call.target()));
         let permit = now.policy.permit(&principal, &call, &served.name, context)?; // may they?
+        let permit = served.state.about(permit, &now.policy)?; // to that task, too?
         seen.permitted(&permit);
         let entered = served.state.enter(&permit, &place, &head.headers, &now.policy);
         let conversation = entered.await?; // is what it names theirs?

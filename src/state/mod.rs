@@ -26,7 +26,7 @@ use crate::identity::Principal;
 use crate::json::Fault;
 use crate::jsonrpc::RequestId;
 use crate::mcp::{Era, Method, ServerName, Target};
-use crate::policy::{Effect, Permit, PolicySet, Query};
+use crate::policy::{Denial, Effect, Permit, PolicySet, Query};
 
 pub use conversation::{Conversation, UnderWay};
 pub use learnt::{Learnt, Lesson, Per};
@@ -130,6 +130,21 @@ impl State {
     /// Which lists the server shows.
     pub fn lists(&self) -> &Lists {
         &self.lists
+    }
+
+    /// What is permitted, where it is about a task that its tool's rules hold for, too.
+    ///
+    /// # Errors
+    /// By those it is refused.
+    pub fn about(&self, permit: Permit, policy: &PolicySet) -> Result<Permit, Denial> {
+        let tool = match permit.call().target() {
+            Target::Task(task) => self.tasks.tool(task, permit.principal()),
+            Target::None | Target::Tool(_) | Target::Prompt(_) | Target::Resource(_) => None,
+        };
+        match tool {
+            Some(tool) => policy.permit_about(&tool, permit),
+            None => Ok(permit),
+        }
     }
 
     /// The conversation that a permitted call belongs to. What a client names by id, be it a session, a task, or a

@@ -276,6 +276,54 @@ async fn what_a_client_answers_to_a_question_is_masked_and_refused_like_argument
     assert_eq!(upstream.count(), before, "nothing reached the server");
 }
 
+/// What must not be sent to a tool, must not be sent to its task, either: nor is it, by whatever the task asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_answers_to_a_task_is_masked_and_refused_as_its_tool_says() {
+    let upstream = Upstream::start().await;
+    let more = r#"      - { pattern: "PIN-[0-9]{4}", name: pin, in: arguments, then: mask }
+      - { pattern: "TOP-[0-9]{4}", name: top, in: arguments, then: block }
+  get_record_detail:"#;
+    let policy = POLICY.replace("  get_record_detail:", more);
+    let gate = World::new(&upstream.url()).policy("records.yaml", &policy).start().await;
+    upstream.answer_with(|request: &Recorded| {
+        let asked = request.json().unwrap_or_default();
+        let result = match (asked["method"].as_str(), asked["params"]["name"].as_str()) {
+            (Some("tools/call"), Some(tool)) => {
+                json!({ "resultType": "task", "taskId": format!("of-{tool}"), "status": "working", "ttlMs": null })
+            }
+            _ => json!({ "resultType": "complete" }),
+        };
+        Reply::json(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }))
+    });
+    let ask = async |method: &str, params: &str, name: &str| {
+        let request = String::from_utf8(post_modern(method, params, Some(name))).unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let has = r#"/clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        let body = body.replace(r#"/clientCapabilities":{}"#, has);
+        let head = head.split_once("content-length").unwrap().0;
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        raw::call(gate.data, request.as_bytes()).await.json().unwrap()
+    };
+    let answers = |tool: &str, text: &str| {
+        let said = format!(r#"{{"who":{{"action":"accept","content":{{"name":"{text}"}}}}}}"#);
+        format!(r#""taskId":"of-{tool}","inputResponses":{said}"#)
+    };
+    for (tool, hidden) in [("get_statistics", true), ("search_records", false)] {
+        let begun = ask("tools/call", &format!(r#""name":"{tool}","arguments":{{}}"#), tool).await;
+        assert_eq!(begun["result"]["resultType"], "task", "{begun}");
+        let task = format!("of-{tool}");
+        let taken = ask("tasks/update", &answers(tool, "PIN-1234, jane@example.com"), &task).await;
+        assert_eq!(taken["result"]["resultType"], "complete", "{taken}");
+        let got = upstream.since(0).pop().expect("an update").text();
+        let pin = if hidden { "[redacted: pin]" } else { "PIN-1234" };
+        assert!(got.contains(&format!(r#""name":"{pin}, [redacted: email]""#)), "the server's rules hold, too: {got}");
+
+        let before = upstream.count();
+        let answer = ask("tasks/update", &answers(tool, "TOP-1234"), &task).await;
+        assert_eq!((answer["error"]["code"] == -32602, upstream.count() == before), (hidden, hidden), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_prompt_with_what_must_not_be_sent_is_refused_as_a_prompt_is() {
     let (upstream, gate) = world().await;
