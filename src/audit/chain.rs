@@ -3,6 +3,7 @@
 //! A line's hash is that of a leaf; each line names the hash of the one before it. Of the tree only its edge is kept:
 //! at most one hash for each bit of its size.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 hash.
@@ -88,34 +89,12 @@ pub(super) fn parent(left: &Hash, right: &Hash) -> Hash {
 
 /// In hexadecimal digits, as lines have it.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0xf));
-    }
-    text
+    HEXLOWER.encode(bytes)
 }
 
 /// From 64 hexadecimal digits in lower case.
 pub(super) fn unhex(text: &str) -> Option<Hash> {
-    let mut hash = NOTHING;
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != hash.len() || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(hash)
-}
-
-fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        _ => None,
-    }
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

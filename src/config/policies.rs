@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::Reach;
@@ -55,13 +56,8 @@ fn digest(files: &[Named]) -> Arc<str> {
         hash.update(format!("{file}\0{}\0", bytes.len()));
         hash.update(bytes);
     }
-    let bytes = hash.finalize();
-    bytes.iter().take(6).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect::<String>().into()
-}
-
-/// Hexadecimal.
-fn digit(value: u8) -> Option<char> {
-    char::from_digit(u32::from(value), 16)
+    let digits = HEXLOWER.encode(&hash.finalize());
+    digits.get(..12).unwrap_or(&digits).into()
 }
 
 /// A file, and what is in it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue};
 
 use crate::upstream::REQUEST_ID;
@@ -21,19 +22,14 @@ impl DecisionId {
 
     /// As a header's value.
     pub fn header(self) -> HeaderValue {
-        let digit = |place: usize| {
-            let digit = (self.0 >> (60 - 4 * place)) & 0xf;
-            u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 16)).map_or(b'0', |digit| digit as u8)
-        };
-        let digits: [u8; 16] = std::array::from_fn(digit);
         // Sixteen hexadecimal digits are always a header's value.
-        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(&HEXLOWER.encode(&self.0.to_be_bytes()))
     }
 }
 

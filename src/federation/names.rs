@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::mcp::ServerName;
@@ -163,13 +164,9 @@ fn hashed(text: &str, origin: &Origin) -> Box<str> {
     let plain = text.chars().map(|c| if c.is_ascii() && is_plain(c as u8) { c } else { '_' });
     let mut name: String = plain.take(LONGEST - DIGITS - 1).collect();
     name.push('_');
-    let digest = Sha256::digest(format!("{}\0{}", origin.server, origin.name));
-    name.extend(digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(DIGITS).filter_map(digit));
+    let digits = HEXLOWER.encode(&Sha256::digest(format!("{}\0{}", origin.server, origin.name)));
+    name.extend(digits.chars().take(DIGITS));
     name.into()
-}
-
-fn digit(value: u8) -> Option<char> {
-    char::from_digit(value.into(), 16)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! already graph. What shows on a metric comes from a closed set.
 
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use opentelemetry::{KeyValue, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -288,8 +289,8 @@ impl<'a> Facts<'a> {
     fn session(&self) -> Option<String> {
         let session = self.exchange.session.as_ref()?;
         let legacy = self.exchange.call.as_ref().is_none_or(|call| call.era() == Era::Legacy);
-        let hash = Sha256::digest(session.as_bytes());
-        legacy.then(|| hash.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+        let digits = HEXLOWER.encode(&Sha256::digest(session.as_bytes()));
+        legacy.then(|| digits.chars().take(16).collect())
     }
 
     /// Host and port of the server.

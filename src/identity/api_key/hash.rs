@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -62,15 +63,7 @@ impl KeyHash {
 
 /// Reads 64 lower-case hexadecimal digits.
 fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if text.len() != 64 || !text.bytes().all(lower) {
-        return None;
-    }
-    let mut digest = [0; 32];
-    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(digest)
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 /// As it stands in a policy.
@@ -80,7 +73,7 @@ impl fmt::Display for KeyHash {
             None => f.write_str(PLAIN)?,
             Some(pepper) => write!(f, "{PEPPERED}{pepper}:")?,
         }
-        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.digest))
     }
 }
 
