@@ -121,9 +121,10 @@ impl fmt::Write for Escaping<'_> {
 }
 
 fn escape(text: &str, into: &mut String) {
-    let is_special = |byte: &u8| !matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-    // Counted to the end: so it takes many bytes at once.
-    if text.as_bytes().iter().filter(|byte| is_special(byte)).count() == 0 {
+    let special =
+        |byte: u8| u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    // Looked at to the end: so it takes many bytes at once.
+    if text.bytes().fold(0, |any, byte| any | special(byte)) == 0 {
         into.push_str(text);
         return;
     }

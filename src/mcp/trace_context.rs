@@ -1,6 +1,7 @@
 //! The trace context that a message carries (`params._meta`, SEP-414), and the one edit that the gate makes of what a caller
 //! sends: its own context in the place of the caller's, no baggage that nobody asked for, and a key where the call needs one.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -80,29 +81,30 @@ impl Call {
         let Spot { params, meta, members } = &self.spot;
         let gone = members.iter().filter(|(member, _)| gone(*member)).map(|(_, span)| span.clone());
         let cuts = json::cuts(&self.body, gone);
-        let added: Vec<_> =
-            context.map(TraceContext::members).into_iter().chain(key.map(IdempotencyKey::member)).collect();
-        let Some(object) = meta.as_ref().or(params.as_ref()).filter(|_| !added.is_empty() || !cuts.is_empty()) else {
+        let members = match (context.map(TraceContext::members), key.map(IdempotencyKey::member)) {
+            (Some(context), Some(key)) => [&*context, ",", &*key].concat(),
+            (context, key) => context.or(key).unwrap_or_default(),
+        };
+        let Some(object) = meta.as_ref().or(params.as_ref()).filter(|_| !members.is_empty() || !cuts.is_empty()) else {
             return self.body.clone();
         };
         // Right behind the opening brace: whatever is cut stands behind that.
         let at = object.start + 1;
         let (before, after) = self.body.split_at_checked(at).unwrap_or((&self.body, &[]));
         let cuts: Vec<_> = cuts.into_iter().map(|cut| cut.start - at..cut.end - at).collect();
-        let rest = json::without(after, &cuts);
-        let mut members = added.join(",");
-        if meta.is_none() {
-            members = format!(r#""_meta":{{{members}}}"#);
-        }
+        let rest = if cuts.is_empty() { Cow::Borrowed(after) } else { json::without(after, &cuts).into() };
+        let (opens, closes) = if meta.is_some() { ("", "") } else { (r#""_meta":{"#, "}") };
         let alone = rest.trim_ascii_start().first() == Some(&b'}');
-        let comma: &[u8] = if members.is_empty() || alone { b"" } else { b"," };
-        Bytes::from([before, members.as_bytes(), comma, &rest].concat())
+        let comma = if members.is_empty() || alone { "" } else { "," };
+        let [opens, members, closes, comma] = [opens, &members, closes, comma].map(str::as_bytes);
+        Bytes::from([before, opens, members, closes, comma, &rest].concat())
     }
 }
 
 impl TraceContext {
     fn members(&self) -> String {
-        let mut text = String::from(r#""traceparent":"#);
+        let mut text = String::with_capacity(self.traceparent.len() + self.tracestate.len() + 40);
+        text.push_str(r#""traceparent":"#);
         json::quote(&self.traceparent, &mut text);
         if !self.tracestate.is_empty() {
             text.push_str(r#","tracestate":"#);

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use http::HeaderMap;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
@@ -66,9 +67,10 @@ pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
 
 /// The span as the parent of whatever its receiver does.
 pub(super) fn write(context: &SpanContext) -> TraceContext {
-    let sampled = u8::from(context.is_sampled());
+    let (trace, span) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
+    let flags = if context.is_sampled() { "-01" } else { "-00" };
     TraceContext {
-        traceparent: format!("00-{:032x}-{:016x}-{sampled:02x}", context.trace_id(), context.span_id()),
+        traceparent: ["00-", &HEXLOWER.encode(&trace), "-", &HEXLOWER.encode(&span), flags].concat(),
         tracestate: context.trace_state().header(),
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use opentelemetry::trace::TraceId;
 
 use super::attribute::Facts;
@@ -71,13 +72,17 @@ pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, l
     json::quote(&exchange.policy, line);
     let micros = took.as_micros();
     let _ = write!(line, ",\"duration_ms\":{}.{:03},\"trace_id\":", micros / 1000, micros % 1000);
-    match trace {
-        Some(trace) => {
-            let _ = write!(line, "\"{trace:032x}\"");
-        }
-        None => line.push_str("null"),
-    }
+    write_trace(trace, line);
     line.push_str("}\n");
+}
+
+fn write_trace(trace: Option<TraceId>, line: &mut String) {
+    let Some(trace) = trace else {
+        return line.push_str("null");
+    };
+    line.push('"');
+    HEXLOWER.encode_append(&trace.to_bytes(), line);
+    line.push('"');
 }
 
 /// The method as the message has it, known or not.
