@@ -17,8 +17,8 @@ use crate::wire::Tool;
 /// What a call through the gate takes, as a multiple of what it takes through the floor. Lower it with every change that
 /// makes the gate cheaper; who raises it says why.
 const KNOWN: [(Cell, f64); 3] = [
-    (Cell { tool: Tool::Echo, connections: 16 }, 2.61),
-    (Cell { tool: Tool::Blob16k, connections: 16 }, 4.17),
+    (Cell { tool: Tool::Echo, connections: 16 }, 2.42),
+    (Cell { tool: Tool::Blob16k, connections: 16 }, 3.27),
     (Cell { tool: Tool::Sse100, connections: 4 }, 2.08),
 ];
 /// So far, as a share of it, it may be missed.

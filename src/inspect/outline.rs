@@ -4,6 +4,7 @@
 //! It follows strings and nesting, which is enough to read the members that tell what a message is, once and exactly;
 //! what stands deeper is not looked at.
 
+use crate::json;
 use crate::jsonrpc::{RequestId, code};
 use crate::mcp::Form;
 
@@ -95,17 +96,13 @@ impl Outline {
         }
     }
 
-    /// Texts that cannot matter are skipped as fast as memory goes: to the quotation mark that ends them, which no backslash of
-    /// its own stands before. Texts have many escapes and few of those, so only those are looked for.
+    /// Texts that cannot matter are skipped as fast as memory goes.
     fn skip(&self, rest: &[u8]) -> usize {
         if self.string != Some(Escaped::No) || self.depth <= 2 {
             return 0;
         }
-        let escapes = |before: &[u8]| before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
-        let mut quotes = memchr::memchr_iter(b'"', rest);
-        let end = quotes.find(|at| rest.get(..*at).is_some_and(|before| !escapes(before)));
         // A backslash at the end is read as what it is: the next piece begins with what it escapes.
-        end.unwrap_or_else(|| rest.len() - usize::from(escapes(rest)))
+        json::string_end(rest).unwrap_or_else(|| rest.len() - usize::from(json::ends_in_escape(rest)))
     }
 
     /// What the message was, if it was one answer with one reading.

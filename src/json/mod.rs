@@ -5,6 +5,7 @@
 
 mod cut;
 mod names;
+mod run;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod text;
 mod value;
 
 pub use cut::{cuts, edited, name, without};
+pub use run::{ends_in_escape, string_end};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
 pub use text::{Decoded, decode, quote, quote_shown};
 pub use value::value;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::decode;
 use super::names::Names;
+use super::{decode, run};
 
 /// How much of everything a text may have. Checked while reading, so that no input costs more than its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -305,15 +305,19 @@ impl<P: Copy> Scanner<'_, P> {
     fn string(&mut self) -> Result<(), Flaw> {
         self.at += 1;
         loop {
-            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
+            // Most strings end soon, and what tells of many bytes at once tells nothing of few.
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            self.at += plain_run(rest.get(..run::PIECE).unwrap_or(rest));
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape()?,
+                Some(0x20..) => {}
                 _ => return Err(Flaw::Syntax),
             }
+            self.at += run::sound(self.bytes, self.at);
         }
     }
 

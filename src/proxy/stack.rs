@@ -56,7 +56,8 @@ where
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header
         .service(service_fn(move |request: Request<Incoming>| {
             // In a box of its own it goes when the answer begins; hyper keeps what it holds by value as long as the stream.
-            let answer = Box::pin(answer(request));
+            // Made where it stays: it is large, and would be copied whole.
+            let answer = Box::into_pin(Box::write(Box::new_uninit(), answer(request)));
             async move { Ok(answer.await) }
         }))
 }
