@@ -15,8 +15,8 @@ use super::record::{Event, Record, Told};
 use super::{Health, Job, MOST, Mode, Shared};
 use crate::clock::{self, Moment};
 
-/// How long records gather where nobody waits for them: waking the thread costs a call more than its record does.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long records gather where nobody waits for them: waking the thread costs more than a record does.
+const GATHER: Duration = Duration::from_millis(10);
 /// How often the thread looks at the time while something is to be done later, and while nothing is.
 const SOON: Duration = Duration::from_millis(50);
 const IDLE: Duration = Duration::from_secs(1);
