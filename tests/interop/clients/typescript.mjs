@@ -91,6 +91,26 @@ const calls = {
   'prompts/get': params => client.getPrompt(params),
   'completion/complete': params => client.complete(params),
   await: method => arrival(method),
+  // A call that runs as a task (2025-11-25), to its end. What the task is called differs from run to run; here it has one name.
+  async task({ name, arguments: given }) {
+    const { tasks } = client.experimental;
+    const kinds = new Set();
+    let id, result;
+    for await (const message of tasks.callToolStream({ name, arguments: given }, undefined, { task: { ttl: 60_000 } })) {
+      if (message.type === 'error') throw message.error;
+      kinds.add(message.type);
+      id ??= message.task?.taskId;
+      result ??= message.result;
+    }
+    const { status } = await tasks.getTask(id);
+    const listed = (await tasks.listTasks()).tasks.some(({ taskId }) => taskId === id);
+    const named = seen => JSON.parse(JSON.stringify(seen).replaceAll(id, '<task>'));
+    // How often its state is told depends on when one asks.
+    const isState = ({ method }) => method === 'notifications/tasks/status';
+    const told = new Set(events.filter(isState).map(({ params }) => `${params.status} ${named(params.taskId)}`));
+    events = named(events.filter(event => !isState(event)));
+    return named({ kinds: [...kinds].sort(), status, listed, told: [...told].sort(), result });
+  },
   // Subscribe, have the server change something, and wait until the change is told.
   async listen({ uri, touch }) {
     const subscription = await client.listen({ resourceSubscriptions: [uri] });
