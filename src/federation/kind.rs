@@ -20,6 +20,9 @@ impl Kind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Tool, Self::Prompt, Self::Resource, Self::Template];
 
+    /// The capabilities of servers that have some of them.
+    pub const CAPABILITIES: [&'static str; 3] = ["tools", "prompts", "resources"];
+
     /// What this method lists.
     pub fn listed_by(method: Method) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.list() == method)
@@ -64,8 +67,8 @@ impl Kind {
         }
     }
 
-    /// The capability of servers that have some.
-    pub(super) fn capability(self) -> &'static str {
+    /// The capability of servers that have some, by which clients hear that others are listed.
+    pub fn capability(self) -> &'static str {
         match self {
             Self::Tool => "tools",
             Self::Prompt => "prompts",

@@ -104,6 +104,15 @@ impl Listing {
         self.of(kind).things.iter().map(|(origin, shown)| (origin, &shown.thing))
     }
 
+    /// The capabilities of whose lists others stand here than there.
+    pub fn changed_since(&self, before: &Self) -> impl Iterator<Item = &'static str> {
+        let same = |kind| {
+            let (now, then) = (&self.of(kind).things, &before.of(kind).things);
+            now.len() == then.len() && now.values().zip(then.values()).all(|(now, then)| Arc::ptr_eq(now, then))
+        };
+        Kind::ALL.into_iter().filter(move |kind| !same(*kind)).map(Kind::capability)
+    }
+
     /// Whether it was made of just that.
     pub(super) fn is_of(&self, has: &[Has]) -> bool {
         let mut pairs = self.has.iter().zip(has);

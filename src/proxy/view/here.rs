@@ -129,14 +129,15 @@ impl Here<'_> {
     /// What clients of this era can do here: all that is routed for some server, and that this caller may.
     fn capabilities(&self, era: Era) -> String {
         let hears = era == Era::Legacy || self.may_use(Method::SubscriptionsListen);
-        let mut capabilities = vec![format!(r#""tools":{{{}}}"#, if hears { r#""listChanged":true"# } else { "" })];
+        let changes = if hears { r#""listChanged":true"# } else { "" };
+        let mut capabilities = vec![format!(r#""tools":{{{changes}}}"#)];
         let has = |kind| self.listing().shown(kind).next().is_some() && self.may_use(kind.list());
         if has(Kind::Prompt) {
-            capabilities.push(r#""prompts":{}"#.to_owned());
+            capabilities.push(format!(r#""prompts":{{{changes}}}"#));
         }
         if has(Kind::Resource) || has(Kind::Template) {
-            let subscribe = hears && self.offers(Offer::Subscriptions);
-            capabilities.push(format!(r#""resources":{{{}}}"#, if subscribe { r#""subscribe":true"# } else { "" }));
+            let subscribe = if hears && self.offers(Offer::Subscriptions) { r#","subscribe":true"# } else { "" };
+            capabilities.push(format!(r#""resources":{{{changes}{subscribe}}}"#));
         }
         if self.offers(Offer::Completions) && (has(Kind::Prompt) || has(Kind::Template)) {
             capabilities.push(r#""completions":{}"#.to_owned());

@@ -1,7 +1,7 @@
-//! The stream by which a client of a view hears of changes: that other tools are shown; and, in a session, whatever its
-//! servers say of themselves, each on its own stream.
+//! The stream by which a client of a view hears of changes: that other tools, prompts or resources are shown; and, in a session,
+//! whatever its servers say of themselves, each on its own stream.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
@@ -24,9 +24,9 @@ use super::super::{Caller, Gateway, Slot};
 use super::callers::Asker;
 use super::made;
 use super::session::Within;
-use super::subscription::{Opened, Subscriber, Things, acknowledged};
+use super::subscription::{Opened, Subscriber, Things, acknowledged, flag};
 use crate::exchange::Outcome;
-use crate::federation::{Listing, View};
+use crate::federation::{Kind, Listing, View};
 use crate::mcp::{Call, Era, ServerName};
 use crate::state::Begun;
 use crate::telemetry::{Counted, Recorder};
@@ -44,6 +44,8 @@ pub(in crate::proxy) struct Shared {
     turn: Pin<Box<dyn Future<Output = Turn> + Send>>,
     /// What passes next.
     said: VecDeque<Bytes>,
+    /// The capabilities of whose lists its client is still to hear that others are shown.
+    changed: BTreeSet<&'static str>,
     streams: Merged,
     /// The servers whose streams are open, were not to be had, or are being opened, each in which session.
     asked: BTreeMap<ServerName, Begun>,
@@ -104,6 +106,7 @@ impl Shared {
         let mut shared = Self {
             turn: Box::pin(turn(gateway.draining.clone(), ears, caller.principal.expires())),
             said: VecDeque::new(),
+            changed: BTreeSet::new(),
             streams: Merged::default(),
             asked: BTreeMap::new(),
             flowing: Vec::new(),
@@ -155,7 +158,7 @@ impl Shared {
         }
         // Nothing stands within an event of a server.
         if self.streams.is_between()
-            && let Some(said) = self.said.pop_front()
+            && let Some(said) = self.said.pop_front().or_else(|| self.hears.of_change(&mut self.changed))
         {
             self.keep_alive.pass();
             return Poll::Ready(Some(Ok(said)));
@@ -187,7 +190,7 @@ impl Shared {
             // Something else is shown, most likely.
             (self.view, self.caller.principal, self.caller.now) = (Arc::clone(view), principal, now);
             self.hears.judge_by(&self.caller);
-            self.said.push_back(self.hears.of_change());
+            self.changed.extend(self.lists());
         }
         true
     }
@@ -196,12 +199,22 @@ impl Shared {
         let era = self.hears.era();
         let listing = made(&self.gateway, &self.view, era);
         let late = self.hears.late((&self.gateway, &self.view), &listing);
-        if (!Arc::ptr_eq(&listing, &self.listing) || late != self.late) && self.said.is_empty() {
-            self.said.push_back(self.hears.of_change());
-        }
+        self.changed.extend(listing.changed_since(&self.listing));
+        let its_own = late != self.late;
         (self.listing, self.late) = (listing, late);
+        if its_own {
+            self.changed.extend(self.lists());
+        }
         self.turn = Box::pin(turn(self.gateway.draining.clone(), ears, self.caller.principal.expires()));
         self.open(Duration::ZERO);
+    }
+
+    /// The capabilities of lists on which something may stand: tools always may.
+    fn lists(&self) -> Vec<&'static str> {
+        let may = |kind: &Kind| {
+            *kind == Kind::Tool || !self.listing.each().is_empty() || self.listing.shown(*kind).next().is_some()
+        };
+        Kind::ALL.into_iter().filter(may).map(Kind::capability).collect()
     }
 
     /// What a server says comes from now on. To a client that has subscribed only if it was told so.
@@ -321,23 +334,23 @@ impl Hears {
             return None;
         };
         let mut of = acknowledged(honoured.values());
-        if subscriber.wants_tools() {
-            of.insert("toolsListChanged".to_owned(), true.into());
-        }
+        of.extend(subscriber.lists().map(|list| (flag(list), true.into())));
         let params = format!(r#"{},"notifications":{}"#, subscription(&subscriber.call), Value::Object(of));
         Some(event(&format!(r#""method":"notifications/subscriptions/acknowledged","params":{{{params}}}"#)))
     }
 
-    /// That other tools are shown.
-    fn of_change(&self) -> Bytes {
-        match self {
-            Self::Session(_) => event(r#""method":"notifications/tools/list_changed""#),
-            Self::Subscription(subscriber) if !subscriber.wants_tools() => Bytes::new(),
+    /// That others are shown on these lists, if its client hears of them. They are told of then.
+    fn of_change(&self, lists: &mut BTreeSet<&'static str>) -> Option<Bytes> {
+        let about = match self {
+            Self::Session(_) => String::new(),
             Self::Subscription(subscriber) => {
-                let about = subscription(&subscriber.call);
-                event(&format!(r#""method":"notifications/tools/list_changed","params":{{{about}}}"#))
+                let wanted: Vec<_> = subscriber.lists().collect();
+                lists.retain(|list| wanted.contains(list));
+                format!(r#","params":{{{}}}"#, subscription(&subscriber.call))
             }
-        }
+        };
+        let list = lists.pop_first()?;
+        Some(event(&format!(r#""method":"notifications/{list}/list_changed"{about}"#)))
     }
 
     /// The last word.

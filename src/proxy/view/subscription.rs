@@ -1,4 +1,4 @@
-//! What a client of 2026-07-28 is to hear of single resources and tasks, and of tools that a server has for it alone: each by a
+//! What a client of 2026-07-28 is to hear of single resources and tasks, and of what a server has for it alone: each by a
 //! subscription at the server that has it.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::super::body::Relay;
 use super::super::{Asking, Caller, Gateway, Peer};
 use super::here::Here;
+use crate::federation::Kind;
 use crate::json::{self, Bounds};
 use crate::mcp::{self, Call, Method, ServerName};
 use crate::sse::{Event, Splitter};
@@ -32,16 +33,12 @@ pub(super) struct Subscriber {
 /// Single resources and tasks of a server, by the names that its client has for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Things {
-    /// And of its tools, which are each caller's own.
-    tools: Option<Tools>,
+    /// And of its lists, on which stands what is each caller's own, by their capabilities.
+    lists: Vec<&'static str>,
     uris: Vec<String>,
     /// Each with the name that its server has for it.
     tasks: Vec<(String, Box<str>)>,
 }
-
-/// All tools of a server.
-#[derive(Clone, Copy, Debug)]
-struct Tools;
 
 /// A stream that a server has opened.
 pub(super) struct Opened {
@@ -52,7 +49,6 @@ pub(super) struct Opened {
     pub(super) honoured: Things,
 }
 
-const TOOLS: &str = "toolsListChanged";
 const BOUNDS: Bounds = Bounds { depth: 128, members: 10_000, values: 100_000, number: 4096 };
 
 impl Subscriber {
@@ -70,10 +66,10 @@ impl Subscriber {
                 wanted.entry(route.served.name.clone()).or_default().tasks.push((task, theirs));
             }
         }
-        if wants_tools(&asked) {
-            for server in here.listing().each().iter().filter(|it| here.may_use_at(it, Method::SubscriptionsListen)) {
-                wanted.entry(server.clone()).or_default().tools = Some(Tools);
-            }
+        let lists: Vec<_> = lists(&asked).collect();
+        let each = here.listing().each().iter().filter(|_| !lists.is_empty());
+        for server in each.filter(|it| here.may_use_at(it, Method::SubscriptionsListen)) {
+            wanted.entry(server.clone()).or_default().lists.clone_from(&lists);
         }
         Self {
             gateway: Arc::clone(gateway),
@@ -85,9 +81,9 @@ impl Subscriber {
         }
     }
 
-    /// Whether it wants to hear that other tools are shown.
-    pub(super) fn wants_tools(&self) -> bool {
-        wants_tools(&json::value(self.call.body(), &BOUNDS).unwrap_or_default())
+    /// The capabilities of whose lists it wants to hear that others are shown.
+    pub(super) fn lists(&self) -> impl Iterator<Item = &'static str> {
+        lists(&json::value(self.call.body(), &BOUNDS).unwrap_or_default())
     }
 
     /// Subscribes at a server; decided, limited and recorded like whatever its client says itself.
@@ -113,7 +109,7 @@ impl Things {
     fn as_theirs(&self) -> String {
         let tasks: Vec<_> = self.tasks.iter().map(|(_, theirs)| theirs).collect();
         let mut filter = filter(&self.uris, &tasks);
-        filter.extend(self.tools.map(|Tools| (TOOLS.to_owned(), true.into())));
+        filter.extend(self.lists.iter().map(|list| (flag(list), true.into())));
         Value::Object(filter).to_string()
     }
 
@@ -122,7 +118,7 @@ impl Things {
         let of = |list: &str| texts(acknowledged, list).collect::<Vec<_>>();
         let (uris, tasks) = (of("resourceSubscriptions"), of("taskIds"));
         Self {
-            tools: self.tools.filter(|_| wants_tools(acknowledged)),
+            lists: lists(acknowledged).filter(|list| self.lists.contains(list)).collect(),
             uris: self.uris.iter().filter(|uri| uris.contains(uri)).cloned().collect(),
             tasks: self.tasks.iter().filter(|(ours, _)| tasks.contains(ours)).cloned().collect(),
         }
@@ -151,9 +147,17 @@ fn filter(uris: &[impl AsRef<str>], tasks: &[impl AsRef<str>]) -> Map<String, Va
     filter
 }
 
-/// Whether it is, or is to be, heard that other tools are shown.
-fn wants_tools(message: &Value) -> bool {
-    message.pointer("/params/notifications").and_then(|of| of.get(TOOLS)).and_then(Value::as_bool) == Some(true)
+/// The capabilities of whose lists it is, or is to be, heard that others are shown.
+fn lists(message: &Value) -> impl Iterator<Item = &'static str> + use<> {
+    let heard = |list: &&str| {
+        message.pointer(&format!("/params/notifications/{}", flag(list))).and_then(Value::as_bool) == Some(true)
+    };
+    Kind::CAPABILITIES.into_iter().filter(heard).collect::<Vec<_>>().into_iter()
+}
+
+/// The member of a subscription that is for such a list.
+pub(super) fn flag(list: &str) -> String {
+    format!("{list}ListChanged")
 }
 
 /// The texts of a list of what a subscription is for.

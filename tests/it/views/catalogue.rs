@@ -239,10 +239,10 @@ async fn who_has_subscribed_hears_that_other_tools_are_shown() {
     };
     let first = hear("acknowledged").await;
     assert!(
-        first.contains(r#""notifications":{"toolsListChanged":true}}"#),
+        first.contains(r#""notifications":{"promptsListChanged":true,"toolsListChanged":true}}"#),
         "what it hears of, and nothing else: {first}"
     );
-    two.billing.answer_with(|request: &Recorded| modern("billing", &["find", "pay", "push"], request));
+    two.billing.answer_with(|request: &Recorded| modern("billing", &["find"], request));
     let changed = hear("notifications/tools/list_changed").await;
     assert!(changed.contains(r#""io.modelcontextprotocol/subscriptionId":1"#), "{changed}");
 }

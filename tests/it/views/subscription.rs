@@ -84,7 +84,8 @@ async fn one_subscription_brings_news_of_the_resources_and_tasks_of_all_servers(
     };
     let (one, other) = (call("count").await, call("settle").await);
     let itself = raw::call(gate.data, &request("server/discover", json!({}), None)).await.json().unwrap();
-    assert_eq!(itself["result"]["capabilities"]["resources"], json!({ "subscribe": true }), "{itself}");
+    let can = json!({ "listChanged": true, "subscribe": true });
+    assert_eq!(itself["result"]["capabilities"]["resources"], can, "{itself}");
 
     let listen = async |resources: &[&str], tasks: &[&str]| {
         let wanted = json!({ "toolsListChanged": true, "resourceSubscriptions": resources, "taskIds": tasks });

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::session::hears;
 use super::{ask, modern};
 use crate::support::gate::Gate;
+use crate::support::message::{at, post_modern};
+use crate::support::raw::Connection;
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::World;
 use crate::support::{DEADLINE, until};
@@ -11,6 +14,12 @@ use crate::support::{DEADLINE, until};
 /// A server that has these prompts and resources beside a tool, and says in every answer who it is and what it was asked.
 async fn server(name: &'static str, prompts: &'static [&'static str], resources: &'static [&'static str]) -> Upstream {
     let upstream = Upstream::start().await;
+    has(&upstream, name, prompts, resources);
+    upstream
+}
+
+/// From now on it has these.
+fn has(upstream: &Upstream, name: &'static str, prompts: &'static [&'static str], resources: &'static [&'static str]) {
     upstream.answer_with(move |request: &Recorded| {
         let message = request.json().unwrap_or_default();
         let params = &message["params"];
@@ -35,7 +44,6 @@ async fn server(name: &'static str, prompts: &'static [&'static str], resources:
         result["cacheScope"] = json!("public");
         Reply::json(&json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
     });
-    upstream
 }
 
 const VIEWS: &str = "\
@@ -112,6 +120,32 @@ async fn every_prompt_leads_to_its_server_under_its_own_name() {
     assert_eq!(bare["result"]["capabilities"], json!({ "tools": {} }), "a view has what it says");
     let listed = ask(two.gate.data, "/views/bare/mcp", "prompts/list", "", None).await.json().unwrap();
     assert_eq!(listed["result"]["prompts"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_hear_of_other_prompts_and_resources_and_of_no_list_that_is_as_it_was() {
+    let records = server("records", &["draft"], &["demo://records/1"]).await;
+    let may = MAY.replace("tools:", "methods: [subscriptions/listen], tools:");
+    let world = World::new(&records.url()).policy("records.yaml", &format!("server: records\n{may}"));
+    let views = "views: { all: { default: true, servers: { records: { tools: [\"*\"], prompts: [\"*\"], resources: [\"demo://*\"] } } } }\n";
+    let gate = world.policy("views.yaml", views).start().await;
+    let itself = async || ask(gate.data, "/views/all/mcp", "server/discover", "", None).await.json().unwrap();
+    let told = json!({ "listChanged": true });
+    let known = async || itself().await["result"]["capabilities"]["prompts"] == told;
+    assert!(until(DEADLINE, known).await, "{}", itself().await);
+    assert_eq!(itself().await["result"]["capabilities"]["resources"], told);
+
+    let wanted = r#""notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}"#;
+    let mut stream = Connection::open(gate.data).await;
+    stream.send(&at("/views/all/mcp", &post_modern("subscriptions/listen", wanted, None))).await.unwrap();
+    stream.read_head().await.unwrap().unwrap();
+    let first = hears(&mut stream, |_| true).await;
+    let all = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+    assert_eq!(first["params"]["notifications"], all);
+    has(&records, "records", &["draft"], &["demo://records/1", "demo://records/2"]);
+    assert_eq!(hears(&mut stream, |_| true).await["method"], "notifications/resources/list_changed");
+    has(&records, "records", &["draft", "summarize"], &["demo://records/1", "demo://records/2"]);
+    assert_eq!(hears(&mut stream, |_| true).await["method"], "notifications/prompts/list_changed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
