@@ -13,6 +13,7 @@ use super::catalogue::{AGAIN, CatalogueSettings, LEAST, MOST, News, jittered, pa
 use super::contents::Contents;
 use super::known::{self, Known};
 use crate::clock;
+use crate::identity::Principal;
 use crate::mcp::{Era, ProtocolVersion};
 
 /// What one server has, caller by caller.
@@ -99,15 +100,28 @@ const MOST_OF_ACCOUNT: usize = 64;
 const OVERHEAD: usize = 1024;
 
 impl CallerKey {
-    /// Of this account, by all of this.
-    pub fn new(account: &Arc<str>, by: &[&[u8]]) -> Self {
+    /// Of this caller, by all of this; and by all that servers may be told of it or that its credential is good for, which is not
+    /// the same for all that one account shows.
+    pub fn new(caller: &Principal, by: &[&[u8]]) -> Self {
         let mut digest = Sha256::new();
-        for part in by {
+        let mut add = |part: &[u8]| {
             // Lengths first: no part runs into another.
             digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             digest.update(part);
+        };
+        for part in by {
+            add(part);
         }
-        Self { account: Arc::clone(account), by: digest.finalize().into() }
+        add(b"roles");
+        caller.roles().iter().for_each(|role| add(role.as_bytes()));
+        add(b"scopes");
+        caller.scopes().for_each(|scope| add(scope.as_bytes()));
+        add(b"claims");
+        for (name, claim) in caller.claims() {
+            add(name.as_bytes());
+            add(claim.to_json().to_string().as_bytes());
+        }
+        Self { account: Arc::clone(caller.account()), by: digest.finalize().into() }
     }
 }
 
@@ -355,6 +369,10 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
     use super::*;
     use crate::federation::Eras;
     use crate::inspect::{List, listed};
@@ -364,7 +382,7 @@ mod tests {
     }
 
     fn key(account: &str, by: &str) -> CallerKey {
-        CallerKey::new(&Arc::from(account), &[by.as_bytes()])
+        CallerKey::new(&Principal::for_test(account, &[]), &[by.as_bytes()])
     }
 
     fn contents(tool: &str) -> Contents {
@@ -394,9 +412,15 @@ mod tests {
         for (n, key) in keys.iter().enumerate() {
             assert_eq!(has(&callers, key), Some(n.to_string()));
         }
-        let parts =
-            |parts: &[&str]| CallerKey::new(&Arc::from("a"), &parts.iter().map(|it| it.as_bytes()).collect::<Vec<_>>());
+        let parts = |parts: &[&str]| {
+            CallerKey::new(&Principal::for_test("a", &[]), &parts.iter().map(|it| it.as_bytes()).collect::<Vec<_>>())
+        };
         assert_ne!(parts(&["a", "bc"]), parts(&["ab", "c"]), "no part runs into another");
+        let alice = Principal::for_test("alice", &["reader"]);
+        let store = |store: &str| Principal::for_test("alice", &["reader"]).claiming("store_id", &json!(store));
+        let of = [&alice, &Principal::for_test("alice", &["writer"]), &store("a"), &store("b")];
+        let of: BTreeSet<_> = of.into_iter().map(|caller| CallerKey::new(caller, &[])).collect();
+        assert_eq!(of.len(), 4, "nor has who is told to be another, by one account");
     }
 
     #[test]

@@ -164,14 +164,13 @@ impl Asker {
         if kinds.is_empty() {
             return None;
         }
-        let lists: Vec<u8> = kinds.iter().flat_map(|kind| kind.list().name().bytes().chain([b' '])).collect();
-        let key = match by {
-            By::Request(client) => {
-                let offers = client.offers(policy.server_may(server));
-                CallerKey::new(principal.account(), &[b"request", offers.as_bytes(), &lists])
-            }
-            By::Session(within) => CallerKey::new(principal.account(), &[b"session", within.ours.as_bytes(), &lists]),
+        let (how, who) = match by {
+            By::Request(client) => ("request", client.offers(policy.server_may(server)).into_bytes()),
+            By::Session(within) => ("session", within.ours.as_bytes().to_vec()),
         };
+        let lists = kinds.iter().map(|kind| kind.list().name().as_bytes());
+        let by: Vec<_> = [how.as_bytes(), &who].into_iter().chain(lists).collect();
+        let key = CallerKey::new(principal, &by);
         let own = callers.of(&key);
         Some(Behind { route, callers, kinds, key, own })
     }
