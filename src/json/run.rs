@@ -2,7 +2,7 @@
 //! cannot tell so is looked at byte by byte.
 
 /// So many bytes at once,
-pub(super) const PIECE: usize = 32;
+const PIECE: usize = 32;
 /// each with the two before it, by which a backslash that escapes is known from one that is escaped.
 const WINDOW: usize = PIECE + 2;
 

@@ -305,19 +305,19 @@ impl<P: Copy> Scanner<'_, P> {
     fn string(&mut self) -> Result<(), Flaw> {
         self.at += 1;
         loop {
-            // Most strings end soon, and what tells of many bytes at once tells nothing of few.
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            self.at += plain_run(rest.get(..run::PIECE).unwrap_or(rest));
+            self.at += plain_run(self.bytes.get(self.at..).unwrap_or_default());
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
-                Some(b'\\') => self.escape()?,
-                Some(0x20..) => {}
+                // Where one escape stands, more do.
+                Some(b'\\') => {
+                    self.escape()?;
+                    self.at += run::sound(self.bytes, self.at);
+                }
                 _ => return Err(Flaw::Syntax),
             }
-            self.at += run::sound(self.bytes, self.at);
         }
     }
 
