@@ -21,9 +21,10 @@ const LONG: usize = 900_000;
 /// more than an eighth of what it takes under way before memory is short.
 const CALLS: usize = 1600;
 const MOST: usize = 92 << 20;
-/// So many long ones would be several times as much as the group has, and come faster than anybody looks.
+/// So many long ones would be three times as much as the group has, and come faster than anybody looks. Beside a quarter of it,
+/// which is theirs, it has room for what each connection has read (128 KiB) and for an unoptimised gate.
 const CROWD: usize = 400;
-const GROUP: usize = 96 << 20;
+const GROUP: usize = 128 << 20;
 /// Each of these takes all of the machine: an unoptimised gate beside the other one would be too late to refuse anybody.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
