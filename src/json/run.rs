@@ -76,9 +76,12 @@ fn any(window: &[u8; WINDOW], says: impl Fn([u8; 3]) -> u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::{Bounds, Flaw, Kind, Lens, scan};
 
     /// Byte by byte.
     fn end_by_definition(rest: &str) -> Option<usize> {
@@ -110,6 +113,33 @@ mod tests {
                 prop_assert!(escape, "{} of {:?}", run, text);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn long_strings_with_escapes_are_read_as_serde_json_reads_them(
+            text in r#"([a-z ]{0,40}|\\["nrt/\\bux]|\\u00e9|["\n]|é){0,12}"#,
+        ) {
+            for text in [format!("\"{text}\""), format!("[\"{text}\",1]")] {
+                let read = scan(text.as_bytes(), (), &Bounds::default(), &mut Blind);
+                prop_assert_eq!(read.is_ok(), serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
+            }
+        }
+    }
+
+    /// Looks at nothing.
+    struct Blind;
+
+    impl Lens for Blind {
+        type Place = ();
+
+        fn member(&mut self, (): (), _: &str) -> Result<(), Flaw> {
+            Ok(())
+        }
+
+        fn element(&mut self, (): ()) {}
+
+        fn value(&mut self, (): (), _: Kind, _: Range<usize>) {}
     }
 
     #[test]

@@ -334,18 +334,20 @@ impl Hears {
             return None;
         };
         let mut of = acknowledged(honoured.values());
-        of.extend(subscriber.lists().map(|list| (flag(list), true.into())));
+        of.extend(subscriber.lists.iter().map(|list| (flag(list), true.into())));
         let params = format!(r#"{},"notifications":{}"#, subscription(&subscriber.call), Value::Object(of));
         Some(event(&format!(r#""method":"notifications/subscriptions/acknowledged","params":{{{params}}}"#)))
     }
 
     /// That others are shown on these lists, if its client hears of them. They are told of then.
     fn of_change(&self, lists: &mut BTreeSet<&'static str>) -> Option<Bytes> {
+        if lists.is_empty() {
+            return None;
+        }
         let about = match self {
             Self::Session(_) => String::new(),
             Self::Subscription(subscriber) => {
-                let wanted: Vec<_> = subscriber.lists().collect();
-                lists.retain(|list| wanted.contains(list));
+                lists.retain(|list| subscriber.lists.contains(list));
                 format!(r#","params":{{{}}}"#, subscription(&subscriber.call))
             }
         };

@@ -26,6 +26,8 @@ pub(super) struct Subscriber {
     view: ServerName,
     /// As it said it.
     pub(super) call: Arc<Call>,
+    /// The capabilities of whose lists it wants to hear that others are shown.
+    pub(super) lists: Vec<&'static str>,
     /// Of which server it wants to hear what.
     pub(super) wanted: BTreeMap<ServerName, Things>,
 }
@@ -66,7 +68,7 @@ impl Subscriber {
                 wanted.entry(route.served.name.clone()).or_default().tasks.push((task, theirs));
             }
         }
-        let lists: Vec<_> = lists(&asked).collect();
+        let lists = lists(&asked);
         let each = here.listing().each().iter().filter(|_| !lists.is_empty());
         for server in each.filter(|it| here.may_use_at(it, Method::SubscriptionsListen)) {
             wanted.entry(server.clone()).or_default().lists.clone_from(&lists);
@@ -77,13 +79,9 @@ impl Subscriber {
             peer: Arc::clone(peer),
             view: here.view.name.clone(),
             call: Arc::clone(call),
+            lists,
             wanted,
         }
-    }
-
-    /// The capabilities of whose lists it wants to hear that others are shown.
-    pub(super) fn lists(&self) -> impl Iterator<Item = &'static str> {
-        lists(&json::value(self.call.body(), &BOUNDS).unwrap_or_default())
     }
 
     /// Subscribes at a server; decided, limited and recorded like whatever its client says itself.
@@ -118,7 +116,7 @@ impl Things {
         let of = |list: &str| texts(acknowledged, list).collect::<Vec<_>>();
         let (uris, tasks) = (of("resourceSubscriptions"), of("taskIds"));
         Self {
-            lists: lists(acknowledged).filter(|list| self.lists.contains(list)).collect(),
+            lists: lists(acknowledged).into_iter().filter(|list| self.lists.contains(list)).collect(),
             uris: self.uris.iter().filter(|uri| uris.contains(uri)).cloned().collect(),
             tasks: self.tasks.iter().filter(|(ours, _)| tasks.contains(ours)).cloned().collect(),
         }
@@ -148,11 +146,11 @@ fn filter(uris: &[impl AsRef<str>], tasks: &[impl AsRef<str>]) -> Map<String, Va
 }
 
 /// The capabilities of whose lists it is, or is to be, heard that others are shown.
-fn lists(message: &Value) -> impl Iterator<Item = &'static str> + use<> {
+fn lists(message: &Value) -> Vec<&'static str> {
     let heard = |list: &&str| {
         message.pointer(&format!("/params/notifications/{}", flag(list))).and_then(Value::as_bool) == Some(true)
     };
-    Kind::CAPABILITIES.into_iter().filter(heard).collect::<Vec<_>>().into_iter()
+    Kind::CAPABILITIES.into_iter().filter(heard).collect()
 }
 
 /// The member of a subscription that is for such a list.
