@@ -63,13 +63,15 @@ pub enum HttpRefusal {
     Incomplete,
     /// Too many messages are under way.
     Overloaded,
+    /// Bodies that are long take all the memory that is theirs.
+    LongBodies,
 }
 
 impl Refusal {
     /// How such a message ended.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Http(HttpRefusal::Overloaded)
+            Self::Http(HttpRefusal::Overloaded | HttpRefusal::LongBodies)
             | Self::Limit(_)
             | Self::State(StateError::TooManySessions)
             | Self::Upstream(UpstreamError::Busy) => Outcome::Limited,
@@ -175,6 +177,7 @@ impl HttpRefusal {
             Self::TooSlow => "too_slow",
             Self::Incomplete => "incomplete",
             Self::Overloaded => "overloaded",
+            Self::LongBodies => "long_bodies",
         }
     }
 }
@@ -215,7 +218,8 @@ impl fmt::Display for HttpRefusal {
             Self::TooLarge(most) => write!(f, "the body is longer than {most} bytes"),
             Self::TooSlow => f.write_str("the body did not arrive in time"),
             Self::Incomplete => f.write_str("the body broke off"),
-            Self::Overloaded => f.write_str("too many messages are under way, or too long ones"),
+            Self::Overloaded => f.write_str("too many messages are under way"),
+            Self::LongBodies => f.write_str("too many long bodies are under way"),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Capacity {
         Ok(Slot { body, ..self.take()? })
     }
 
-    /// Room for a body, of which so many bytes have come.
+    /// Room for a body of so many bytes.
     ///
     /// # Errors
     /// There is none.
@@ -81,8 +81,8 @@ impl Capacity {
         if bytes <= NOT_LONG.max(has) {
             return Ok(());
         }
-        let more = u32::try_from(bytes - has).map_err(|_too_many| HttpRefusal::Overloaded)?;
-        let more = Arc::clone(&self.bodies.0).try_acquire_many_owned(more).map_err(|_full| HttpRefusal::Overloaded)?;
+        let more = u32::try_from(bytes - has).map_err(|_too_many| HttpRefusal::LongBodies)?;
+        let more = Arc::clone(&self.bodies.0).try_acquire_many_owned(more).map_err(|_full| HttpRefusal::LongBodies)?;
         match &mut slot.body {
             Some(body) => body.merge(more),
             None => slot.body = Some(more),

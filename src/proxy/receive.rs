@@ -218,6 +218,9 @@ impl Rest {
     /// answer, unannounced: a client that sends the next request on it, such as with the token it was told to bring,
     /// would find nobody.
     pub(super) async fn passed_over(self, mut body: Incoming) {
+        if body.size_hint().lower() > PASSED_OVER as u64 {
+            return;
+        }
         let passing = async {
             let mut left = PASSED_OVER;
             while let Some(Ok(frame)) = body.frame().await {
@@ -331,10 +334,13 @@ async fn whole(
     mut keep: impl FnMut(usize) -> Result<(), HttpRefusal>,
 ) -> Result<Bytes, HttpRefusal> {
     let (most, patience) = (door.max_body_bytes, door.body_timeout);
-    let bound = u64::try_from(most).unwrap_or(u64::MAX);
-    if body.size_hint().lower() > bound {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > most {
         return Err(HttpRefusal::TooLarge(most));
     }
+    // All that is told to come, at once: of a crowd that found room step by step, each would have some and nobody enough, and
+    // what is refused here has not been read.
+    keep(declared)?;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     let begun = Instant::now();
@@ -356,8 +362,8 @@ async fn whole(
             first = data;
         } else {
             if all.is_empty() {
-                // All that is told to come, at once: to grow step by step would take it twice.
-                all.reserve(come + usize::try_from(body.size_hint().lower()).unwrap_or_default());
+                // To grow step by step would take it twice.
+                all.reserve(declared.max(come));
             }
             all.extend_from_slice(&std::mem::take(&mut first));
             all.extend_from_slice(&data);

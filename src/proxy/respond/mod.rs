@@ -180,12 +180,12 @@ fn http(refusal: HttpRefusal) -> Saying {
         HttpRefusal::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, code::INVALID_REQUEST),
         HttpRefusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST),
         HttpRefusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST),
-        HttpRefusal::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE),
+        HttpRefusal::Overloaded | HttpRefusal::LongBodies => (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE),
     };
     let mut saying = Saying::new(Status::Http(status), ErrorObject::new(code, Refusal::Http(refusal).to_string()));
     match refusal {
         HttpRefusal::MethodNotAllowed => saying.header(header::ALLOW, "POST, GET, DELETE"),
-        HttpRefusal::Overloaded => saying.header(header::RETRY_AFTER, "1"),
+        HttpRefusal::Overloaded | HttpRefusal::LongBodies => saying.header(header::RETRY_AFTER, "1"),
         HttpRefusal::TooLarge(most) => {
             saying.error = saying.error.with_number("limit", u64::try_from(most).unwrap_or(u64::MAX));
         }

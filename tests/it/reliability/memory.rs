@@ -9,7 +9,7 @@ use crate::support::control_group::ControlGroup;
 use crate::support::gate::Gate;
 use crate::support::keys::ALICE;
 use crate::support::message::{post, tool_call};
-use crate::support::raw::{self, Connection};
+use crate::support::raw::{self, Answer, Connection};
 use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World};
 use crate::support::{DEADLINE, network, until};
@@ -93,6 +93,35 @@ async fn a_crowd_of_long_calls_is_refused_before_the_control_group_has_no_memory
     assert_eq!(group.ended(), 0, "the system had to end somebody");
 }
 
+#[tokio::test]
+async fn of_a_crowd_of_long_calls_whoever_is_let_in_has_room_for_all_of_it() {
+    let upstream = Upstream::start().await;
+    let world = World::new(&upstream.url()).policy("records.yaml", READERS);
+    let gate = world.top(&format!("max_memory_bytes: {GROUP}")).start().await;
+    let most = GROUP / 4 / LONG;
+    let mut let_in = Vec::new();
+    for id in 0..most {
+        // Who is told to go on has been let in, and has sent nothing yet.
+        let call = String::from_utf8(call(id, LONG)).unwrap();
+        let (line, rest) = call.split_once("\r\n").unwrap();
+        let (head, body) = rest.split_once("\r\n\r\n").unwrap();
+        let mut connection = Connection::open(gate.data).await;
+        connection.send(format!("{line}\r\nexpect: 100-continue\r\n{head}\r\n\r\n").as_bytes()).await.unwrap();
+        assert_eq!(connection.read_head().await.unwrap().unwrap().start, "HTTP/1.1 100 Continue", "{id}");
+        let_in.push((connection, body.to_owned()));
+    }
+    let refused = raw::call(gate.data, &call(most, LONG)).await;
+    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")));
+    assert!(refused.text().contains("too many long bodies are under way"), "{}", refused.text());
+    for (mut connection, body) in let_in {
+        match connection.exchange(body.as_bytes()).await {
+            Answer::Response(response) => assert_eq!(response.status, 200, "{:.200}", response.text()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(raw::call(gate.data, &call(most, LONG)).await.status, 200, "there is room again");
+}
+
 /// A gate before a server that answers when it is told to.
 fn world(upstream: &Upstream) -> World {
     upstream.answer_with(|request: &Recorded| Reply::OnRelease(Box::new(Reply::obliging(request))));
@@ -114,7 +143,7 @@ async fn begun(gate: &Gate, call: Vec<u8>) -> Connection {
 
 async fn refused(gate: &Gate, length: usize) {
     let refused = raw::call(gate.data, &call(CALLS + 1, length)).await;
-    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")), "{}", refused.text());
+    assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")), "{:.200}", refused.text());
 }
 
 async fn recovers(gate: &Gate, upstream: &Upstream, held: Vec<Connection>) {

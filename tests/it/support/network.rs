@@ -60,7 +60,9 @@ fn as_root(home: &Path) -> Command {
         sudo.args(["-n", "--preserve-env", "unshare"]);
         sudo
     };
-    command.args(["--net", "--mount", "env", &format!("{WITHIN}=1"), "sh", "-ec", PREPARE, "sh"]).arg(home).arg(tests);
+    // What it says is told again with a backtrace, which would push aside why it failed.
+    let set = [&format!("{WITHIN}=1"), "RUST_BACKTRACE=0"];
+    command.args(["--net", "--mount", "env"]).args(set).args(["sh", "-ec", PREPARE, "sh"]).arg(home).arg(tests);
     command
 }
 
