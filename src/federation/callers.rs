@@ -276,24 +276,14 @@ impl Own {
         }
     }
 
+    /// What is known of what the server has for it.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// What the server has for it; nothing if that is not known, or was told too long ago.
     pub fn contents(&self) -> Option<Arc<Contents>> {
         self.known.contents().map(|(contents, _)| contents)
-    }
-
-    /// For how much longer that holds.
-    pub fn left(&self) -> Duration {
-        self.known.left()
-    }
-
-    /// How long ago it was told.
-    pub fn age(&self) -> Option<Duration> {
-        self.known.age()
-    }
-
-    /// Whether the server does not say now what it has.
-    pub fn fails(&self) -> bool {
-        self.known.fails()
     }
 
     /// How often something else was told once nobody waited for it any more: its caller does not know of that.
@@ -431,10 +421,10 @@ mod tests {
         let turn = callers.turn(&alice, &own).unwrap();
         assert!(callers.turn(&alice, &own).is_none(), "one asks");
         drop(turn);
-        assert!(own.fails() && callers.turn(&alice, &own).is_none(), "it has just failed");
+        assert!(own.known().fails() && callers.turn(&alice, &own).is_none(), "it has just failed");
         held(&own.pace).not_before = None;
         callers.turn(&alice, &own).unwrap().told(contents("a"), Some(MOST));
-        assert!(!own.fails() && callers.turn(&alice, &own).is_none(), "it holds");
+        assert!(!own.known().fails() && callers.turn(&alice, &own).is_none(), "it holds");
         assert_eq!(own.late(), 1, "nobody waited for what had failed");
         callers.outdate(&Arc::from("bob"));
         assert!(callers.turn(&alice, &own).is_none(), "that was another's");

@@ -2,7 +2,7 @@
 //! and a call through a view cost no question to anybody.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
@@ -95,25 +95,9 @@ impl Catalogue {
         self.callers.as_ref()
     }
 
-    /// What the server has for all, and until when that is shown if it says nothing more; nothing if that is not known, or was
-    /// told too long ago.
-    pub(super) fn contents(&self) -> Option<(Arc<Contents>, Instant)> {
-        self.known.contents()
-    }
-
-    /// For how much longer that holds, as its server said.
-    pub fn left(&self) -> Duration {
-        self.known.left()
-    }
-
-    /// How long ago it was told.
-    pub fn age(&self) -> Option<Duration> {
-        self.known.age()
-    }
-
-    /// Whether the server does not say now what it has.
-    pub fn fails(&self) -> bool {
-        self.known.fails()
+    /// What is known of what the server has for all.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// Waits until the server was asked once, in vain or not; but not for long for one that does not answer.

@@ -11,7 +11,7 @@ use crate::clock;
 
 /// What is known.
 #[derive(Debug)]
-pub(super) struct Known {
+pub struct Known {
     now: watch::Sender<Knowledge>,
     /// What was told is shown for so long.
     shown_for: Duration,
@@ -62,19 +62,19 @@ impl Known {
     }
 
     /// For how much longer that holds, as its server said.
-    pub(super) fn left(&self) -> Duration {
+    pub fn left(&self) -> Duration {
         let now = self.now.borrow();
         let told = now.told.as_ref().filter(|_| !now.fails);
         told.map(|told| told.ttl.saturating_sub(told.age())).unwrap_or_default()
     }
 
     /// How long ago it was told.
-    pub(super) fn age(&self) -> Option<Duration> {
+    pub fn age(&self) -> Option<Duration> {
         self.now.borrow().told.as_ref().map(Told::age)
     }
 
     /// Whether the server does not say now what it has.
-    pub(super) fn fails(&self) -> bool {
+    pub fn fails(&self) -> bool {
         self.now.borrow().fails
     }
 

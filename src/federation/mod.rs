@@ -21,6 +21,7 @@ pub use contents::{Asks, Contents, Eras, Offer, Telling};
 pub use cursor::{Cursors, TasksFrom};
 pub use diff::diff;
 pub use kind::Kind;
+pub use known::Known;
 pub use listing::{Has, Listing, Page};
 pub use names::Origin;
 pub use source::{VIEWS_KEYS, ViewsFile, ViewsSource, compile, fits};

@@ -129,7 +129,7 @@ impl View {
         let news = news.count();
         let (each, servers): (Vec<_>, Vec<_>) = servers.partition(|(_, catalogue)| catalogue.callers().is_some());
         let each: Box<[ServerName]> = each.into_iter().map(|(name, _)| name.clone()).collect();
-        let told = servers.into_iter().filter_map(|(name, catalogue)| Some((name, catalogue.contents()?)));
+        let told = servers.into_iter().filter_map(|(name, catalogue)| Some((name, catalogue.known().contents()?)));
         let told: Vec<_> = told.filter(|(_, (contents, _))| contents.eras.speak(era)).collect();
         let until = told.iter().map(|(_, (_, until))| *until).min();
         let has: Vec<_> = told.into_iter().map(|(name, (contents, _))| (name.clone(), contents)).collect();

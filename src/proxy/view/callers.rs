@@ -193,7 +193,7 @@ impl Asker {
     async fn ask(&self, behind: &[Behind], of: impl Fn(&Own) -> bool) {
         let mut waits = Vec::new();
         for behind in behind.iter().filter(|behind| of(&behind.own)) {
-            let failed = behind.own.fails();
+            let failed = behind.own.known().fails();
             if let Some(turn) = behind.callers.turn(&behind.key, &behind.own) {
                 let (asker, route, kinds) = (self.clone(), Arc::clone(&behind.route), behind.kinds.clone());
                 let patience = behind.callers.timeout();

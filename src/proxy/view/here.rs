@@ -7,7 +7,7 @@ use super::super::route::Route;
 use super::super::{Caller, Gateway};
 use super::callers::Shown;
 use crate::exchange::{HttpRefusal, Refusal};
-use crate::federation::{Kind, Listing, Offer, Origin, View};
+use crate::federation::{Kind, Known, Listing, Offer, Origin, View};
 use crate::identity::Principal;
 use crate::inspect::{Listed, counts};
 use crate::json;
@@ -227,16 +227,15 @@ impl Here<'_> {
     pub(super) fn result(&self, call: &Call, members: &str) -> String {
         let id = call.id().map_or("null", |id| id.as_json());
         let catalogues = || self.view.servers().filter_map(|name| Some(&self.gateway.routes.server(name)?.catalogue));
-        let catalogues = || catalogues().filter(|catalogue| catalogue.callers().is_none());
-        let own = || self.shown.own.iter().map(|(_, own)| own);
-        let failing = catalogues().filter(|catalogue| catalogue.fails()).filter_map(|catalogue| catalogue.age());
-        let failing = failing.chain(own().filter(|own| own.fails()).filter_map(|own| own.age())).max();
+        let of_all =
+            || catalogues().filter(|catalogue| catalogue.callers().is_none()).map(|catalogue| catalogue.known());
+        let known = || of_all().chain(self.shown.own.iter().map(|(_, own)| own.known()));
+        let failing = known().filter(|known| known.fails()).filter_map(Known::age).max();
         let age = failing.map(|age| format!(r#""io.tollgate/ageMs":{}"#, age.as_millis()));
         let told = match call.era() {
             Era::Legacy => age.map(|age| format!(r#","_meta":{{{age}}}"#)).unwrap_or_default(),
             Era::Modern => {
-                let left = catalogues().map(|catalogue| catalogue.left()).chain(own().map(|own| own.left()));
-                let ttl = left.min().unwrap_or_default().as_millis();
+                let ttl = known().map(Known::left).min().unwrap_or_default().as_millis();
                 let age = age.map(|age| format!(",{age}")).unwrap_or_default();
                 let meta = format!(r#"{{"io.modelcontextprotocol/serverInfo":{}{age}}}"#, server_info());
                 format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"private","_meta":{meta}"#)

@@ -114,7 +114,7 @@ fn register_catalogue(meter: &Meter, label: &KeyValue, catalogue: Arc<Catalogue>
         .with_unit("s")
         .with_description("How long ago the server told what it has; nothing while it never did")
         .with_callback(move |observer| {
-            if let Some(age) = catalogue.age() {
+            if let Some(age) = catalogue.known().age() {
                 observer.observe(age.as_secs_f64(), std::slice::from_ref(&label));
             }
         })
