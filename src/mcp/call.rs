@@ -5,13 +5,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::problem::Problem;
+use super::read::is_sound;
 use super::trace_context::Spot;
-use super::{Method, ProtocolVersion, Question, Questions, Target};
+use super::{CallError, Method, ProtocolVersion, Question, Questions, Target};
 use crate::json;
 use crate::jsonrpc::RequestId;
 
 /// One message of a client, read once. The bytes that were checked are the bytes that are carried, or what
-/// [`Call::offering`] leaves of them; within `params._meta`, what [`Call::carrying`] makes of them.
+/// [`Call::offering`] leaves of them; in a view, with the name that [`Call::renamed`] gives; within `params._meta`, what [`Call::carrying`] makes of them.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub(super) body: Bytes,
@@ -19,6 +21,8 @@ pub struct Call {
     pub(super) method_name: Cow<'static, str>,
     pub(super) id: Option<RequestId>,
     pub(super) target: Subject,
+    /// Where the name of that stands.
+    pub(super) named: Option<Range<usize>>,
     pub(super) arguments: Option<Range<usize>>,
     pub(super) answers: Option<Range<usize>>,
     pub(super) claimed: Option<String>,
@@ -42,6 +46,19 @@ pub(super) enum Subject {
     Prompt(Box<str>),
     Resource(Box<str>),
     Task(Box<str>),
+}
+
+impl Subject {
+    /// The same under another name.
+    fn called(&self, name: &str) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::Tool(_) => Self::Tool(name.into()),
+            Self::Prompt(_) => Self::Prompt(name.into()),
+            Self::Resource(_) => Self::Resource(name.into()),
+            Self::Task(_) => Self::Task(name.into()),
+        }
+    }
 }
 
 /// A part of a message in which its client says something of its own.
@@ -114,6 +131,7 @@ impl Call {
             method_name: Cow::Borrowed(method.name()),
             id: None,
             target: Subject::None,
+            named: None,
             arguments: None,
             answers: None,
             claimed: None,
@@ -145,6 +163,7 @@ impl Call {
         let moved = |span: Range<usize>| shift(span.start)..shift(span.end);
         Some(Self {
             body: Bytes::from(json::without(&self.body, &cuts)),
+            named: self.named.clone().map(moved),
             arguments: self.arguments.clone().map(moved),
             answers: self.answers.clone().map(moved),
             spot: self.spot.moved(moved),
@@ -157,9 +176,28 @@ impl Call {
     /// The same message with something else in this part, every other byte as it came.
     #[must_use]
     pub fn saying(&self, said: Said, text: &[u8]) -> Self {
-        let Some(span) = self.span(said) else {
-            return self.clone();
+        self.span(said).map_or_else(|| self.clone(), |span| self.with(&span, text))
+    }
+
+    /// The same call of a tool or prompt under another name, or about a task that is called otherwise; every other byte as it
+    /// came. What is about nothing of a name stays as it is.
+    ///
+    /// # Errors
+    /// That is no name.
+    pub fn renamed(&self, name: &str) -> Result<Self, CallError> {
+        if !is_sound(name) {
+            return Err(CallError { problem: Problem::Name, id: self.id.clone() });
+        }
+        let Some(named) = &self.named else {
+            return Ok(self.clone());
         };
+        let mut quoted = String::new();
+        json::quote(name, &mut quoted);
+        Ok(Self { target: self.target.called(name), ..self.with(named, quoted.as_bytes()) })
+    }
+
+    /// The same message with this where that stands, every other byte as it came.
+    fn with(&self, span: &Range<usize>, text: &[u8]) -> Self {
         let [before, behind] = [0..span.start, span.end..self.body.len()];
         let part = |span: Range<usize>| self.body.get(span).unwrap_or_default();
         let end = span.start + text.len();
@@ -168,6 +206,7 @@ impl Call {
         Self {
             body: Bytes::from([part(before), text, part(behind)].concat()),
             offers: self.offers.iter().map(|(offer, span)| (*offer, moved(span.clone()))).collect(),
+            named: self.named.clone().map(moved),
             arguments: self.arguments.clone().map(moved),
             answers: self.answers.clone().map(moved),
             spot: self.spot.moved(moved),

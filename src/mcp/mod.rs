@@ -33,7 +33,7 @@ pub use idempotency::{IdempotencyKey, KeyName, Keyed};
 pub use method::{Method, Subject};
 pub use page::Page;
 pub use param::{Mirrored, Tools, mirrored};
-pub use params::{answering, at_cursor, cursor, listening, of_revision, of_task, renamed, revision};
+pub use params::{answering, at_cursor, cursor, listening, of_revision, revision};
 pub use problem::Problem;
 pub use question::{Question, Questions};
 pub use read::{CallError, LONGEST_BATCH, LONGEST_NAME, read, read_batch};

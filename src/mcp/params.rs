@@ -1,5 +1,5 @@
-//! What is changed or read of a message of a client where several servers stand as one: the name of the tool, the id of what
-//! it answers, the task, the revision and the cursor.
+//! What is changed or read of a message of a client where several servers stand as one: the id of what it answers and the task
+//! that is about, the revision and the cursor.
 
 use std::ops::Range;
 
@@ -7,27 +7,9 @@ use bytes::Bytes;
 
 use super::among::RELATED;
 use super::read::read;
-use super::{Call, CallError, Method, ProtocolVersion};
+use super::{Call, CallError, ProtocolVersion};
 use crate::json::{self, Bounds, Flaw, Kind, Lens};
 use crate::jsonrpc::RequestId;
-
-/// The same call of a tool or prompt under another name, every other byte as it came. It is read like any other.
-///
-/// # Errors
-/// It does not name one, or cannot be read under that name.
-pub fn renamed(call: &Call, name: &str) -> Result<Call, CallError> {
-    let Params { name: by_name, reference, .. } = Params::of(call);
-    let span = if call.method() == Method::CompletionComplete { reference } else { by_name };
-    changed(call, span, &quoted(name))
-}
-
-/// The same call about the task that its server calls so, every other byte as it came.
-///
-/// # Errors
-/// It does not name one, or cannot be read under that name.
-pub fn of_task(call: &Call, name: &str) -> Result<Call, CallError> {
-    changed(call, Params::of(call).task, &quoted(name))
-}
 
 /// The same answer to what its server calls so, about the task that it calls as `meant` says, every other byte as it came.
 /// What `meant` does not know is none of its tasks.
@@ -109,13 +91,9 @@ pub fn cursor(call: &Call) -> Option<String> {
 #[derive(Debug, Default)]
 struct Params {
     id: Option<Range<usize>>,
-    name: Option<Range<usize>>,
-    /// `ref.name`.
-    reference: Option<Range<usize>>,
     version: Option<Range<usize>>,
     cursor: Option<(Kind, Range<usize>)>,
     notifications: Option<Range<usize>>,
-    task: Option<Range<usize>>,
     /// The task that an answer is about.
     related: Option<Range<usize>>,
 }
@@ -134,13 +112,9 @@ enum Place {
     Message,
     Id,
     Params,
-    Name,
-    Ref,
-    RefName,
     Version,
     Cursor,
     Notifications,
-    Task,
     Result,
     Meta,
     Related,
@@ -155,13 +129,9 @@ impl Lens for Params {
         Ok(match (place, name) {
             (Place::Message, "id") => Place::Id,
             (Place::Message, "params") => Place::Params,
-            (Place::Params, "name") => Place::Name,
-            (Place::Params, "ref") => Place::Ref,
-            (Place::Ref, "name") => Place::RefName,
             (Place::Params, "protocolVersion") => Place::Version,
             (Place::Params, "cursor") => Place::Cursor,
             (Place::Params, "notifications") => Place::Notifications,
-            (Place::Params, "taskId") => Place::Task,
             (Place::Message, "result") => Place::Result,
             (Place::Result, "_meta") => Place::Meta,
             (Place::Meta, RELATED) => Place::Related,
@@ -177,16 +147,12 @@ impl Lens for Params {
     fn value(&mut self, place: Place, kind: Kind, span: Range<usize>) {
         match place {
             Place::Id => self.id = Some(span),
-            Place::Name => self.name = Some(span),
-            Place::RefName => self.reference = Some(span),
             Place::Version if kind == Kind::String => self.version = Some(span),
             Place::Cursor => self.cursor = Some((kind, span)),
             Place::Notifications => self.notifications = Some(span),
-            Place::Task => self.task = Some(span),
             Place::RelatedTask => self.related = Some(span),
             Place::Message
             | Place::Params
-            | Place::Ref
             | Place::Version
             | Place::Result
             | Place::Meta
@@ -198,15 +164,45 @@ impl Lens for Params {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Said;
+    use super::super::problem::Problem;
     use super::*;
+
+    /// As it is read by whoever gets it.
+    fn renamed(call: &Call, name: &str) -> Call {
+        let renamed = call.renamed(name).unwrap();
+        let read = read(renamed.body(), &Bounds::default()).unwrap();
+        assert_eq!(format!("{renamed:?}"), format!("{read:?}"));
+        renamed
+    }
 
     #[test]
     fn nothing_but_the_name_changes() {
         let body = r#"{"jsonrpc":"2.0", "id":1,"method":"tools/call","params":{"arguments":{"name":"x","n":1.0},"name" : "a_find"}}"#;
         let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
-        let renamed = renamed(&call, "find").unwrap();
+        let renamed = renamed(&call, "find");
         assert_eq!(renamed.body(), &Bytes::from(body.replace("\"a_find\"", "\"find\"")));
         assert_eq!((renamed.target().tool(), renamed.arguments()), (Some("find"), call.arguments()));
+    }
+
+    #[test]
+    fn whatever_stands_around_the_name_is_found_behind_it_too() {
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","io.modelcontextprotocol/clientCapabilities":{"roots":{},"sampling":{"tools":{}}}}"#;
+        let rest = r#""arguments":{"name":"a_find"},"inputResponses":{"a":{"action":"accept"}}"#;
+        for params in [format!(r#"{meta},"name":"a_find",{rest}"#), format!(r#"{rest},"name":"a_\u0066ind",{meta}"#)] {
+            let body = format!(r#"{{"params":{{{params}}},"jsonrpc":"2.0","id":1,"method":"tools/call"}}"#);
+            let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
+            for name in ["a_find", "f", "something longer \"by far\""] {
+                let renamed = renamed(&call, name);
+                assert_eq!(
+                    (renamed.target().tool(), renamed.said(Said::Answers)),
+                    (Some(name), call.said(Said::Answers))
+                );
+            }
+            for no_name in ["", " x", "a\u{202e}b"] {
+                assert_eq!(call.renamed(no_name).unwrap_err().problem, Problem::Name);
+            }
+        }
     }
 
     #[test]
@@ -214,14 +210,14 @@ mod tests {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"name":"a_find","ref":{"type":"ref/prompt","name":"a_find"},"argument":{"name":"a_find","value":"x"}}}"#;
         let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
         let expected = body.replace(r#""ref/prompt","name":"a_find""#, r#""ref/prompt","name":"find""#);
-        assert_eq!(renamed(&call, "find").unwrap().body(), &Bytes::from(expected));
+        assert_eq!(renamed(&call, "find").body(), &Bytes::from(expected));
     }
 
     #[test]
     fn a_task_is_named_as_its_server_has_it() {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"x":"ours", "taskId" : "ours"}}"#;
         let call = read(&Bytes::from(body), &Bounds::default()).unwrap();
-        let theirs = of_task(&call, "a \"1\"").unwrap();
+        let theirs = renamed(&call, "a \"1\"");
         assert_eq!(theirs.body(), &Bytes::from(body.replace(r#"" : "ours""#, r#"" : "a \"1\"""#)));
         assert_eq!(theirs.target().name(), Some("a \"1\""));
 

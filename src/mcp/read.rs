@@ -303,6 +303,7 @@ impl Found {
             method,
             method_name,
             target: self.target(text, method)?,
+            named: self.about(method).map(|value| value.span.clone()),
             era: if version.is_some() { Era::Modern } else { Era::Legacy },
             claimed: version.flatten().map(Cow::into_owned),
             traceparent: self.traced(text, Member::Traceparent),
@@ -391,23 +392,32 @@ impl Found {
 
     /// What the method is about.
     fn target(&self, text: Text<'_>, method: Method) -> Result<Named, Problem> {
-        let named = |value: &Option<Value>| {
-            let name = value.as_ref().and_then(|value| text.string(value)).ok_or(Problem::Target)?;
+        let name = || {
+            let name = self.about(method).and_then(|value| text.string(value)).ok_or(Problem::Target)?;
             if is_sound(&name) { Ok(Box::from(name)) } else { Err(Problem::Name) }
         };
         match method.subject() {
-            Subject::Tool => named(&self.name).map(Named::Tool),
-            Subject::Prompt => named(&self.name).map(Named::Prompt),
-            Subject::Resource => named(&self.uri).map(Named::Resource),
-            Subject::Reference => match (&self.ref_name, &self.ref_uri) {
-                (Some(_), None) => named(&self.ref_name).map(Named::Prompt),
-                (None, Some(_)) => named(&self.ref_uri).map(Named::Resource),
-                _ => Err(Problem::Target),
-            },
-            Subject::Task => named(&self.task_id).map(Named::Task),
+            Subject::Tool => name().map(Named::Tool),
+            Subject::Prompt => name().map(Named::Prompt),
+            Subject::Reference if self.ref_name.is_some() => name().map(Named::Prompt),
+            Subject::Resource | Subject::Reference => name().map(Named::Resource),
+            Subject::Task => name().map(Named::Task),
             Subject::Method | Subject::Protocol | Subject::PromptList | Subject::ResourceList | Subject::Unknown => {
                 Ok(Named::None)
             }
+        }
+    }
+
+    /// What says what the method is about: exactly one thing.
+    fn about(&self, method: Method) -> Option<&Value> {
+        match (method.subject(), &self.ref_name, &self.ref_uri) {
+            (Subject::Tool | Subject::Prompt, ..) => self.name.as_ref(),
+            (Subject::Resource, ..) => self.uri.as_ref(),
+            (Subject::Task, ..) => self.task_id.as_ref(),
+            (Subject::Reference, Some(reference), None) | (Subject::Reference, None, Some(reference)) => {
+                Some(reference)
+            }
+            _ => None,
         }
     }
 }
@@ -416,7 +426,7 @@ impl Found {
 pub const LONGEST_NAME: usize = 2048;
 
 /// A name that looks the same to every reader, human or not.
-fn is_sound(name: &str) -> bool {
+pub(super) fn is_sound(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.trim() == name
         && !name.chars().any(|c| c.is_control() || is_format(c))

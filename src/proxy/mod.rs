@@ -48,6 +48,7 @@ pub use receive::Door;
 pub use respond::heard;
 pub use route::{Routes, Served, Transports};
 pub use snapshot::{Snapshot, Terms};
+use stack::boxed;
 pub use stack::service;
 pub use taken::Streams;
 
@@ -258,9 +259,9 @@ impl Gateway {
                     self.answer_one(Asking { caller, route, call, room }, peer, seen).await
                 }
                 // In boxes of their own: they are larger, and whatever this future holds is moved once for each request.
-                (at, Calls::Batch(calls)) => Box::pin(batch::answer(self, (&caller, &at), calls, peer, seen)).await,
+                (at, Calls::Batch(calls)) => boxed(|| batch::answer(self, (&caller, &at), calls, peer, seen)).await,
                 (At::View(view), Calls::One(call)) => {
-                    Box::pin(view::answer(self, Viewing { view, caller, call, room }, peer, seen)).await
+                    boxed(|| view::answer(self, Viewing { view, caller, call, room }, peer, seen)).await
                 }
             },
             Err(refusal) => {

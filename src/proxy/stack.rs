@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,10 +57,14 @@ where
         .layer(SetSensitiveRequestHeadersLayer::new(CREDENTIALS)) // before anything can log a header
         .service(service_fn(move |request: Request<Incoming>| {
             // In a box of its own it goes when the answer begins; hyper keeps what it holds by value as long as the stream.
-            // Made where it stays: it is large, and would be copied whole.
-            let answer = Box::into_pin(Box::write(Box::new_uninit(), answer(request)));
+            let answer = boxed(|| answer(request));
             async move { Ok(answer.await) }
         }))
+}
+
+/// A future in a box of its own, made where it stays: a large one would be copied whole.
+pub(super) fn boxed<F>(future: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), future()))
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response<GateBody> {
@@ -69,7 +74,6 @@ fn panicked(_: Box<dyn Any + Send>) -> Response<GateBody> {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use http::StatusCode;

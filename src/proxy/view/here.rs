@@ -57,7 +57,7 @@ impl Here<'_> {
             return Err(self.unknown(call));
         };
         let own = match named {
-            Some((own, _)) => Arc::new(mcp::renamed(call, own)?),
+            Some((own, _)) => Arc::new(call.renamed(own)?),
             None => Arc::clone(call),
         };
         // Policy, metrics and the audit log know it by its server and its own name; its caller by the name here.
@@ -73,7 +73,7 @@ impl Here<'_> {
             return Err(StateError::NoTasks.into());
         }
         let (route, theirs) = self.meant(name).ok_or(StateError::NoTask)?;
-        let own = Arc::new(mcp::of_task(call, &theirs)?);
+        let own = Arc::new(call.renamed(&theirs)?);
         seen.called = Some(name.into());
         seen.server = route.served.name.clone();
         seen.asks(&own, &self.caller.now.policy);

@@ -25,6 +25,8 @@ const MOST: usize = 92 << 20;
 /// which is theirs, it has room for what each connection has read (128 KiB) and for an unoptimised gate.
 const CROWD: usize = 400;
 const GROUP: usize = 128 << 20;
+/// A quarter of this is room for four of them. The gate itself has more, so an eighth of all messages is let in.
+const LITTLE: usize = 16 << 20;
 /// Each of these takes all of the machine: an unoptimised gate beside the other one would be too late to refuse anybody.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -97,8 +99,8 @@ async fn a_crowd_of_long_calls_is_refused_before_the_control_group_has_no_memory
 async fn of_a_crowd_of_long_calls_whoever_is_let_in_has_room_for_all_of_it() {
     let upstream = Upstream::start().await;
     let world = World::new(&upstream.url()).policy("records.yaml", READERS);
-    let gate = world.top(&format!("max_memory_bytes: {GROUP}")).start().await;
-    let most = GROUP / 4 / LONG;
+    let gate = world.top(&format!("max_memory_bytes: {LITTLE}")).start().await;
+    let most = LITTLE / 4 / LONG;
     let mut let_in = Vec::new();
     for id in 0..most {
         // Who is told to go on has been let in, and has sent nothing yet.
