@@ -21,6 +21,7 @@ use tower::BoxError;
 
 use super::handshake::{Handshakes, Shaken};
 use super::seldom::Seldom;
+use super::workers::Workers;
 use crate::config::ListenTimeouts;
 use crate::exchange::TimeoutKind;
 use crate::proxy::{self, Gateway, Guard, Peer, Streams};
@@ -52,15 +53,21 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until `stop`. Dropping the listener, which happens here, makes the system refuse new connections, so that callers
-/// turn to another replica at once.
-pub(super) async fn serve(listener: TcpListener, port: Port, stop: CancellationToken, connections: TaskTracker) {
+/// turn to another replica at once. The workers go on with what was accepted.
+pub(super) async fn serve(
+    listener: TcpListener,
+    port: Port,
+    workers: Workers,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) -> Workers {
     let server = Arc::new(Server::new(port));
     let complaints = Seldom::every(COMPLAINTS);
     loop {
         let accepted = tokio::select! {
             biased; // whom the system has connected already is served, too
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return workers,
         };
         match accepted {
             Ok((stream, address)) => {
@@ -68,12 +75,15 @@ pub(super) async fn serve(listener: TcpListener, port: Port, stop: CancellationT
                     tracing::debug!(%error, "small answers on this connection may wait for the next one");
                 }
                 let server = Arc::clone(&server);
-                connections.spawn(async move {
+                let serving = async move |stream| {
                     tokio::select! {
                         begun = server.begin(stream, address) => server.serve(begun).await,
                         () = server.port.closing.cancelled() => {} // nothing was asked
                     }
-                });
+                };
+                if let Err(error) = workers.serve(stream, &connections, serving) {
+                    tracing::warn!(%error, "a connection that was accepted cannot be served");
+                }
             }
             // Whoever it was has gone again.
             Err(error) if is_of_peer(&error) => {}
@@ -84,7 +94,7 @@ pub(super) async fn serve(listener: TcpListener, port: Port, stop: CancellationT
                 }
                 tokio::select! {
                     () = sleep(NO_ROOM) => {}
-                    () = stop.cancelled() => return,
+                    () = stop.cancelled() => return workers,
                 }
             }
         }

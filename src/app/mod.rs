@@ -12,6 +12,7 @@ mod seldom;
 mod servers;
 mod settings;
 mod sharing;
+mod workers;
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -44,6 +45,7 @@ use handshake::Handshakes;
 use listener::Port;
 use settings::Settings;
 use sharing::Sharing;
+use workers::Workers;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ struct Process {
     kill_switch: Option<Arc<KillSwitch>>,
     state: Arc<AdminState>,
     listener: TcpListener,
+    workers: Workers,
     admin: TcpListener,
     memory: Option<memory::Bound>,
     /// Cancelled when the gate goes away, and when it has.
@@ -95,7 +98,7 @@ struct Process {
 impl Process {
     fn assemble(loaded: Loaded, telemetry: Arc<Telemetry>) -> io::Result<Self> {
         let Loaded { config, policies, .. } = loaded;
-        let listener = listener::bind(config.listen.address)?;
+        let (listener, workers) = (listener::bind(config.listen.address)?, Workers::start()?);
         let admin = listener::bind(config.admin)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let news = News::default();
@@ -128,12 +131,25 @@ impl Process {
         let config = Arc::new(config);
         let settings = Settings::new(Arc::clone(&config), Arc::clone(&gateway), Arc::clone(&state), address);
         let ended = CancellationToken::new();
-        Ok(Self { config, settings, gateway, kill_switch, state, listener, admin, memory, stop, ended, tasks })
+        Ok(Self { config, settings, gateway, kill_switch, state, listener, workers, admin, memory, stop, ended, tasks })
     }
 
     /// Serves from now on.
     async fn start(self, hangups: Signal) -> Running {
-        let Self { config, settings, gateway, kill_switch, state, listener, admin, memory, stop, ended, tasks } = self;
+        let Self {
+            config,
+            settings,
+            gateway,
+            kill_switch,
+            state,
+            listener,
+            workers,
+            admin,
+            memory,
+            stop,
+            ended,
+            tasks,
+        } = self;
         let [address, admin_address] = [&listener, &admin]
             .map(|bound| bound.local_addr().map_or_else(|error| error.to_string(), |address| address.to_string()));
         tasks.spawn(admin::serve(admin, Arc::clone(&state), ended.clone().cancelled_owned()));
@@ -154,7 +170,7 @@ impl Process {
         let connections = TaskTracker::new();
         let closing = CancellationToken::new();
         let port = Port { gateway: Arc::clone(&gateway), handshakes, closing: closing.clone() };
-        let serving = tasks.spawn(listener::serve(listener, port, stop.clone(), connections.clone()));
+        let serving = tasks.spawn(listener::serve(listener, port, workers, stop.clone(), connections.clone()));
         Running { gateway, state, stop, closing, ended, tasks, connections, serving }
     }
 }
@@ -169,7 +185,7 @@ struct Running {
     ended: CancellationToken,
     tasks: TaskTracker,
     connections: TaskTracker,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Workers>,
 }
 
 impl Running {
@@ -178,11 +194,12 @@ impl Running {
         self.state.readiness.hold(Latch::Draining);
         self.stop.cancel();
         self.connections.close();
-        self.serving.await.map_err(io::Error::other)?;
+        let workers = self.serving.await.map_err(io::Error::other)?;
         let drain_timeout = self.gateway.snapshot.load().terms.drain_timeout;
         let end = drained(&self.closing, &self.connections, drain_timeout, signals).await;
         self.ended.cancel();
         finish(&self.tasks).await;
+        workers.end();
         end_records(&self.state.telemetry).await;
         Ok(end)
     }

@@ -85,9 +85,9 @@ fn audited(audit: &AuditSettings, telemetry: &TelemetrySettings) -> Result<Audit
     Ok((Audit::open(audit, copyist)?, copy))
 }
 
-/// As many threads as there are cores. On one core nothing is handed from thread to thread.
+/// What goes on beside the connections: on one core with them, so that nothing is handed from thread to thread.
 fn runtime() -> io::Result<Runtime> {
     let alone = thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     let mut builder = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.enable_all().build()
+    builder.worker_threads(2).enable_all().build()
 }

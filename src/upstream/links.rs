@@ -1,10 +1,12 @@
 //! The connections to a server. Whoever asks over one drives it: a call is handed to no other task and back, which is a
-//! fifth of what it costs to pass it on.
+//! fifth of what it costs to pass it on. And it is kept for the thread that has made it, which is the one that hears when something
+//! comes over it.
 
 use std::error::Error;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -45,11 +47,12 @@ pub(super) struct Links {
     idle: Mutex<HashMap<Origin, Vec<Idle>>>,
 }
 
-/// Where a connection leads.
+/// Where a connection leads, and from which thread.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Origin {
     scheme: Scheme,
     authority: Authority,
+    thread: ThreadId,
 }
 
 /// A connection on which something may be asked.
@@ -197,7 +200,11 @@ fn is_late(error: &(dyn Error + 'static)) -> bool {
 
 impl Origin {
     fn of(url: &Uri) -> Option<Self> {
-        Some(Self { scheme: url.scheme()?.clone(), authority: url.authority()?.clone() })
+        Some(Self {
+            scheme: url.scheme()?.clone(),
+            authority: url.authority()?.clone(),
+            thread: thread::current().id(),
+        })
     }
 }
 
