@@ -17,9 +17,9 @@ use crate::support::upstream::{Recorded, Reply, Upstream};
 use crate::support::world::{READERS, World, principals};
 use crate::support::{DEADLINE, until};
 
-const ISSUER: &str = "https://gate.test/mcp";
+pub(crate) const ISSUER: &str = "https://gate.test/mcp";
 
-fn key() -> String {
+pub(crate) fn key() -> String {
     SigningKey::generate().unwrap().expose().to_owned()
 }
 
@@ -45,14 +45,14 @@ async fn seen(gate: &Gate, upstream: &Upstream, extra: &[(&str, &str)]) -> Recor
     upstream.since(before).pop().expect("it reached the server")
 }
 
-async fn jwks(gate: &Gate) -> JwkSet {
+pub(crate) async fn jwks(gate: &Gate) -> JwkSet {
     let answer = raw::get(gate.admin, "/.well-known/jwks.json").await;
     assert_eq!(answer.head.first("content-type"), Some("application/jwk-set+json"));
     serde_json::from_slice(&answer.body).unwrap()
 }
 
 /// The claims of an assertion that these keys verify.
-fn verified(token: &str, keys: &JwkSet) -> Value {
+pub(crate) fn verified(token: &str, keys: &JwkSet) -> Value {
     let header = decode_header(token).unwrap();
     assert_eq!(header.typ.as_deref(), Some("tollgate-assertion+jwt"));
     let key = keys.find(&header.kid.unwrap()).expect("its key is published");
@@ -62,7 +62,7 @@ fn verified(token: &str, keys: &JwkSet) -> Value {
     decode(token, &DecodingKey::from_jwk(key).unwrap(), &validation).unwrap().claims
 }
 
-fn digest(body: &[u8]) -> String {
+pub(crate) fn digest(body: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(body))
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::session::hears;
 use super::{ALL, BILLING, text, tool};
+use crate::assertion;
 use crate::support::keys::{ALICE, BOB};
 use crate::support::message::{LEGACY, message, post_with, tool_call};
 use crate::support::raw::{self, Connection};
@@ -278,6 +279,27 @@ async fn each_caller_sees_and_calls_what_the_server_has_for_it() {
             .count()
     };
     assert_eq!((asked("alice"), asked("bob")), (1, 1), "{}", gate.decisions.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_gate_asks_for_a_caller_is_signed_as_that_callers() {
+    let (each, billing) = (Each::start(&[MODERN]).await, billing().await);
+    let world = each.world(&billing, "").file("key", &assertion::key());
+    let signs = format!("assertion: {{ keys: ['file:HOME/key'], issuer: '{}' }}", assertion::ISSUER);
+    let gate = world.server(&format!("catalogue: {{ per: caller }}, {signs}")).start().await;
+    let keys = assertion::jwks(&gate).await;
+    for (client, name) in [(alice(), "alice"), (bob(), "bob")] {
+        let before = each.upstream.count();
+        assert_eq!(listed(gate.data, &client).await.len(), 4);
+        let asked = each.upstream.since(before);
+        assert!(asked.len() >= 2, "what it speaks and what it has");
+        for request in asked {
+            let [token] = request.head.all("x-tollgate-assertion")[..] else { panic!("{}", request.text()) };
+            let claims = assertion::verified(token, &keys);
+            let of_body = assertion::digest(&request.body);
+            assert_eq!((&claims["sub"], &claims["body_sha256"]), (&json!(name), &json!(of_body)));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
