@@ -25,8 +25,9 @@ const MOST: usize = 92 << 20;
 /// which is theirs, it has room for what each connection has read (128 KiB) and for an unoptimised gate.
 const CROWD: usize = 400;
 const GROUP: usize = 128 << 20;
-/// A quarter of this is room for four of them. The gate itself has more, so an eighth of all messages is let in.
-const LITTLE: usize = 16 << 20;
+/// A quarter of this is room for three that are longer.
+const LITTLE: usize = 64 << 20;
+const LONGER: usize = 5_000_000;
 /// Each of these takes all of the machine: an unoptimised gate beside the other one would be too late to refuse anybody.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -99,12 +100,13 @@ async fn a_crowd_of_long_calls_is_refused_before_the_control_group_has_no_memory
 async fn of_a_crowd_of_long_calls_whoever_is_let_in_has_room_for_all_of_it() {
     let upstream = Upstream::start().await;
     let world = World::new(&upstream.url()).policy("records.yaml", READERS);
+    let world = world.listen(&format!("max_body_bytes: {}", LITTLE / 8));
     let gate = world.top(&format!("max_memory_bytes: {LITTLE}")).start().await;
-    let most = LITTLE / 4 / LONG;
+    let most = LITTLE / 4 / LONGER;
     let mut let_in = Vec::new();
     for id in 0..most {
         // Who is told to go on has been let in, and has sent nothing yet.
-        let call = String::from_utf8(call(id, LONG)).unwrap();
+        let call = String::from_utf8(call(id, LONGER)).unwrap();
         let (line, rest) = call.split_once("\r\n").unwrap();
         let (head, body) = rest.split_once("\r\n\r\n").unwrap();
         let mut connection = Connection::open(gate.data).await;
@@ -112,7 +114,7 @@ async fn of_a_crowd_of_long_calls_whoever_is_let_in_has_room_for_all_of_it() {
         assert_eq!(connection.read_head().await.unwrap().unwrap().start, "HTTP/1.1 100 Continue", "{id}");
         let_in.push((connection, body.to_owned()));
     }
-    let refused = raw::call(gate.data, &call(most, LONG)).await;
+    let refused = raw::call(gate.data, &call(most, LONGER)).await;
     assert_eq!((refused.status, refused.head.first("retry-after")), (503, Some("1")));
     assert!(refused.text().contains("too many long bodies are under way"), "{}", refused.text());
     for (mut connection, body) in let_in {
@@ -121,7 +123,7 @@ async fn of_a_crowd_of_long_calls_whoever_is_let_in_has_room_for_all_of_it() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(raw::call(gate.data, &call(most, LONG)).await.status, 200, "there is room again");
+    assert_eq!(raw::call(gate.data, &call(most, LONGER)).await.status, 200, "there is room again");
 }
 
 /// A gate before a server that answers when it is told to.
