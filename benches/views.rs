@@ -87,8 +87,12 @@ fn main() {
 
 /// Asks it over all connections at once.
 fn all(clients: &mut [Client], request: &[u8]) {
-    clients.iter_mut().for_each(|client| client.say(request));
-    clients.iter_mut().for_each(|client| drop(client.hear()));
+    for client in &mut *clients {
+        client.say(request);
+    }
+    for client in clients {
+        client.hear();
+    }
 }
 
 fn median(micros: &mut [f64]) -> f64 {
