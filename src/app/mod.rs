@@ -310,7 +310,7 @@ fn snapshot(
     };
     telemetry.crowd(limits.crowd().clone());
     telemetry.policy(Arc::clone(policies.policy.digest()));
-    telemetry.audit().event(Event::Start(Arc::clone(policies.policy.digest())));
+    telemetry.audit().event(&Event::Start(Arc::clone(policies.policy.digest())));
     reload::warn_of_shadow(&policies.policy);
     Snapshot::new(policies.authenticators, policies.policy, policies.views, limits, terms)
 }

@@ -121,7 +121,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             });
             gateway.telemetry.policy(Arc::clone(&digest));
             gateway.telemetry.reloaded(Reload::Ok);
-            gateway.telemetry.audit().event(Event::Reloaded(Arc::clone(&digest)));
+            gateway.telemetry.audit().event(&Event::Reloaded(Arc::clone(&digest)));
             tracing::info!(policy = %digest, "policies reloaded");
             None
         }
@@ -129,7 +129,7 @@ fn reload(config: &Config, gateway: &Gateway, told: Option<&str>) -> Option<Stri
             let said = problems.to_string();
             if told != Some(said.as_str()) {
                 gateway.telemetry.reloaded(Reload::Refused);
-                gateway.telemetry.audit().event(Event::ReloadRefused(Arc::clone(now.policy.digest())));
+                gateway.telemetry.audit().event(&Event::ReloadRefused(Arc::clone(now.policy.digest())));
                 tracing::error!(policy = %now.policy.digest(), "changed policies refused, the old ones stay in force:\n{said}");
             }
             Some(said)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,13 +26,15 @@ struct Worker {
 }
 
 impl Workers {
-    /// Starts them. On one core there are none: whoever accepts connections serves them as well.
+    /// Starts them. Where the process is one thread there are none: whoever accepts connections serves them as well.
     ///
     /// # Errors
     /// The system's.
     pub(super) fn start() -> io::Result<Self> {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self::of(if cores == 1 { 0 } else { cores })
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => Self::of(0),
+            _ => Self::of(thread::available_parallelism().map_or(1, usize::from)),
+        }
     }
 
     fn of(threads: usize) -> io::Result<Self> {

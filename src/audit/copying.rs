@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::Copied;
+use super::line::END;
 
 /// So many bytes wait at most, about: then they are brought to the disk, so that they can go.
 const MOST: usize = 1 << 20;
@@ -20,18 +21,18 @@ pub trait Copyist: fmt::Debug + Send {
 pub(super) struct Copying {
     copyist: Option<Box<dyn Copyist>>,
     what: Copied,
-    waiting: Vec<u8>,
+    waiting: String,
 }
 
 impl Copying {
     pub(super) fn new(copyist: Option<Box<dyn Copyist>>, what: Copied) -> Self {
-        Self { copyist, what, waiting: Vec::new() }
+        Self { copyist, what, waiting: String::new() }
     }
 
     /// Lines with their ends, if they are of those that are copied: of a checkpoint, or of anything else.
-    pub(super) fn add(&mut self, lines: &[u8], of: Copied) {
+    pub(super) fn add(&mut self, lines: &str, of: Copied) {
         if self.copyist.is_some() && of <= self.what {
-            self.waiting.extend_from_slice(lines);
+            self.waiting.push_str(lines);
         }
     }
 
@@ -52,8 +53,8 @@ impl Copying {
     /// All that waits is on the disk.
     pub(super) fn hand_over(&mut self) {
         if let Some(copyist) = &mut self.copyist {
-            for line in self.waiting.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                copyist.take(&String::from_utf8_lossy(line));
+            for line in self.waiting.split_terminator(END) {
+                copyist.take(line);
             }
         }
         self.waiting.clear();

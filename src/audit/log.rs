@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::chain::Chain;
 use super::copying::Copying;
+use super::line::{Line, append};
 use super::note::SigningKey;
-use super::record::{Event, Line};
+use super::record::Event;
 use super::segment::{Folder, Segment};
 use super::{Copied, Destination, Mode, Settings};
 use crate::clock;
@@ -33,7 +34,7 @@ pub(super) struct Log {
     written: State,
     /// As of the last sync.
     durable: State,
-    buffer: Vec<u8>,
+    buffer: String,
     /// When the segment was begun, and how many records there were.
     begun: (Instant, u64),
     synced: Instant,
@@ -96,16 +97,17 @@ impl Log {
         };
         let mut state = State { chain, length: 0, records: 0, unsigned: 0, told: 0, uncopied: 0 };
         let first = state.chain.size();
-        let mut buffer = Vec::new();
-        Line::segment(signing.verifying().name(), &state.chain, clock::wall()).append(&mut state.chain, &mut buffer);
+        let mut buffer = String::new();
+        let begins = Line::segment(signing.verifying().name(), state.chain.edge(), clock::wall()).text();
+        append(&begins, &mut state.chain, &mut buffer);
         if let Some((bytes, sha256)) = torn {
             tracing::warn!(bytes, "the end of the audit log was torn and is cut off; the log goes on");
-            Event::Recovery { bytes, sha256 }.line(clock::wall()).append(&mut state.chain, &mut buffer);
+            append(&Event::Recovery { bytes, sha256 }.line(clock::wall()).text(), &mut state.chain, &mut buffer);
             state.unsigned = 1;
         }
         state.length = length(&buffer);
         let sink = if let Some(folder) = folder {
-            let segment = folder.begin(first, &buffer)?;
+            let segment = folder.begin(first, buffer.as_bytes())?;
             Sink::Folder(folder, segment)
         } else {
             print(&buffer)?;
@@ -130,8 +132,8 @@ impl Log {
     }
 
     /// Adds a record. It is written at the next [`Self::commit`].
-    pub(super) fn add(&mut self, line: Line<'_>) {
-        self.append(line);
+    pub(super) fn add(&mut self, line: &str) {
+        self.append(line, Copied::Records);
         self.now.records += 1;
     }
 
@@ -139,14 +141,14 @@ impl Log {
     pub(super) fn tell_lost(&mut self, lost: u64) {
         if lost > self.now.told {
             let gap = Event::Gap(lost - self.now.told);
-            self.append(gap.line(clock::wall()));
+            self.append(&gap.line(clock::wall()).text(), Copied::Records);
             self.now.told = lost;
         }
     }
 
-    fn append(&mut self, line: Line<'_>) {
-        let (before, of) = (self.buffer.len(), line.copied());
-        line.append(&mut self.now.chain, &mut self.buffer);
+    fn append(&mut self, line: &str, of: Copied) {
+        let before = self.buffer.len();
+        append(line, &mut self.now.chain, &mut self.buffer);
         let written = self.buffer.get(before..).unwrap_or_default();
         self.now.length += length(written);
         self.copying.add(written, of);
@@ -199,7 +201,7 @@ impl Log {
     pub(super) fn hand_over(&mut self, to: SigningKey) -> Result<(), Undone> {
         self.commit(When::Now)?;
         let note = self.signing.hand_over(to.verifying());
-        self.append(Line::key(&note, clock::wall()));
+        self.append(&Line::key(&note, clock::wall()).text(), Copied::Checkpoints);
         self.signing = to;
         self.commit(When::Now)
     }
@@ -209,7 +211,7 @@ impl Log {
             return Ok(());
         }
         let wrote = match &mut self.sink {
-            Sink::Folder(_, segment) => segment.write(&self.buffer),
+            Sink::Folder(_, segment) => segment.write(self.buffer.as_bytes()),
             Sink::Stdout => print(&self.buffer),
         };
         self.buffer.clear();
@@ -248,7 +250,7 @@ impl Log {
 
     fn sign(&mut self) -> Result<(), Undone> {
         let note = self.signing.sign(&self.now.chain);
-        self.append(Line::checkpoint(&note, clock::wall()));
+        self.append(&Line::checkpoint(&note, clock::wall()).text(), Copied::Checkpoints);
         self.now.unsigned = 0;
         self.unsigned_since = None;
         self.write()?;
@@ -280,20 +282,20 @@ impl Log {
     fn rotate(&mut self) -> io::Result<()> {
         if let Sink::Folder(folder, segment) = &mut self.sink {
             let mut next = self.now.clone();
-            let mut seal = Vec::new();
+            let mut seal = String::new();
             if next.unsigned > 0 {
                 segment.sync()?;
                 let note = self.signing.sign(&next.chain);
-                Line::checkpoint(&note, clock::wall()).append(&mut next.chain, &mut seal);
+                append(&Line::checkpoint(&note, clock::wall()).text(), &mut next.chain, &mut seal);
                 next.unsigned = 0;
             }
-            segment.write(&seal)?;
+            segment.write(seal.as_bytes())?;
             segment.sync()?;
             let first = next.chain.size();
-            let mut lines = Vec::new();
-            let origin = self.signing.verifying().name();
-            Line::segment(origin, &next.chain, clock::wall()).append(&mut next.chain, &mut lines);
-            *segment = folder.begin(first, &lines)?;
+            let mut lines = String::new();
+            let begins = Line::segment(self.signing.verifying().name(), next.chain.edge(), clock::wall()).text();
+            append(&begins, &mut next.chain, &mut lines);
+            *segment = folder.begin(first, lines.as_bytes())?;
             next.length = length(&lines);
             self.copying.add(&seal, Copied::Checkpoints);
             self.copying.add(&lines, Copied::Records);
@@ -317,12 +319,12 @@ impl Log {
     }
 }
 
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+fn length(lines: &str) -> u64 {
+    u64::try_from(lines.len()).unwrap_or(u64::MAX)
 }
 
-fn print(lines: &[u8]) -> io::Result<()> {
+fn print(lines: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(lines)?;
+    out.write_all(lines.as_bytes())?;
     out.flush()
 }

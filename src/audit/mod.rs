@@ -1,14 +1,16 @@
 //! The audit log: what was decided and how it ended, line by line, so that later changes show.
 //!
 //! Each line names the hash of the one before it; over all of them stands a Merkle tree, whose root is signed now and
-//! then. Steps hand facts over; one thread formats, hashes, writes and syncs them. In the strict mode a call waits until
-//! its decision is on the disk.
+//! then. A line is written where its record is made, in the order that the thread which hashes, writes and syncs it finds it in.
+//! In the strict mode a call waits until its decision is on the disk.
 
 mod chain;
 mod copying;
+mod line;
 mod log;
 mod note;
 mod prove;
+mod queue;
 mod read;
 mod record;
 mod rotate;
@@ -16,12 +18,13 @@ mod segment;
 mod verify;
 mod writer;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -43,15 +46,10 @@ pub use verify::{Beginning, Expected, Kind, Tampering, Verified, verify};
 
 use copying::Copying;
 use log::Log;
-use record::{Asked, Ended, Record, Told, TraceId};
+use queue::{Full, MOST, MOST_DECISIONS, Queue, Waiter};
+use record::{Ended, Told, TraceId};
 use writer::Writer;
 
-/// The most records that wait to be written.
-const MOST: usize = 8192;
-/// Of these, so many may be decisions of calls that can still be refused; the rest of the room is for what has happened.
-const MOST_DECISIONS: usize = MOST / 4 * 3;
-/// The most bytes of callers' messages that are kept until they are written.
-const MOST_BYTES: usize = 32 << 20;
 /// A key for digests of arguments that is shorter could be guessed.
 const SHORTEST_KEY: usize = 16;
 
@@ -154,12 +152,11 @@ pub enum OpenError {
 /// What the writing thread and everyone else share.
 #[derive(Debug)]
 struct Shared {
-    queue: SyncSender<Job>,
+    queue: Queue,
+    told: Told,
     mode: Mode,
     failure: Failure,
     health: watch::Sender<Health>,
-    waiting: AtomicUsize,
-    bytes: AtomicUsize,
     lost: AtomicU64,
     written: AtomicU64,
     began: Instant,
@@ -167,17 +164,9 @@ struct Shared {
     oldest: AtomicU64,
 }
 
-/// Something for the writing thread.
-#[derive(Debug)]
-enum Job {
-    /// Write this; and tell when it is on the disk, if somebody waits.
-    Write(Box<Record>, Option<oneshot::Sender<()>>),
-    /// Write what is there, sign it, and end.
-    Close(oneshot::Sender<()>),
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
-
-/// The queue has no room.
-struct Full;
 
 impl Audit {
     /// None.
@@ -198,25 +187,23 @@ impl Audit {
             secret if secret.expose().len() < SHORTEST_KEY => Err(OpenError::WeakKey(reference.clone())),
             secret => Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())),
         });
-        let (queue, jobs) = sync_channel(MOST);
+        let told = Told {
+            digest: digest.transpose()?,
+            copy: (settings.arguments == Arguments::Redacted).then(|| Finder::new(Detectors::all(), Vec::new())),
+        };
         let shared = Arc::new(Shared {
-            queue,
+            queue: Queue::default(),
+            told,
             mode: settings.mode,
             failure: settings.failure,
             health: watch::Sender::new(Health::Writing),
-            waiting: AtomicUsize::default(),
-            bytes: AtomicUsize::default(),
             lost: AtomicU64::default(),
             written: AtomicU64::default(),
             began: clock::monotonic(),
             oldest: AtomicU64::default(),
         });
-        let told = Told {
-            digest: digest.transpose()?,
-            copy: (settings.arguments == Arguments::Redacted).then(|| Finder::new(Detectors::all(), Vec::new())),
-        };
         Log::open(settings, key, Copying::new(copyist, settings.copied))
-            .and_then(|log| Writer::start(log, told, Arc::clone(&shared), jobs))
+            .and_then(|log| Writer::start(log, Arc::clone(&shared)))
             .map_err(|error| OpenError::Io(settings.to.to_string(), error))?;
         Ok(Self(Some(shared)))
     }
@@ -229,8 +216,7 @@ impl Audit {
         let Some(shared) = &self.0 else {
             return Ok(());
         };
-        let asked = Asked::of(exchange, trace);
-        match shared.decide(asked).await {
+        match shared.decide(exchange, trace).await {
             Err(Unrecorded) if shared.failure == Failure::Deny => Err(Unrecorded),
             _ => Ok(()),
         }
@@ -239,22 +225,23 @@ impl Audit {
     /// Records that a message went no further.
     pub fn refused(&self, exchange: &Exchange, trace: Option<TraceId>, outcome: Outcome, took: Duration) {
         if let Some(shared) = &self.0 {
-            let ended = Ended::of(exchange, outcome, took);
-            shared.note(Record::Refused(Asked::of(exchange, trace), ended));
+            let ended = Ended { outcome, took };
+            shared.note(|line| record::refused(exchange, trace, &shared.told, ended).write(line));
         }
     }
 
     /// Records how a call ended that was allowed.
     pub fn ended(&self, exchange: &Exchange, trace: Option<TraceId>, outcome: Outcome, took: Duration) {
         if let Some(shared) = &self.0 {
-            shared.note(Record::Outcome(exchange.id, trace, Ended::of(exchange, outcome, took)));
+            let ended = Ended { outcome, took };
+            shared.note(|line| record::outcome(exchange, trace, ended).write(line));
         }
     }
 
     /// Records something of the gate's own.
-    pub fn event(&self, event: Event) {
+    pub fn event(&self, event: &Event) {
         if let Some(shared) = &self.0 {
-            shared.note(Record::Event(clock::wall(), event));
+            shared.note(|line| event.line(clock::wall()).write(line));
         }
     }
 
@@ -264,10 +251,9 @@ impl Audit {
             return;
         };
         let (done, closed) = oneshot::channel();
+        shared.queue.close(done);
         // A thread that has ended has nothing left to write.
-        if shared.queue.try_send(Job::Close(done)).is_ok() {
-            drop(closed.await);
-        }
+        drop(closed.await);
     }
 
     /// Whether records can be written, as long as somebody looks; `None` where there is no log, or calls pass anyway.
@@ -283,7 +269,7 @@ impl Audit {
 
     /// How many records wait to be written.
     pub fn waiting(&self) -> u64 {
-        self.0.as_ref().map_or(0, |shared| u64::try_from(shared.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX))
+        self.0.as_ref().map_or(0, |shared| u64::try_from(shared.queue.len()).unwrap_or(u64::MAX))
     }
 
     /// How many were written.
@@ -303,7 +289,7 @@ impl Audit {
 }
 
 impl Shared {
-    async fn decide(&self, asked: Asked) -> Result<(), Unrecorded> {
+    async fn decide(&self, exchange: &Exchange, trace: Option<TraceId>) -> Result<(), Unrecorded> {
         // Said before the queue is asked, so that nothing piles up in it.
         if *self.health.borrow() == Health::Failing {
             if self.failure == Failure::Allow {
@@ -311,35 +297,33 @@ impl Shared {
             }
             return Err(Unrecorded);
         }
-        let record = Record::Allowed(asked);
+        let write = |line: &mut String| record::allowed(exchange, trace, &self.told).write(line);
         match self.mode {
-            Mode::Interval(_) => self.push(record, None, MOST_DECISIONS).map_err(|Full| Unrecorded),
+            Mode::Interval(_) => self.push(write, None, MOST_DECISIONS).map_err(|Full| Unrecorded),
             Mode::BeforeCall => {
                 let (done, written) = oneshot::channel();
-                self.push(record, Some(done), MOST_DECISIONS).map_err(|Full| Unrecorded)?;
+                self.push(write, Some(done), MOST_DECISIONS).map_err(|Full| Unrecorded)?;
                 written.await.map_err(|_lost| Unrecorded)
             }
         }
     }
 
     /// Records something that has happened, whether there is room or not: then it is counted as lost.
-    fn note(&self, record: Record) {
-        drop(self.push(record, None, MOST));
+    fn note(&self, write: impl FnOnce(&mut String)) {
+        drop(self.push(write, None, MOST));
     }
 
-    fn push(&self, record: Record, done: Option<oneshot::Sender<()>>, most: usize) -> Result<(), Full> {
-        let bytes = record.bytes();
-        let full = self.waiting.load(Ordering::Relaxed) >= most
-            || self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > MOST_BYTES;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if !full && self.queue.try_send(Job::Write(Box::new(record), done)).is_ok() {
-            return Ok(());
-        }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        Err(Full)
+    /// Hands over the line that `write` writes.
+    fn push(&self, write: impl FnOnce(&mut String), waiter: Option<Waiter>, most: usize) -> Result<(), Full> {
+        let pushed = LINE.with_borrow_mut(|line| {
+            line.clear();
+            // One that makes the encoder panic is lost, as those are that find no room; and no call ends for it.
+            catch_unwind(AssertUnwindSafe(|| write(line))).map_err(|_panicked| Full)?;
+            self.queue.push(line, waiter, most)
+        });
+        pushed.inspect_err(|Full| {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     fn now(&self) -> u64 {

@@ -1,18 +1,15 @@
 //! The thread that writes: it takes what has gathered and writes it in one piece. One sync serves all who wait for it.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::log::{Log, Undone, When};
-use super::record::{Event, Record, Told};
-use super::{Health, Job, MOST, Mode, Shared};
+use super::queue::{Batch, Waiter};
+use super::record::Event;
+use super::{Health, Mode, Shared};
 use crate::clock::{self, Moment};
 
 /// How long records gather where nobody waits for them: waking the thread costs more than a record does.
@@ -30,10 +27,8 @@ const RETRY: Duration = Duration::from_millis(250);
 pub(super) struct Writer {
     shared: Arc<Shared>,
     log: Log,
-    /// What is told of arguments.
-    told: Told,
     /// Who waits for what was added.
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<Waiter>,
     /// Since when nothing can be written.
     failed: Option<Instant>,
     /// When it was last looked at the clocks.
@@ -42,36 +37,24 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(log: Log, told: Told, shared: Arc<Shared>, jobs: Receiver<Job>) -> io::Result<()> {
-        let mut writer = Self { shared, log, told, waiting: Vec::new(), failed: None, looked: clock::now() };
-        thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&jobs))?;
+    pub(super) fn start(log: Log, shared: Arc<Shared>) -> io::Result<()> {
+        let mut writer = Self { shared, log, waiting: Vec::new(), failed: None, looked: clock::now() };
+        thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
         Ok(())
     }
 
-    fn run(&mut self, jobs: &Receiver<Job>) {
+    fn run(&mut self) {
+        let mut batch = Batch::default();
         loop {
-            let first = match jobs.recv_timeout(self.patience()) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
+            let close = self.shared.queue.take(&mut batch, self.patience());
             if self.failed.is_some() {
                 self.retry();
             }
             self.note_clock();
-            let mut close = None;
-            for job in first.into_iter().chain(jobs.try_iter()).take(MOST) {
-                match job {
-                    Job::Write(record, done) => self.add(&record, done),
-                    Job::Close(done) => {
-                        close = Some(done);
-                        break;
-                    }
-                }
-            }
+            self.add(&mut batch);
             if let Some(done) = close {
                 if self.failed.is_none() {
-                    self.log.add(Event::Stop.line(clock::wall()));
+                    self.log.add(&Event::Stop.line(clock::wall()).text());
                 }
                 self.commit(When::Now);
                 // Whoever waited may have given up.
@@ -99,31 +82,27 @@ impl Writer {
         self.looked = now;
         if by.unsigned_abs() >= JUMP {
             tracing::warn!(by_us = by, "the wall clock was put forward, or back; limits and deadlines do not go by it");
-            self.log.add(Event::Clock(by).line(now.wall));
+            self.log.add(&Event::Clock(by).line(now.wall).text());
             self.shared.written.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn add(&mut self, record: &Record, done: Option<oneshot::Sender<()>>) {
-        let shared = &self.shared;
-        shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        shared.bytes.fetch_sub(record.bytes(), Ordering::Relaxed);
+    fn add(&mut self, batch: &mut Batch) {
+        let (shared, records) = (&self.shared, u64::try_from(batch.records).unwrap_or(u64::MAX));
         if self.failed.is_some() {
-            shared.lost.fetch_add(1, Ordering::Relaxed);
+            shared.lost.fetch_add(records, Ordering::Relaxed);
+            batch.clear();
             return;
         }
-        if self.log.is_durable() {
+        if records > 0 && self.log.is_durable() {
             shared.oldest.store(shared.now(), Ordering::Relaxed);
         }
-        // Before the log is touched: a record that makes the encoder panic is lost, as those are that cannot be written, and
-        // the others go on. Who waits for it is told by the end of the channel.
-        let Ok(line) = catch_unwind(AssertUnwindSafe(|| record.line(&self.told))) else {
-            shared.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
-        self.log.add(line);
-        shared.written.fetch_add(1, Ordering::Relaxed);
-        self.waiting.extend(done);
+        for line in batch.lines() {
+            self.log.add(line);
+        }
+        shared.written.fetch_add(records, Ordering::Relaxed);
+        self.waiting.append(&mut batch.waiters);
+        batch.clear();
     }
 
     fn commit(&mut self, when: When) {
@@ -177,15 +156,20 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.health.send_replace(Health::Failing);
+        self.shared.queue.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::panic::panic_any;
+
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::audit::{Arguments, Audit, Copied, Destination, Failure, MOST_DECISIONS, Settings, SigningKey};
+    use crate::audit::queue::MOST_DECISIONS;
+    use crate::audit::{Arguments, Audit, Copied, Destination, Failure, Settings, SigningKey};
     use crate::secret::Reference;
 
     #[tokio::test]
@@ -206,15 +190,14 @@ mod tests {
         };
         let audit = Audit::open(&settings, None).unwrap();
         let shared = audit.0.as_ref().unwrap();
-        let told = async |record| {
+        let told = async |write: fn(&mut String)| {
             let (done, written) = oneshot::channel();
-            assert!(shared.push(record, Some(done), MOST_DECISIONS).is_ok());
-            written.await.is_ok()
+            shared.push(write, Some(done), MOST_DECISIONS).is_ok() && written.await.is_ok()
         };
-        let fine = || Record::Event(clock::wall(), Event::Reloaded(Arc::from("0123456789ab")));
-        assert!(told(fine()).await, "it is on the disk");
-        assert!(!told(Record::Unencodable).await, "its call hears that it is not recorded");
-        assert!(told(fine()).await, "the next one is");
+        let fine = |line: &mut String| Event::Reloaded(Arc::from("0123456789ab")).line(clock::wall()).write(line);
+        assert!(told(fine).await, "it is on the disk");
+        assert!(!told(|_line| panic_any("an injected one")).await, "its call hears that it is not recorded");
+        assert!(told(fine).await, "the next one is");
         assert_eq!((audit.written(), audit.lost()), (2, 1));
         assert_eq!(*shared.health.borrow(), Health::Writing);
         audit.close().await;

@@ -29,7 +29,8 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0.to_be_bytes()))
+        let mut digits = [0; 16];
+        f.write_str(HEXLOWER.encode_mut_str(&self.0.to_be_bytes(), &mut digits))
     }
 }
 

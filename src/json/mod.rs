@@ -15,5 +15,5 @@ mod value;
 pub use cut::{cuts, edited, name, without};
 pub use run::{ends_in_escape, string_end};
 pub use scan::{Bounds, Fault, Flaw, Kind, Lens, scan};
-pub use text::{Decoded, decode, quote, quote_shown};
+pub use text::{Decoded, decode, quote, quote_canonical, quote_canonical_shown, quote_shown};
 pub use value::value;

@@ -76,12 +76,11 @@ fn any(window: &[u8; WINDOW], says: impl Fn([u8; 3]) -> u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use proptest::prelude::*;
 
     use super::*;
-    use crate::json::{Bounds, Flaw, Kind, Lens, scan};
+    use crate::json::value::Blind;
+    use crate::json::{Bounds, scan};
 
     /// Byte by byte.
     fn end_by_definition(rest: &str) -> Option<usize> {
@@ -125,21 +124,6 @@ mod tests {
                 prop_assert_eq!(read.is_ok(), serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
             }
         }
-    }
-
-    /// Looks at nothing.
-    struct Blind;
-
-    impl Lens for Blind {
-        type Place = ();
-
-        fn member(&mut self, (): (), _: &str) -> Result<(), Flaw> {
-            Ok(())
-        }
-
-        fn element(&mut self, (): ()) {}
-
-        fn value(&mut self, (): (), _: Kind, _: Range<usize>) {}
     }
 
     #[test]

@@ -107,15 +107,33 @@ pub fn quote(text: &str, into: &mut String) {
 pub fn quote_shown(shown: &impl fmt::Display, into: &mut String) {
     into.push('"');
     // Writing to a String cannot fail.
-    let _ = write!(Escaping(into), "{shown}");
+    let _ = write!(Escaping { into, escape }, "{shown}");
     into.push('"');
 }
 
-struct Escaping<'a>(&'a mut String);
+/// Writes a text as RFC 8785 (3.2.2.2) has it, quotation marks included: nothing is escaped that need not be.
+pub fn quote_canonical(text: &str, into: &mut String) {
+    into.push('"');
+    escape_canonical(text, into);
+    into.push('"');
+}
+
+/// The same of whatever can be shown.
+pub fn quote_canonical_shown(shown: &impl fmt::Display, into: &mut String) {
+    into.push('"');
+    // Writing to a String cannot fail.
+    let _ = write!(Escaping { into, escape: escape_canonical }, "{shown}");
+    into.push('"');
+}
+
+struct Escaping<'a> {
+    into: &'a mut String,
+    escape: fn(&str, &mut String),
+}
 
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(text, self.0);
+        (self.escape)(text, self.into);
         Ok(())
     }
 }
@@ -144,4 +162,15 @@ fn escape(text: &str, into: &mut String) {
             plain => into.push(plain),
         }
     }
+}
+
+fn escape_canonical(text: &str, into: &mut String) {
+    let special = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    // Looked at to the end, as above.
+    if text.bytes().fold(0, |any, byte| any | special(byte)) == 0 {
+        into.push_str(text);
+        return;
+    }
+    let quoted = serde_json::Value::from(text).to_string();
+    into.push_str(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default());
 }

@@ -17,7 +17,7 @@ pub fn value(text: &[u8], bounds: &Bounds) -> Result<Value, Fault> {
 }
 
 /// Looks for nothing: what counts is that the text can be read in one way only.
-struct Blind;
+pub(super) struct Blind;
 
 impl Lens for Blind {
     type Place = ();

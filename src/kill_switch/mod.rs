@@ -198,7 +198,7 @@ impl KillSwitch {
 
     fn record(&self, kill: &Kill, event: fn(KillFacts) -> Event) {
         let facts = KillFacts { what: kill.told().to_string(), rule: kill.rule().clone() };
-        self.gateway.telemetry.audit().event(event(facts));
+        self.gateway.telemetry.audit().event(&event(facts));
     }
 }
 

@@ -3,12 +3,13 @@
 //! Written by hand: a line costs no allocation and half of what a serializer does.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use opentelemetry::trace::TraceId;
 
 use super::attribute::Facts;
+use crate::clock;
 use crate::json;
 use crate::mcp::Method;
 use crate::policy::RuleId;
@@ -20,7 +21,7 @@ const LONGEST_METHOD: usize = 128;
 pub(super) fn write(facts: &Facts<'_>, took: Duration, trace: Option<TraceId>, line: &mut String) {
     let exchange = facts.exchange;
     line.push_str("{\"time\":\"");
-    timestamp(exchange.started_at, line);
+    clock::write_utc(exchange.started_at, 3, line);
     // Writing to a String cannot fail, here and below.
     let _ = write!(line, "\",\"decision\":\"{}\",\"principal\":", exchange.id);
     text(exchange.principal.as_ref().map(|it| &**it.id()), line);
@@ -109,39 +110,4 @@ fn text(value: Option<&str>, line: &mut String) {
 fn clip(name: &str, longest: usize) -> &str {
     let end = (0..=longest.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
     name.split_at_checked(end).map_or(name, |(kept, _)| kept)
-}
-
-/// RFC 3339 in UTC with milliseconds. Years have four digits from 1970 to 9999; nothing else is now.
-fn timestamp(time: SystemTime, line: &mut String) {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = date(days);
-    digits(year, 4, line);
-    for (mark, value) in [('-', month), ('-', day), ('T', second / 3600), (':', second / 60 % 60), (':', second % 60)] {
-        line.push(mark);
-        digits(value, 2, line);
-    }
-    line.push('.');
-    digits(u64::from(since.subsec_millis()), 3, line);
-    line.push('Z');
-}
-
-/// The last `count` decimal digits.
-fn digits(value: u64, count: u32, line: &mut String) {
-    for place in (0..count).rev() {
-        let digit = value / 10_u64.pow(place) % 10;
-        line.push(char::from(b'0' + u8::try_from(digit).unwrap_or_default()));
-    }
-}
-
-/// The Gregorian date of a day since 1970-01-01. Years are counted from March, so that a leap day is a year's last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, date)
 }

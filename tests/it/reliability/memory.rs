@@ -22,7 +22,7 @@ const LONG: usize = 900_000;
 const CALLS: usize = 1600;
 const MOST: usize = 92 << 20;
 /// So many long ones would be three times as much as the group has, and come faster than anybody looks. Beside a quarter of it,
-/// which is theirs, it has room for what each connection has read (128 KiB) and for an unoptimised gate.
+/// which is theirs, it has room for what is read of each before it is refused and for an unoptimised gate.
 const CROWD: usize = 400;
 const GROUP: usize = 128 << 20;
 /// A quarter of this is room for three that are longer.
