@@ -98,7 +98,7 @@ mod tests {
             "1970-01-01T00:00:00Z",
             "2000-02-29T23:59:59.999999Z",
             "2026-12-31T12:34:56.000789Z",
-            "9999-12-30T23:59:59Z",
+            "9999-12-30T21:59:59Z",
         ] {
             let moment = at.parse::<jiff::Timestamp>().unwrap();
             let (mut millis, mut micros) = (String::new(), String::new());

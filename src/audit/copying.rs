@@ -53,7 +53,7 @@ impl Copying {
     /// All that waits is on the disk.
     pub(super) fn hand_over(&mut self) {
         if let Some(copyist) = &mut self.copyist {
-            for line in self.waiting.split_terminator(END) {
+            for line in self.waiting.split_terminator(char::from(END)) {
                 copyist.take(line);
             }
         }

@@ -20,11 +20,11 @@ use crate::policy::RuleId;
 /// The version of the format.
 const VERSION: u32 = 1;
 /// What ends a line.
-pub(super) const END: char = '\n';
+pub(super) const END: u8 = b'\n';
 /// Stands for a line's index,
-const INDEX: &str = "\u{1}";
+const INDEX: u8 = 1;
 /// and for the hash of the line before it.
-const PREV: &str = "\u{2}";
+const PREV: u8 = 2;
 
 /// All that a line may say beside its place. What has no value is left out.
 ///
@@ -153,7 +153,7 @@ impl<'a> Line<'a> {
         add("decision", self.decision, shown, into);
         add("duration_us", self.duration_us, number, into);
         add("effect", self.effect, word, into);
-        add("index", Some(INDEX), number, into);
+        add("index", Some(char::from(INDEX)), number, into);
         add("issuer", self.issuer, text, into);
         add("kill", self.kill, text, into);
         add("kind", Some(self.kind), word, into);
@@ -164,7 +164,7 @@ impl<'a> Line<'a> {
         add("outcome", self.outcome, word, into);
         add("peer", self.peer, shown, into);
         add("policy", self.policy, text, into);
-        add("prev", Some(PREV), word, into);
+        add("prev", Some(PREV), mark, into);
         add("principal", self.principal, text, into);
         add("prompt", self.prompt, text, into);
         add("redacted", self.redacted.as_deref(), |names, into| list(names, text, into), into);
@@ -218,6 +218,10 @@ fn word(word: &'static str, into: &mut String) {
     into.push('"');
 }
 
+fn mark(mark: u8, into: &mut String) {
+    into.extend(['"', char::from(mark), '"']);
+}
+
 fn hex(bytes: impl AsRef<[u8]>, into: &mut String) {
     into.push('"');
     HEXLOWER.encode_append(bytes.as_ref(), into);
@@ -243,15 +247,22 @@ fn list<T: Copy>(items: &[T], write: fn(T, &mut String), into: &mut String) {
 /// Writes a line that [`Line::write`] made as the next one of the chain, with its end.
 pub(super) fn append(line: &str, chain: &mut Chain, buffer: &mut String) {
     let begins = buffer.len();
-    let (before, rest) = line.split_once(INDEX).unwrap_or((line, ""));
-    let (between, behind) = rest.split_once(PREV).unwrap_or((rest, ""));
+    let (before, rest) = around(line, INDEX);
+    let (between, behind) = around(rest, PREV);
     buffer.push_str(before);
     number(chain.size(), buffer);
     buffer.push_str(between);
     HEXLOWER.encode_append(chain.last(), buffer);
     buffer.push_str(behind);
     chain.push(buffer.get(begins..).unwrap_or_default().as_bytes());
-    buffer.push(END);
+    buffer.push(char::from(END));
+}
+
+/// What stands before a mark, and what behind it.
+pub(super) fn around(text: &str, mark: u8) -> (&str, &str) {
+    let at = memchr::memchr(mark, text.as_bytes()).unwrap_or(text.len());
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    (before, rest.get(1..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -312,7 +323,7 @@ mod tests {
         for line in [everything, Line::of("stop", SystemTime::UNIX_EPOCH)] {
             let before = (chain.size(), HEXLOWER.encode(chain.last()), buffer.len());
             append(&line.text(), &mut chain, &mut buffer);
-            let written = buffer.get(before.2..).unwrap().strip_suffix(END).unwrap();
+            let written = buffer.get(before.2..).unwrap().strip_suffix(char::from(END)).unwrap();
             let read: serde_json::Value = serde_json::from_str(written).unwrap();
             assert_eq!(written, serde_json_canonicalizer::to_string(&read).unwrap());
             assert_eq!((read["index"].as_u64(), read["prev"].as_str()), (Some(before.0), Some(&*before.1)));

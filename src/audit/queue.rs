@@ -1,12 +1,13 @@
 //! What waits for the thread that writes: lines, whoever waits for them, and the word to end.
 
+use std::iter;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::line::END;
+use super::line::{END, around};
 
 /// The most records that wait to be written.
 pub(super) const MOST: usize = 8192;
@@ -76,7 +77,7 @@ impl Queue {
             return Err(Full);
         }
         batch.text.push_str(line);
-        batch.text.push(END);
+        batch.text.push(char::from(END));
         batch.records += 1;
         batch.waiters.extend(waiter);
         self.wake(waiting);
@@ -133,7 +134,12 @@ impl Queue {
 impl Batch {
     /// Without their ends.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.text.split_terminator(END)
+        let mut rest = self.text.as_str();
+        iter::from_fn(move || {
+            let (line, behind) = (!rest.is_empty()).then(|| around(rest, END))?;
+            rest = behind;
+            Some(line)
+        })
     }
 
     pub(super) fn clear(&mut self) {

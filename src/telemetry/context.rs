@@ -12,6 +12,9 @@ use crate::upstream::{TRACEPARENT, TRACESTATE};
 /// The longest `tracestate` that is carried on (Trace Context, 3.3.1.5).
 const LONGEST_STATE: usize = 512;
 
+/// The length of a `traceparent` of version 00.
+const LENGTH: usize = 55;
+
 /// Reads the context of an HTTP request.
 pub(super) fn from_headers(headers: &HeaderMap) -> Option<SpanContext> {
     let mut lines = headers.get_all(TRACEPARENT).iter();
@@ -44,7 +47,7 @@ fn state(headers: &HeaderMap) -> TraceState {
 /// Reads a `traceparent` (Trace Context, 3.2): lower-case hexadecimal digits, no id that is all zeros, and of later
 /// versions than 00 the part that 00 has.
 pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
-    let (known, rest) = text.split_at_checked(55)?;
+    let (known, rest) = text.split_at_checked(LENGTH)?;
     let mut parts = known.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let lengths = [(version, 2), (trace, 32), (span, 16), (flags, 2)];
@@ -67,12 +70,15 @@ pub(super) fn parse(text: &str, state: TraceState) -> Option<SpanContext> {
 
 /// The span as the parent of whatever its receiver does.
 pub(super) fn write(context: &SpanContext) -> TraceContext {
-    let (trace, span) = (context.trace_id().to_bytes(), context.span_id().to_bytes());
-    let flags = if context.is_sampled() { "-01" } else { "-00" };
-    TraceContext {
-        traceparent: ["00-", &HEXLOWER.encode(&trace), "-", &HEXLOWER.encode(&span), flags].concat(),
-        tracestate: context.trace_state().header(),
-    }
+    let mut traceparent = String::with_capacity(LENGTH);
+    traceparent.push_str("00-");
+    HEXLOWER.encode_append(&context.trace_id().to_bytes(), &mut traceparent);
+    traceparent.push('-');
+    HEXLOWER.encode_append(&context.span_id().to_bytes(), &mut traceparent);
+    traceparent.push_str(if context.is_sampled() { "-01" } else { "-00" });
+    // Most have none, and the SDK makes three texts of that.
+    let state = Some(context.trace_state()).filter(|state| **state != TraceState::NONE);
+    TraceContext { traceparent, tracestate: state.map(TraceState::header).unwrap_or_default() }
 }
 
 #[cfg(test)]
