@@ -150,10 +150,10 @@ impl<'a> Line<'a> {
         add("cache", self.cache, word, into);
         add("clock_us", self.clock_us, number, into);
         add("code", self.code, number, into);
-        add("decision", self.decision, shown, into);
+        add("decision", self.decision, plain, into);
         add("duration_us", self.duration_us, number, into);
         add("effect", self.effect, word, into);
-        add("index", Some(char::from(INDEX)), number, into);
+        add("index", Some(char::from(INDEX)), |mark, into| into.push(mark), into);
         add("issuer", self.issuer, text, into);
         add("kill", self.kill, text, into);
         add("kind", Some(self.kind), word, into);
@@ -162,9 +162,9 @@ impl<'a> Line<'a> {
         add("note", self.note, text, into);
         add("origin", self.origin, text, into);
         add("outcome", self.outcome, word, into);
-        add("peer", self.peer, shown, into);
+        add("peer", self.peer, plain, into);
         add("policy", self.policy, text, into);
-        add("prev", Some(PREV), mark, into);
+        add("prev", Some(char::from(PREV)), |mark, into| into.extend(['"', mark, '"']), into);
         add("principal", self.principal, text, into);
         add("prompt", self.prompt, text, into);
         add("redacted", self.redacted.as_deref(), |names, into| list(names, text, into), into);
@@ -189,11 +189,13 @@ impl<'a> Line<'a> {
 }
 
 /// Adds a member, if it has a value.
-fn add<T>(name: &str, value: Option<T>, write: impl FnOnce(T, &mut String), into: &mut String) {
+fn add<T>(name: &'static str, value: Option<T>, write: impl FnOnce(T, &mut String), into: &mut String) {
     if let Some(value) = value {
-        into.push_str(if into.ends_with('{') { "\"" } else { ",\"" });
-        into.push_str(name);
-        into.push_str("\":");
+        if !into.ends_with('{') {
+            into.push(',');
+        }
+        word(name, into);
+        into.push(':');
         write(value, into);
     }
 }
@@ -206,9 +208,14 @@ fn shown(value: impl Display, into: &mut String) {
     json::quote_canonical_shown(&value, into);
 }
 
-fn number(number: impl Display, into: &mut String) {
+fn number(number: impl itoa::Integer, into: &mut String) {
+    into.push_str(itoa::Buffer::new().format(number));
+}
+
+/// What never has anything in it that is escaped.
+fn plain(value: impl Display, into: &mut String) {
     // Writing to a String cannot fail.
-    let _ = write!(into, "{number}");
+    let _ = write!(into, "\"{value}\"");
 }
 
 /// One of the program's own words: there is nothing to escape in it.
@@ -216,10 +223,6 @@ fn word(word: &'static str, into: &mut String) {
     into.push('"');
     into.push_str(word);
     into.push('"');
-}
-
-fn mark(mark: u8, into: &mut String) {
-    into.extend(['"', char::from(mark), '"']);
 }
 
 fn hex(bytes: impl AsRef<[u8]>, into: &mut String) {

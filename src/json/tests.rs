@@ -264,3 +264,17 @@ fn strip(value: &mut Value) {
         _ => {}
     }
 }
+
+#[test]
+fn what_has_to_be_escaped_is_wherever_it_stands() {
+    for (length, odd) in (1..40).flat_map(|length| ['"', '\\', '\n', '\u{1f}'].map(|odd| (length, odd))) {
+        for at in 0..length {
+            let text: String = (0..length).map(|here| if here == at { odd } else { 'x' }).collect();
+            let (mut quoted, mut canonical) = (String::new(), String::new());
+            quote(&text, &mut quoted);
+            quote_canonical(&text, &mut canonical);
+            assert_eq!(canonical, serde_json::to_string(&text).unwrap());
+            assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text, "{quoted}");
+        }
+    }
+}

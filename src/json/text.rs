@@ -139,10 +139,7 @@ impl fmt::Write for Escaping<'_> {
 }
 
 fn escape(text: &str, into: &mut String) {
-    let special =
-        |byte: u8| u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    // Looked at to the end: so it takes many bytes at once.
-    if text.bytes().fold(0, |any, byte| any | special(byte)) == 0 {
+    if none(text, |byte| byte.wrapping_sub(b' ') > b'~' - b' ' || byte == b'"' || byte == b'\\') {
         into.push_str(text);
         return;
     }
@@ -165,12 +162,17 @@ fn escape(text: &str, into: &mut String) {
 }
 
 fn escape_canonical(text: &str, into: &mut String) {
-    let special = |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    // Looked at to the end, as above.
-    if text.bytes().fold(0, |any, byte| any | special(byte)) == 0 {
+    if none(text, |byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         into.push_str(text);
         return;
     }
     let quoted = serde_json::Value::from(text).to_string();
     into.push_str(quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default());
+}
+
+/// Whether no byte is such a one. Sixteen are looked at to the end of them: so they are looked at at once.
+fn none(text: &str, special: impl Fn(u8) -> bool) -> bool {
+    let (sixteens, rest) = text.as_bytes().as_chunks::<16>();
+    let some = |bytes: &[u8; 16]| bytes.iter().fold(false, |any, byte| any | special(*byte));
+    !sixteens.iter().any(some) && !rest.iter().any(|byte| special(*byte))
 }
