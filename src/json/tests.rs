@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{Bounds, Fault, Flaw, Kind, Lens, cuts, decode, quote, scan, without};
+use super::{Bounds, Fault, Flaw, Kind, Lens, cuts, decode, quote, quote_canonical, scan, without};
 
 /// Notes every value with its path.
 #[derive(Default)]
