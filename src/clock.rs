@@ -1,6 +1,6 @@
 //! The one source of "now". Nothing else may ask the system for the time.
 
-use std::ops::Add;
+use std::ops::{Add, Range};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment by both clocks: what asks for one can be asked of a later one, which is how tests turn the clock.
@@ -57,20 +57,21 @@ pub fn write_utc(time: SystemTime, fraction: usize, into: &mut String) {
     let (year, month, day) = date(days);
     let (hour, minute, second, micros) = (second / 3600, second / 60 % 60, second % 60, since.subsec_micros().into());
     let mut text = *b"0000-00-00T00:00:00.000000";
-    for (place, mut value) in [
-        (0..4, year),
-        (5..7, month),
-        (8..10, day),
-        (11..13, hour),
-        (14..16, minute),
-        (17..19, second),
-        (20..26, micros),
-    ] {
-        for digit in text.get_mut(place).into_iter().flatten().rev() {
-            *digit = b'0' + u8::try_from(value % 10).unwrap_or_default();
+    let mut write = |mut value: u64, place: Range<usize>| {
+        for at in place.rev() {
+            if let Some(digit) = text.get_mut(at) {
+                *digit = b'0' + u8::try_from(value % 10).unwrap_or_default();
+            }
             value /= 10;
         }
-    }
+    };
+    write(year, 0..4);
+    write(month, 5..7);
+    write(day, 8..10);
+    write(hour, 11..13);
+    write(minute, 14..16);
+    write(second, 17..19);
+    write(micros, 20..26);
     let text = str::from_utf8(&text).unwrap_or_default();
     into.push_str(text.get(..20 + fraction).unwrap_or(text));
     into.push('Z');

@@ -150,7 +150,7 @@ impl<'a> Line<'a> {
         add("cache", self.cache, word, into);
         add("clock_us", self.clock_us, number, into);
         add("code", self.code, number, into);
-        add("decision", self.decision, plain, into);
+        add("decision", self.decision.map(DecisionId::to_bytes), hex, into);
         add("duration_us", self.duration_us, number, into);
         add("effect", self.effect, word, into);
         add("index", Some(char::from(INDEX)), |mark, into| into.push(mark), into);
@@ -162,7 +162,7 @@ impl<'a> Line<'a> {
         add("note", self.note, text, into);
         add("origin", self.origin, text, into);
         add("outcome", self.outcome, word, into);
-        add("peer", self.peer, plain, into);
+        add("peer", self.peer, address, into);
         add("policy", self.policy, text, into);
         add("prev", Some(char::from(PREV)), |mark, into| into.extend(['"', mark, '"']), into);
         add("principal", self.principal, text, into);
@@ -212,10 +212,23 @@ fn number(number: impl itoa::Integer, into: &mut String) {
     into.push_str(itoa::Buffer::new().format(number));
 }
 
-/// What never has anything in it that is escaped.
-fn plain(value: impl Display, into: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = write!(into, "\"{value}\"");
+/// As it shows itself, which pads and takes ten times as long for most there are.
+fn address(address: SocketAddr, into: &mut String) {
+    into.push('"');
+    match address {
+        SocketAddr::V4(address) => {
+            for (octet, mark) in address.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+                number(octet, into);
+                into.push(mark);
+            }
+            number(address.port(), into);
+        }
+        SocketAddr::V6(address) => {
+            // Writing to a String cannot fail.
+            let _ = write!(into, "{address}");
+        }
+    }
+    into.push('"');
 }
 
 /// One of the program's own words: there is nothing to escape in it.
@@ -323,15 +336,18 @@ mod tests {
             ..Line::of("decision", SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567))
         };
         let (mut chain, mut buffer) = (Chain::new(), String::new());
-        for line in [everything, Line::of("stop", SystemTime::UNIX_EPOCH)] {
+        let stop = Line::of("stop", SystemTime::UNIX_EPOCH);
+        let of_v4 = Line { peer: Some(([203, 0, 113, 9], 65_535).into()), ..stop.clone() };
+        for line in [everything, of_v4, stop] {
             let before = (chain.size(), HEXLOWER.encode(chain.last()), buffer.len());
             append(&line.text(), &mut chain, &mut buffer);
             let written = buffer.get(before.2..).unwrap().strip_suffix(char::from(END)).unwrap();
             let read: serde_json::Value = serde_json::from_str(written).unwrap();
             assert_eq!(written, serde_json_canonicalizer::to_string(&read).unwrap());
             assert_eq!((read["index"].as_u64(), read["prev"].as_str()), (Some(before.0), Some(&*before.1)));
+            assert!(line.peer.is_none_or(|peer| read["peer"] == peer.to_string()), "{written}");
             assert!(line.tool.is_none() || read["tool"] == odd && read["rule"] == rule.to_string(), "{written}");
         }
-        assert_eq!(chain.size(), 2);
+        assert_eq!(chain.size(), 3);
     }
 }

@@ -20,6 +20,11 @@ impl DecisionId {
         Self(rand::random())
     }
 
+    /// The bits, the first ones first.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
+
     /// As a header's value.
     pub fn header(self) -> HeaderValue {
         // Sixteen hexadecimal digits are always a header's value.
@@ -30,7 +35,7 @@ impl DecisionId {
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = [0; 16];
-        f.write_str(HEXLOWER.encode_mut_str(&self.0.to_be_bytes(), &mut digits))
+        f.write_str(HEXLOWER.encode_mut_str(&self.to_bytes(), &mut digits))
     }
 }
 
