@@ -317,7 +317,7 @@ impl Shared {
     fn push(&self, write: impl FnOnce(&mut String), waiter: Option<Waiter>, most: usize) -> Result<(), Full> {
         let pushed = LINE.with_borrow_mut(|line| {
             line.clear();
-            // One that makes the encoder panic is lost, as those are that find no room; and no call ends for it.
+            // One that makes the encoder panic is lost, as those are that find no room, and the log goes on.
             catch_unwind(AssertUnwindSafe(|| write(line))).map_err(|_panicked| Full)?;
             self.queue.push(line, waiter, most)
         });

@@ -149,3 +149,40 @@ impl Batch {
         self.waiters.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_thread_that_has_ended() {
+        let queue = Queue::default();
+        let (waiters, waits): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel()).unzip();
+        let [before, behind, end] = waiters.try_into().unwrap();
+        assert!(queue.push("{}", Some(before), MOST).is_ok());
+        queue.end();
+        assert!(queue.push("{}", Some(behind), MOST).is_err());
+        queue.close(end);
+        for wait in waits {
+            assert!(wait.await.is_err());
+        }
+    }
+
+    #[test]
+    fn decisions_leave_room_for_what_has_happened_and_all_comes_out_in_order() {
+        let queue = Queue::default();
+        for number in 0..MOST_DECISIONS {
+            assert!(queue.push(&number.to_string(), None, MOST_DECISIONS).is_ok());
+        }
+        assert!(queue.push("one more", None, MOST_DECISIONS).is_err());
+        assert!(queue.push("what has happened", None, MOST).is_ok());
+        assert_eq!(queue.len(), MOST_DECISIONS + 1);
+        let mut batch = Batch::default();
+        assert!(queue.take(&mut batch, Duration::ZERO).is_none());
+        assert_eq!((queue.len(), batch.records), (0, MOST_DECISIONS + 1));
+        let lines: Vec<_> = batch.lines().collect();
+        assert_eq!((lines[7], lines[MOST_DECISIONS], lines.len()), ("7", "what has happened", MOST_DECISIONS + 1));
+        batch.clear();
+        assert_eq!(batch.lines().count(), 0);
+    }
+}
