@@ -1,4 +1,4 @@
-//! The one source of "now". Nothing else may ask the system for the time.
+//! The one source of "now", and how lines write it. Nothing else may ask the system for the time.
 
 use std::ops::{Add, Range};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

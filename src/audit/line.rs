@@ -212,7 +212,7 @@ fn number(number: impl itoa::Integer, into: &mut String) {
     into.push_str(itoa::Buffer::new().format(number));
 }
 
-/// As it shows itself, which pads and takes ten times as long for most there are.
+/// As it shows itself, which would first make a text of its own to pad it.
 fn address(address: SocketAddr, into: &mut String) {
     into.push('"');
     match address {

@@ -1,7 +1,7 @@
 //! The audit log: what was decided and how it ended, line by line, so that later changes show.
 //!
 //! Each line names the hash of the one before it; over all of them stands a Merkle tree, whose root is signed now and
-//! then. A line is written where its record is made, in the order that the thread which hashes, writes and syncs it finds it in.
+//! then. A line is written where its record is made; one thread gives it its place in the chain, hashes, writes and syncs it.
 //! In the strict mode a call waits until its decision is on the disk.
 
 mod chain;
@@ -299,10 +299,10 @@ impl Shared {
         }
         let write = |line: &mut String| record::allowed(exchange, trace, &self.told).write(line);
         match self.mode {
-            Mode::Interval(_) => self.push(write, None, MOST_DECISIONS).map_err(|Full| Unrecorded),
+            Mode::Interval(_) => self.push(write, None, MOST_DECISIONS),
             Mode::BeforeCall => {
                 let (done, written) = oneshot::channel();
-                self.push(write, Some(done), MOST_DECISIONS).map_err(|Full| Unrecorded)?;
+                self.push(write, Some(done), MOST_DECISIONS)?;
                 written.await.map_err(|_lost| Unrecorded)
             }
         }
@@ -310,18 +310,19 @@ impl Shared {
 
     /// Records something that has happened, whether there is room or not: then it is counted as lost.
     fn note(&self, write: impl FnOnce(&mut String)) {
-        drop(self.push(write, None, MOST));
+        // Counted there, and nobody can be refused any more.
+        let _ = self.push(write, None, MOST);
     }
 
-    /// Hands over the line that `write` writes.
-    fn push(&self, write: impl FnOnce(&mut String), waiter: Option<Waiter>, most: usize) -> Result<(), Full> {
+    /// Hands over the line that `write` writes, or counts it as lost.
+    fn push(&self, write: impl FnOnce(&mut String), waiter: Option<Waiter>, most: usize) -> Result<(), Unrecorded> {
         let pushed = LINE.with_borrow_mut(|line| {
             line.clear();
             // One that makes the encoder panic is lost, as those are that find no room, and the log goes on.
-            catch_unwind(AssertUnwindSafe(|| write(line))).map_err(|_panicked| Full)?;
-            self.queue.push(line, waiter, most)
+            catch_unwind(AssertUnwindSafe(|| write(line))).map_err(|_panicked| Unrecorded)?;
+            self.queue.push(line, waiter, most).map_err(|Full| Unrecorded)
         });
-        pushed.inspect_err(|Full| {
+        pushed.inspect_err(|Unrecorded| {
             self.lost.fetch_add(1, Ordering::Relaxed);
         })
     }
